@@ -1,0 +1,13 @@
+//! Plain data and arithmetic: no device, no files.
+
+mod dtype;
+mod qparams;
+mod requant;
+mod rng;
+mod tensor;
+
+pub use dtype::{DType, Shape, num_elements, row_words, words_for};
+pub use qparams::{QParams, Quantization, Range};
+pub use requant::{FixedMultiplier, Requant};
+pub use rng::Rng;
+pub use tensor::Tensor;

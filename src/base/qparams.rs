@@ -1,0 +1,175 @@
+//! The quantization equations.
+//!
+//! ```text
+//! real = scale · (q − zero_point)                                                     (1)
+//! q    = clamp(round_ties_even(x · inv_scale) + zero_point, qmin, qmax)               (2)
+//! ```
+//!
+//! `inv_scale = 1 / scale` is computed once, on the host, in f32, and the zero point is added after
+//! rounding: the rule of PyTorch on x86 (`quantize_per_tensor`, fbgemm).
+
+use serde::{Deserialize, Serialize};
+
+/// The integers a quantized value may take, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Range {
+    /// Smallest integer.
+    pub qmin: i32,
+    /// Largest integer.
+    pub qmax: i32,
+}
+
+impl Range {
+    /// Activations of `bits` bits: `−2^(b−1) ..= 2^(b−1) − 1`.
+    pub const fn affine(bits: u32) -> Self {
+        Self {
+            qmin: -(1 << (bits - 1)),
+            qmax: (1 << (bits - 1)) - 1,
+        }
+    }
+
+    /// Weights of `bits` bits (2 to 8): `−(2^(b−1) − 1) ..= 2^(b−1) − 1`.
+    pub const fn symmetric(bits: u32) -> Self {
+        Self {
+            qmin: -((1 << (bits - 1)) - 1),
+            qmax: (1 << (bits - 1)) - 1,
+        }
+    }
+
+    /// Steps between the ends.
+    pub const fn steps(self) -> i32 {
+        self.qmax - self.qmin
+    }
+}
+
+/// Quantization parameters of one tensor or one channel. Equations (1) and (2) of this module.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QParams {
+    /// Real size of one integer step; finite and positive.
+    pub scale: f32,
+    /// The integer that stands for real 0.
+    pub zero_point: i32,
+    /// Integers allowed.
+    pub range: Range,
+}
+
+impl QParams {
+    /// `1 / scale`, rounded once to f32: the number every kernel multiplies by.
+    pub fn inv_scale(self) -> f32 {
+        1.0 / self.scale
+    }
+
+    /// The rounded value before clamping: `round_ties_even(x · inv_scale) + zero_point`.
+    /// NaN gives the zero point; values outside i32 saturate.
+    pub fn unclamped(self, x: f32) -> i32 {
+        // `as` maps NaN to 0 and saturates.
+        ((x * self.inv_scale()).round_ties_even() as i32).saturating_add(self.zero_point)
+    }
+
+    /// Equation (2). NaN gives the zero point; ±inf saturates.
+    pub fn quantize(self, x: f32) -> i32 {
+        self.unclamped(x).clamp(self.range.qmin, self.range.qmax)
+    }
+
+    /// Equation (1) in f32.
+    pub fn dequantize(self, q: i32) -> f32 {
+        (q - self.zero_point) as f32 * self.scale
+    }
+
+    /// Quantize, then dequantize.
+    pub fn fake_quantize(self, x: f32) -> f32 {
+        self.dequantize(self.quantize(x))
+    }
+}
+
+/// Quantization of a whole tensor: one [`QParams`] for all of it, or one per slice of an axis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quantization {
+    /// The axis whose slices have parameters of their own; `None` = per tensor.
+    pub axis: Option<usize>,
+    /// Real sizes of one step, one per slice (or a single one).
+    pub scales: Vec<f32>,
+    /// Integers that stand for 0, one per slice (or a single one).
+    pub zero_points: Vec<i32>,
+    /// Integers allowed.
+    pub range: Range,
+}
+
+impl Quantization {
+    /// One scale for the whole tensor.
+    pub fn per_tensor(params: QParams) -> Self {
+        Self {
+            axis: None,
+            scales: vec![params.scale],
+            zero_points: vec![params.zero_point],
+            range: params.range,
+        }
+    }
+
+    /// Symmetric, one scale per slice of `axis`.
+    pub fn per_channel(axis: usize, scales: Vec<f32>, range: Range) -> Self {
+        let zero_points = vec![0; scales.len()];
+        Self {
+            axis: Some(axis),
+            scales,
+            zero_points,
+            range,
+        }
+    }
+
+    /// Parameters of slice `channel`; of everything when per tensor.
+    pub fn channel(&self, channel: usize) -> QParams {
+        let i = if self.axis.is_some() { channel } else { 0 };
+        QParams {
+            scale: self.scales[i],
+            zero_point: self.zero_points[i],
+            range: self.range,
+        }
+    }
+
+    /// Smallest number of bits that holds the range.
+    pub fn bits(&self) -> u32 {
+        let levels = (self.range.steps() + 1) as u32;
+        levels.next_power_of_two().trailing_zeros().max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ties_round_to_even_before_the_zero_point() {
+        let q = QParams {
+            scale: 1.0,
+            zero_point: 3,
+            range: Range::affine(8),
+        };
+        assert_eq!(q.quantize(0.5), 3);
+        assert_eq!(q.quantize(1.5), 5);
+        assert_eq!(q.quantize(-0.5), 3);
+        assert_eq!(q.quantize(f32::NAN), 3);
+        assert_eq!(q.quantize(f32::INFINITY), 127);
+        assert_eq!(q.quantize(f32::NEG_INFINITY), -128);
+    }
+
+    #[test]
+    fn bits_of_ranges() {
+        for bits in 1..=8 {
+            let q = QParams {
+                scale: 1.0,
+                zero_point: 0,
+                range: Range::affine(bits),
+            };
+            assert_eq!(Quantization::per_tensor(q).bits(), bits);
+        }
+        assert_eq!(
+            Quantization::per_channel(0, vec![1.0], Range::symmetric(4)).bits(),
+            4
+        );
+        assert_eq!(
+            Quantization::per_channel(0, vec![1.0], Range::symmetric(2)).bits(),
+            2
+        );
+    }
+}

@@ -1,0 +1,5 @@
+//! wizen.
+pub mod base;
+mod error;
+
+pub use error::{Error, Result};

@@ -1,0 +1,6 @@
+mod smoke {
+    #[test]
+    fn t() {
+        assert!(true)
+    }
+}
