@@ -1,5 +1,8 @@
 //! wizen.
 pub mod base;
 mod error;
+pub mod gpu;
+pub mod graph;
+pub mod kernels;
 
 pub use error::{Error, Result};

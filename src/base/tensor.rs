@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn packed_round_trip_with_padding() {
-        let data: Vec<i8> = (0..15).map(|i| i as i8 * 17).collect();
+        let data: Vec<i8> = (0..15i32).map(|i| (i * 17 - 120) as i8).collect();
         let tensor = Tensor::from_i8(&[3, 5], &data).expect("shape fits");
         assert_eq!(tensor.words().len(), 6);
         assert_eq!(tensor.to_i8().expect("i8"), data);

@@ -1,0 +1,9 @@
+// Four signed bytes to a word, lowest lane in the lowest bits.
+fn lane_i8(word: u32, lane: u32) -> i32 {
+    return extractBits(i32(word), lane * 8u, 8u);
+}
+
+fn pack_i8(v: vec4<i32>) -> u32 {
+    let b = vec4<u32>(v) & vec4<u32>(255u);
+    return b.x | (b.y << 8u) | (b.z << 16u) | (b.w << 24u);
+}

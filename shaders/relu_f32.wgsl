@@ -1,0 +1,16 @@
+// y[i] = max(0, x[i])
+//# include common/index.wgsl
+const WORKGROUP: u32 = 64u;
+
+struct Params { len: u32 }
+@group(0) @binding(0) var<storage, read> x: array<f32>;        // [len]
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;  // [len]
+@group(1) @binding(0) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
+        @builtin(num_workgroups) groups: vec3<u32>) {
+    let i = linear_id(group, local, groups, WORKGROUP);
+    if i >= params.len { return; }
+    y[i] = max(0.0, x[i]);
+}

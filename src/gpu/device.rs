@@ -1,0 +1,262 @@
+//! Opening a device, or taking the application's own.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::caps::{AdapterSummary, Caps};
+use super::pipeline::{Pipeline, PipelineKey};
+use super::readback::Poller;
+use crate::error::{Error, Result};
+
+/// An open GPU. Cheap to clone: clones share the device, the queue and the pipelines.
+#[derive(Clone, Debug)]
+pub struct Gpu {
+    pub(super) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    pub caps: Caps,
+    pub pipelines: Mutex<HashMap<PipelineKey, Pipeline>>,
+    pub failure: Arc<Mutex<Option<Error>>>,
+    pub poller: Poller,
+}
+
+/// Which adapter to open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AdapterChoice {
+    /// The fastest kind there is: discrete, integrated, virtual, software; Vulkan, Metal and DX12
+    /// before OpenGL.
+    #[default]
+    Best,
+    /// By position in [`list_adapters`].
+    Index(usize),
+    /// The first whose name or backend contains this text, ignoring case.
+    Named(String),
+}
+
+fn instance() -> wgpu::Instance {
+    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env())
+}
+
+/// All adapters, best first.
+async fn ranked_adapters() -> Vec<wgpu::Adapter> {
+    // `WGPU_BACKEND` narrows the instance; enumerate within that.
+    let mut adapters = instance().enumerate_adapters(wgpu::Backends::all()).await;
+    adapters.retain(|adapter| {
+        adapter
+            .get_downlevel_capabilities()
+            .flags
+            .contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+    });
+    adapters.sort_by_key(|adapter| {
+        let info = adapter.get_info();
+        let kind = match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => 0,
+            wgpu::DeviceType::IntegratedGpu => 1,
+            wgpu::DeviceType::VirtualGpu => 2,
+            wgpu::DeviceType::Cpu => 3,
+            wgpu::DeviceType::Other => 4,
+        };
+        let gl = u8::from(info.backend == wgpu::Backend::Gl);
+        // A software rasteriser reached through OpenGL may call itself `Other`.
+        (gl, kind)
+    });
+    adapters
+}
+
+/// Lists the adapters of this machine, the one that [`AdapterChoice::Best`] takes first.
+///
+/// `WGPU_BACKEND` (for example `vulkan` or `gl`) narrows the list.
+pub async fn list_adapters() -> Vec<AdapterSummary> {
+    let adapters = ranked_adapters().await;
+    adapters
+        .iter()
+        .enumerate()
+        .map(|(index, adapter)| summarise(index, adapter))
+        .collect()
+}
+
+fn summarise(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
+    let (info, features, limits) = (adapter.get_info(), adapter.features(), adapter.limits());
+    let device_type = match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => "discrete",
+        wgpu::DeviceType::IntegratedGpu => "integrated",
+        wgpu::DeviceType::VirtualGpu => "virtual",
+        wgpu::DeviceType::Cpu => "cpu",
+        wgpu::DeviceType::Other => "other",
+    };
+    let has_subgroups = features.contains(wgpu::Features::SUBGROUP);
+    AdapterSummary {
+        index,
+        name: info.name,
+        backend: info.backend.to_str().to_owned(),
+        driver: format!("{} {}", info.driver, info.driver_info)
+            .trim()
+            .to_owned(),
+        device_type: device_type.to_owned(),
+        f16: features.contains(wgpu::Features::SHADER_F16),
+        subgroups: has_subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size)),
+        timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+        cooperative_matrix: adapter
+            .cooperative_matrix_properties()
+            .iter()
+            .map(|p| {
+                format!(
+                    "{}x{}x{} {:?}->{:?}",
+                    p.m_size, p.n_size, p.k_size, p.ab_type, p.cr_type
+                )
+            })
+            .collect(),
+        max_storage_binding: limits.max_storage_buffer_binding_size,
+        max_workgroup_memory: limits.max_compute_workgroup_storage_size,
+        max_invocations: limits.max_compute_invocations_per_workgroup,
+        default: index == 0,
+    }
+}
+
+impl Gpu {
+    /// Opens the best adapter with everything it offers.
+    ///
+    /// # Errors
+    /// [`Error::NoGpu`] if there is no adapter or it refuses to open.
+    pub async fn open() -> Result<Self> {
+        Self::open_adapter(&AdapterChoice::Best).await
+    }
+
+    /// Opens a chosen adapter with everything it offers.
+    ///
+    /// # Errors
+    /// [`Error::NoGpu`] if no adapter matches (the message lists those there are) or it refuses to open.
+    pub async fn open_adapter(choice: &AdapterChoice) -> Result<Self> {
+        let adapters = ranked_adapters().await;
+        let names: Vec<String> = adapters.iter().map(|a| a.get_info().name).collect();
+        let found = match choice {
+            AdapterChoice::Best => adapters.into_iter().next(),
+            AdapterChoice::Index(i) => adapters.into_iter().nth(*i),
+            AdapterChoice::Named(text) => {
+                let text = text.to_lowercase();
+                adapters.into_iter().find(|a| {
+                    let info = a.get_info();
+                    info.name.to_lowercase().contains(&text)
+                        || info.backend.to_str().contains(&text)
+                })
+            }
+        };
+        let adapter = found.ok_or_else(|| {
+            Error::NoGpu(if names.is_empty() {
+                "wgpu finds no adapter; install a driver (for a software one on Debian: \
+                 mesa-vulkan-drivers), or use the CPU"
+                    .into()
+            } else {
+                format!(
+                    "no adapter matches {choice:?}; there are: {}",
+                    names.join(", ")
+                )
+            })
+        })?;
+        let wanted =
+            wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("wizen"),
+            required_features: adapter.features() & wanted,
+            required_limits: adapter.limits(),
+            memory_hints: wgpu::MemoryHints::Performance,
+            ..Default::default()
+        };
+        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| {
+            Error::NoGpu(format!("{} refused to open: {e}", adapter.get_info().name))
+        })?;
+        let gpu = Self::from_wgpu(&adapter, device, queue);
+        gpu.watch();
+        Ok(gpu)
+    }
+
+    /// Uses the application's own device: nothing is opened, no handler is replaced.
+    pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        let caps = Caps::of(&device, &adapter.get_info());
+        let poller = Poller::new(&device);
+        let inner = Inner {
+            device,
+            queue,
+            caps,
+            poller,
+            pipelines: Mutex::default(),
+            failure: Arc::default(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Records errors that reach no error scope, so that the next call returns them.
+    fn watch(&self) {
+        let failure = Arc::clone(&self.inner.failure);
+        self.inner
+            .device
+            .on_uncaptured_error(Arc::new(move |error| {
+                store(&failure, from_wgpu_error("device", error));
+            }));
+        let failure = Arc::clone(&self.inner.failure);
+        self.inner
+            .device
+            .set_device_lost_callback(move |reason, message| {
+                if !matches!(reason, wgpu::DeviceLostReason::Destroyed) {
+                    store(&failure, Error::DeviceLost(message));
+                }
+            });
+    }
+
+    /// What this device can do.
+    pub fn caps(&self) -> &Caps {
+        &self.inner.caps
+    }
+
+    /// The wgpu device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.inner.device
+    }
+
+    /// The wgpu queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.inner.queue
+    }
+
+    /// Returns an error that the device reported since the last call, if there was one.
+    ///
+    /// # Errors
+    /// What the device reported.
+    pub fn check(&self) -> Result<()> {
+        let mut slot = self
+            .inner
+            .failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        slot.take().map_or(Ok(()), Err)
+    }
+}
+
+fn store(slot: &Mutex<Option<Error>>, error: Error) {
+    // The first error is the cause; later ones are its consequences.
+    slot.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get_or_insert(error);
+}
+
+/// Our error for one of wgpu's, with the operation that met it.
+pub(super) fn from_wgpu_error(op: &str, error: wgpu::Error) -> Error {
+    match error {
+        wgpu::Error::OutOfMemory { source } => Error::OutOfMemory {
+            op: op.into(),
+            problem: source.to_string(),
+        },
+        wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
+            Error::Device {
+                op: op.into(),
+                problem: description.trim().to_owned(),
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Devices, buffers, pipelines, recording, reading back: the host layer. It knows bytes, not shapes.
+//!
+//! Only this module and `graph::session` speak to wgpu.
+
+mod buffer;
+mod caps;
+mod device;
+mod launch;
+mod pipeline;
+mod readback;
+mod record;
+mod shader;
+
+pub use buffer::Buffers;
+pub use caps::{AdapterSummary, Caps};
+pub use device::{AdapterChoice, Gpu, list_adapters};
+pub use launch::{Access, Launch, grid_1d, grid_3d, params_bytes};
+pub use pipeline::Pipeline;
+pub use readback::Pending;
+pub use record::{PreparedStep, Timings, encode_steps, encode_steps_timed};
+pub use shader::{Const, Spec, specialise};

@@ -1,0 +1,192 @@
+//! Specialisation of WGSL text.
+//!
+//! A shader is plain, valid WGSL with default values. Specialising it rewrites the right-hand sides
+//! of named top-level `const` and `alias` lines, and nothing else; `//# include common/x.wgsl` lines
+//! are replaced by the shared file. There is no template language: a branch on a `const` is the
+//! `#ifdef`, and the compiler folds it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::error::{Error, Result};
+
+/// A value for one `const` or `alias` line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Const {
+    /// `4u`
+    U32(u32),
+    /// `-4i`
+    I32(i32),
+    /// A finite `f32`.
+    F32(f32),
+    /// `true` or `false`
+    Bool(bool),
+    /// A type, for `alias` lines. `f16` types add `enable f16;`.
+    Type(&'static str),
+}
+
+impl fmt::Display for Const {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::U32(x) => write!(f, "{x}u"),
+            Self::I32(x) => write!(f, "{x}i"),
+            Self::F32(x) => write!(f, "{x:?}f"),
+            Self::Bool(x) => write!(f, "{x}"),
+            Self::Type(x) => f.write_str(x),
+        }
+    }
+}
+
+impl From<u32> for Const {
+    fn from(x: u32) -> Self {
+        Self::U32(x)
+    }
+}
+
+impl From<bool> for Const {
+    fn from(x: bool) -> Self {
+        Self::Bool(x)
+    }
+}
+
+/// The constants of one specialisation, by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Spec(BTreeMap<&'static str, Const>);
+
+impl Spec {
+    /// No constants: the text's defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same with one more constant.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<Const>) -> Self {
+        self.0.insert(name, value.into());
+        self
+    }
+
+    /// Names and values in order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, Const)> + '_ {
+        self.0.iter().map(|(&name, &value)| (name, value))
+    }
+}
+
+/// Files that shaders may include.
+const COMMON: &[(&str, &str)] = &[
+    (
+        "common/index.wgsl",
+        include_str!("../../shaders/common/index.wgsl"),
+    ),
+    (
+        "common/i8.wgsl",
+        include_str!("../../shaders/common/i8.wgsl"),
+    ),
+    (
+        "common/requant.wgsl",
+        include_str!("../../shaders/common/requant.wgsl"),
+    ),
+];
+
+/// Resolves includes and rewrites the constants that `spec` names.
+///
+/// # Errors
+/// [`Error::Invalid`] naming the shader for an unknown constant (with the list of those it has), an
+/// unknown include, or an f16 type where the text cannot take it.
+pub fn specialise(name: &str, source: &str, spec: &Spec) -> Result<String> {
+    let mut text = String::with_capacity(source.len() * 2);
+    for line in source.lines() {
+        match line.trim().strip_prefix("//# include ") {
+            Some(file) => text.push_str(include(name, file.trim())?),
+            None => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let mut needs_f16 = false;
+    for (key, value) in spec.iter() {
+        let keyword = if matches!(value, Const::Type(_)) {
+            "alias"
+        } else {
+            "const"
+        };
+        let line = lines
+            .iter_mut()
+            .find(|line| declares(line, keyword, key))
+            .ok_or_else(|| {
+                let known: Vec<&str> = text.lines().filter_map(declared_name).collect();
+                Error::invalid(
+                    format!("shader {name}"),
+                    format!(
+                        "no top-level `{keyword} {key}`; it has {}",
+                        known.join(", ")
+                    ),
+                )
+            })?;
+        let left = line
+            .split('=')
+            .next()
+            .unwrap_or_default()
+            .trim_end()
+            .to_owned();
+        *line = format!("{left} = {value};");
+        needs_f16 |= matches!(value, Const::Type(ty) if ty.contains("f16"));
+    }
+    let body = lines.join("\n");
+    Ok(if needs_f16 {
+        format!("enable f16;\n{body}\n")
+    } else {
+        body + "\n"
+    })
+}
+
+fn include(name: &str, file: &str) -> Result<&'static str> {
+    COMMON
+        .iter()
+        .find(|(path, _)| *path == file)
+        .map(|(_, text)| *text)
+        .ok_or_else(|| {
+            let known: Vec<&str> = COMMON.iter().map(|(path, _)| *path).collect();
+            let problem = format!("cannot include `{file}`; there are {}", known.join(", "));
+            Error::invalid(format!("shader {name}"), problem)
+        })
+}
+
+/// The name that a top-level `const` or `alias` line declares.
+fn declared_name(line: &str) -> Option<&str> {
+    let rest = line
+        .strip_prefix("const ")
+        .or_else(|| line.strip_prefix("alias "))?;
+    rest.split([':', '=', ' ']).next()
+}
+
+fn declares(line: &str, keyword: &str, key: &str) -> bool {
+    line.starts_with(keyword) && line.contains('=') && declared_name(line) == Some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "const TILE: u32 = 16u;   // rows\nalias Elem = f32;\nfn main() {}\n";
+
+    #[test]
+    fn rewrites_only_named_lines() {
+        let spec = Spec::new().with("TILE", 8).with("Elem", Const::Type("f16"));
+        let text = specialise("t", TEXT, &spec).expect("both exist");
+        assert_eq!(
+            text,
+            "enable f16;\nconst TILE: u32 = 8u;\nalias Elem = f16;\nfn main() {}\n"
+        );
+    }
+
+    #[test]
+    fn unknown_names_are_errors_that_list_the_known() {
+        let error = specialise("t", TEXT, &Spec::new().with("TILES", 8)).expect_err("no TILES");
+        assert_eq!(
+            error.to_string(),
+            "shader t: no top-level `const TILES`; it has TILE, Elem"
+        );
+        assert!(specialise("t", "//# include common/none.wgsl", &Spec::new()).is_err());
+    }
+}

@@ -1,0 +1,4 @@
+//! One file per kernel: the shapes that hurt it.
+
+mod all_samples;
+mod relu_f32;
