@@ -1,5 +1,6 @@
 //! wizen.
 pub mod base;
 mod error;
+pub mod io;
 
 pub use error::{Error, Result};
