@@ -8,10 +8,10 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use serde::Serialize;
 
+use super::stored::{StoredTensor, StoredType};
 use super::write_atomic;
 use crate::error::{Error, Result};
 
@@ -19,114 +19,15 @@ use crate::error::{Error, Result};
 const MAX_HEADER: u64 = 100_000_000;
 const METADATA_KEY: &str = "__metadata__";
 
-/// What one stored element is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-pub enum StoredType {
-    /// IEEE binary64.
-    F64,
-    /// IEEE binary32.
-    F32,
-    /// IEEE binary16.
-    F16,
-    /// The upper half of a binary32.
-    BF16,
-    /// Two's complement, 64 bits.
-    I64,
-    /// Two's complement, 32 bits.
-    I32,
-    /// Two's complement, 16 bits.
-    I16,
-    /// Two's complement, 8 bits.
-    I8,
-    /// Unsigned, 64 bits.
-    U64,
-    /// Unsigned, 32 bits.
-    U32,
-    /// Unsigned, 16 bits.
-    U16,
-    /// Unsigned, 8 bits; also packed bits and masks.
-    U8,
-    /// One byte, 0 or 1.
-    #[serde(rename = "BOOL")]
-    Bool,
-}
-
-impl StoredType {
-    /// Bytes of one element.
-    pub const fn size(self) -> usize {
-        match self {
-            Self::F64 | Self::I64 | Self::U64 => 8,
-            Self::F32 | Self::I32 | Self::U32 => 4,
-            Self::F16 | Self::BF16 | Self::I16 | Self::U16 => 2,
-            Self::I8 | Self::U8 | Self::Bool => 1,
-        }
-    }
-
-    fn from_file(dtype: Dtype) -> Option<Self> {
-        Some(match dtype {
-            Dtype::F64 => Self::F64,
-            Dtype::F32 => Self::F32,
-            Dtype::F16 => Self::F16,
-            Dtype::BF16 => Self::BF16,
-            Dtype::I64 => Self::I64,
-            Dtype::I32 => Self::I32,
-            Dtype::I16 => Self::I16,
-            Dtype::I8 => Self::I8,
-            Dtype::U64 => Self::U64,
-            Dtype::U32 => Self::U32,
-            Dtype::U16 => Self::U16,
-            Dtype::U8 => Self::U8,
-            Dtype::BOOL => Self::Bool,
-            _ => return None,
-        })
-    }
-}
-
-/// A tensor as a file holds it: dense, row-major, little endian, no row padding.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredTensor {
-    /// Element type.
-    pub dtype: StoredType,
-    /// Sizes of the axes in the file's own order (foreign files hold NCHW).
-    pub shape: Vec<usize>,
-    /// The elements: product of `shape` times the size of one.
-    pub bytes: Vec<u8>,
-}
-
-impl StoredTensor {
-    /// A tensor of these bytes.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] if `bytes` has another length than `shape` and `dtype` say.
-    pub fn new(dtype: StoredType, shape: &[usize], bytes: Vec<u8>) -> Result<Self> {
-        let tensor = Self {
-            dtype,
-            shape: shape.to_vec(),
-            bytes,
-        };
-        tensor.check("stored tensor")?;
-        Ok(tensor)
-    }
-
-    fn check(&self, name: &str) -> Result<()> {
-        let expected = self
-            .shape
-            .iter()
-            .try_fold(self.dtype.size(), |product, &dim| product.checked_mul(dim));
-        if expected == Some(self.bytes.len()) {
-            return Ok(());
-        }
-        let rule = format!("one of {} bytes ({:?})", self.bytes.len(), self.dtype);
-        Err(Error::shape("safetensors", name, rule, &self.shape))
-    }
-}
-
 #[derive(Serialize)]
 struct Entry<'a> {
     dtype: StoredType,
     shape: &'a [usize],
     data_offsets: [usize; 2],
 }
+
+/// Metadata and named tensors, as [`read_safetensors`] returns them.
+pub type Contents = (BTreeMap<String, String>, Vec<(String, StoredTensor)>);
 
 /// Writes named tensors and metadata as one safetensors file. Atomic; the same content gives the same
 /// bytes. In the file, wide types come first (alignment), then the order is by name.
@@ -194,9 +95,7 @@ pub fn write_safetensors(
 /// # Errors
 /// [`Error::Io`] if the file cannot be read; [`Error::Format`] if it is not safetensors, is truncated
 /// or longer than its header says, or holds an element type that wizen does not know.
-pub fn read_safetensors(
-    path: impl AsRef<Path>,
-) -> Result<(BTreeMap<String, String>, Vec<(String, StoredTensor)>)> {
+pub fn read_safetensors(path: impl AsRef<Path>) -> Result<Contents> {
     let path = path.as_ref();
     let wrong = |problem: String| Error::format(path, problem);
     let file = File::open(path).map_err(Error::io(path))?;
@@ -279,9 +178,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    type Content = (BTreeMap<String, String>, Vec<(String, StoredTensor)>);
-
-    fn sample() -> Content {
+    fn sample() -> Contents {
         let tensor = |dtype: StoredType, shape: &[usize]| {
             let len = shape.iter().product::<usize>() * dtype.size();
             let bytes = (0..len).map(|i| i as u8).collect();
@@ -303,7 +200,7 @@ mod tests {
         (metadata.into(), tensors)
     }
 
-    fn read_bytes(folder: &Path, bytes: &[u8]) -> Result<Content> {
+    fn read_bytes(folder: &Path, bytes: &[u8]) -> Result<Contents> {
         let path = folder.join("probe.safetensors");
         fs::write(&path, bytes).expect("writable");
         read_safetensors(&path)

@@ -10,11 +10,13 @@ mod dataset;
 mod digits;
 mod idx;
 mod packing;
+mod stored;
 mod strokes;
 
 pub use atomic::write_atomic;
-pub use container::{StoredTensor, StoredType, read_safetensors, write_safetensors};
+pub use container::{Contents, read_safetensors, write_safetensors};
 pub use dataset::{Dataset, Splits, load_splits};
 pub use digits::synthetic_splits;
 pub use idx::{Idx, read_idx, write_idx};
 pub use packing::{mask_len, pack_bits, packed_len, sparse_decode, sparse_encode, unpack_bits};
+pub use stored::{StoredTensor, StoredType};
