@@ -3,6 +3,9 @@ pub mod base;
 mod error;
 pub mod gpu;
 pub mod graph;
+pub mod io;
 pub mod kernels;
+#[cfg(feature = "report")]
+pub mod report;
 
 pub use error::{Error, Result};
