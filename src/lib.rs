@@ -5,6 +5,7 @@ pub mod gpu;
 pub mod graph;
 pub mod io;
 pub mod kernels;
+pub mod models;
 #[cfg(feature = "report")]
 pub mod report;
 
