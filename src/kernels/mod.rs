@@ -5,7 +5,13 @@
 //! Rust file, pipeline label, test and bench share one name: `<operation>_<storage dtype>`.
 
 mod agreement;
+pub mod channel_mask_expand;
+pub mod channel_norm_f32;
 pub mod relu_f32;
+pub mod topk_begin;
+pub mod topk_histogram_f32;
+pub mod topk_mask_f32;
+pub mod topk_select;
 
 pub use agreement::{Agreement, Disagreement, gamma, ulp_f16, ulp_f32};
 
@@ -199,5 +205,16 @@ pub fn check_args(kernel: &dyn Kernel, args: &[Tensor]) -> Result<()> {
 /// Sample instances of every kernel: what the harness checks, the shader test validates and the bench
 /// times.
 pub fn all() -> Vec<Box<dyn Kernel>> {
-    [relu_f32::samples()].into_iter().flatten().collect()
+    [
+        channel_mask_expand::samples(),
+        channel_norm_f32::samples(),
+        relu_f32::samples(),
+        topk_begin::samples(),
+        topk_histogram_f32::samples(),
+        topk_mask_f32::samples(),
+        topk_select::samples(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
