@@ -8,5 +8,6 @@ pub mod kernels;
 pub mod models;
 #[cfg(feature = "report")]
 pub mod report;
+pub mod prune;
 
 pub use error::{Error, Result};

@@ -37,6 +37,12 @@ pub mod scale_f32;
 pub mod sgd_f32;
 pub mod softmax_cross_entropy_f32;
 pub mod softmax_cross_entropy_grad_f32;
+pub mod channel_mask_expand;
+pub mod channel_norm_f32;
+pub mod topk_begin;
+pub mod topk_histogram_f32;
+pub mod topk_mask_f32;
+pub mod topk_select;
 
 pub use agreement::{Agreement, Disagreement, gamma, ulp_f16, ulp_f32};
 pub use conv::Conv;
@@ -271,6 +277,12 @@ pub fn all() -> Vec<Box<dyn Kernel>> {
         sgd_f32::samples(),
         softmax_cross_entropy_f32::samples(),
         softmax_cross_entropy_grad_f32::samples(),
+        channel_mask_expand::samples(),
+        channel_norm_f32::samples(),
+        topk_begin::samples(),
+        topk_histogram_f32::samples(),
+        topk_mask_f32::samples(),
+        topk_select::samples(),
     ]
     .into_iter()
     .flatten()
