@@ -6,8 +6,10 @@ pub mod graph;
 pub mod io;
 pub mod kernels;
 pub mod models;
+pub mod prune;
+pub mod quant;
 #[cfg(feature = "report")]
 pub mod report;
-pub mod prune;
+pub mod train;
 
 pub use error::{Error, Result};

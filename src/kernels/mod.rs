@@ -9,9 +9,15 @@ pub mod adam_f32;
 pub mod add_f16;
 pub mod add_f32;
 mod agreement;
-mod conv;
-mod out_i8;
-mod pool;
+mod stubs;
+pub mod column_sum_f32;
+pub mod conv2d_f32;
+pub mod conv2d_grad_input_f32;
+pub mod conv2d_grad_weight_f32;
+pub mod matmul_f32;
+pub mod matmul_grad_input_f32;
+pub mod matmul_grad_weight_f32;
+pub use stubs::*;
 pub mod apply_mask_f32;
 mod approx;
 pub mod batch_norm_eval_grad_input_f32;
@@ -20,8 +26,16 @@ pub mod batch_norm_grad_input_f32;
 pub mod batch_norm_grad_params_f32;
 pub mod batch_norm_stats_f32;
 pub mod batch_norm_train_f32;
+pub mod channel_mask_expand;
+pub mod channel_norm_f32;
+mod channels;
 pub mod clamp_min_f32;
+mod conv;
 mod elementwise;
+pub mod fake_quant_f32;
+pub mod fake_quant_grad_f32;
+pub mod fake_quant_scale_grad_f32;
+mod float_bits;
 pub mod global_avg_pool_f16;
 pub mod global_avg_pool_f32;
 pub mod global_avg_pool_grad_f32;
@@ -29,25 +43,31 @@ pub mod inv_std_f32;
 pub mod max_pool_f16;
 pub mod max_pool_f32;
 pub mod max_pool_grad_f32;
+pub mod observe_histogram_f32;
+pub mod observe_histogram_range_f32;
+pub mod observe_min_max_f32;
+pub mod observe_moving_average_f32;
+mod out_i8;
+mod pool;
 pub mod reciprocal_f32;
 pub mod relu_f16;
 pub mod relu_f32;
 pub mod relu_grad_f32;
+mod rounding;
 pub mod scale_f32;
 pub mod sgd_f32;
 pub mod softmax_cross_entropy_f32;
 pub mod softmax_cross_entropy_grad_f32;
-pub mod channel_mask_expand;
-pub mod channel_norm_f32;
 pub mod topk_begin;
 pub mod topk_histogram_f32;
 pub mod topk_mask_f32;
 pub mod topk_select;
 
 pub use agreement::{Agreement, Disagreement, gamma, ulp_f16, ulp_f32};
+pub use approx::{Approx, store, within_f16, within_f32};
+pub use channels::chunks_for;
 pub use conv::Conv;
 pub use out_i8::OutI8;
-pub use approx::{Approx, store, within_f16, within_f32};
 pub use pool::Pool;
 
 use std::fmt;
@@ -272,6 +292,13 @@ pub fn all() -> Vec<Box<dyn Kernel>> {
         reciprocal_f32::samples(),
         relu_f16::samples(),
         relu_f32::samples(),
+        column_sum_f32::samples(),
+        conv2d_f32::samples(),
+        conv2d_grad_input_f32::samples(),
+        conv2d_grad_weight_f32::samples(),
+        matmul_f32::samples(),
+        matmul_grad_input_f32::samples(),
+        matmul_grad_weight_f32::samples(),
         relu_grad_f32::samples(),
         scale_f32::samples(),
         sgd_f32::samples(),

@@ -11,3 +11,10 @@ pub struct OutI8 {
     /// r
     pub range: Range,
 }
+
+impl OutI8 {
+    /// m
+    pub fn multipliers(&self, m: &[f64]) -> crate::base::Tensor {
+        crate::base::Tensor::zeros(&[m.len(), 2], crate::base::DType::U32)
+    }
+}
