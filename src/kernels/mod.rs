@@ -5,7 +5,17 @@
 //! Rust file, pipeline label, test and bench share one name: `<operation>_<storage dtype>`.
 
 mod agreement;
+mod channels;
+pub mod fake_quant_f32;
+pub mod fake_quant_grad_f32;
+pub mod fake_quant_scale_grad_f32;
+mod float_bits;
+pub mod observe_histogram_f32;
+pub mod observe_histogram_range_f32;
+pub mod observe_min_max_f32;
+pub mod observe_moving_average_f32;
 pub mod relu_f32;
+mod rounding;
 
 pub use agreement::{Agreement, Disagreement, gamma, ulp_f16, ulp_f32};
 
@@ -199,5 +209,17 @@ pub fn check_args(kernel: &dyn Kernel, args: &[Tensor]) -> Result<()> {
 /// Sample instances of every kernel: what the harness checks, the shader test validates and the bench
 /// times.
 pub fn all() -> Vec<Box<dyn Kernel>> {
-    [relu_f32::samples()].into_iter().flatten().collect()
+    [
+        fake_quant_f32::samples(),
+        fake_quant_grad_f32::samples(),
+        fake_quant_scale_grad_f32::samples(),
+        observe_histogram_f32::samples(),
+        observe_histogram_range_f32::samples(),
+        observe_min_max_f32::samples(),
+        observe_moving_average_f32::samples(),
+        relu_f32::samples(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
