@@ -310,6 +310,13 @@ pub fn all() -> Vec<Box<dyn Kernel>> {
         topk_histogram_f32::samples(),
         topk_mask_f32::samples(),
         topk_select::samples(),
+        fake_quant_f32::samples(),
+        fake_quant_grad_f32::samples(),
+        fake_quant_scale_grad_f32::samples(),
+        observe_histogram_f32::samples(),
+        observe_histogram_range_f32::samples(),
+        observe_min_max_f32::samples(),
+        observe_moving_average_f32::samples(),
     ]
     .into_iter()
     .flatten()
