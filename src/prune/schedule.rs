@@ -245,7 +245,7 @@ mod tests {
             frequency,
         };
         assert!((linear.sparsity_at(1) - 0.24).abs() < 1e-12);
-        let last = (0..100).filter(|&t| linear.is_update(t)).next_back();
+        let last = (0..100).rfind(|&t| linear.is_update(t));
         assert_eq!(last.map(|t| linear.sparsity_at(t)), Some(0.8));
         let one_shot = Schedule::OneShot { target };
         assert_eq!(one_shot.sparsity_at(0), 0.8);
