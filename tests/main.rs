@@ -1,4 +1,6 @@
 //! One test binary: wgpu is linked once.
 
 mod harness;
+mod harness_fails;
 mod kernels;
+mod shaders;
