@@ -4,3 +4,5 @@ mod harness;
 mod harness_fails;
 mod kernels;
 mod shaders;
+mod tidy;
+mod tidy_text;
