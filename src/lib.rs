@@ -3,6 +3,10 @@ pub mod base;
 mod error;
 pub mod gpu;
 pub mod graph;
+pub mod io;
 pub mod kernels;
+pub mod models;
+#[cfg(feature = "report")]
+pub mod report;
 
 pub use error::{Error, Result};

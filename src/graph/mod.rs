@@ -1,11 +1,18 @@
 //! The network: as mathematics ([`Graph`] of [`Op`]s), as steps ([`Plan`]), and its two executors.
 
 mod executor;
+mod infer;
+//mod lower;
+mod op;
+mod passes;
 mod plan;
 mod run_cpu;
 mod session;
 
 pub use executor::{Device, Executor, StepTime};
+//pub use lower::{LowerOptions, lower, lower_with};
+pub use op::{Graph, Node, Op, Rewriter, Source, Value, ValueId};
+pub use passes::{drop_dead, fold_batch_norm, fuse_relu, optimize};
 pub use plan::{Kind, Plan, PlanBuilder, PlanValue, Step};
 pub use run_cpu::CpuSession;
 pub use session::{Session, SessionOptions};

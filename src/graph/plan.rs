@@ -230,6 +230,14 @@ impl PlanBuilder {
         index
     }
 
+    /// Shows a value under another shape of as many words: what a run returns is a matter of naming.
+    pub fn reshape(&mut self, value: usize, shape: &[usize]) {
+        let value = &mut self.values[value];
+        if words_for(shape, value.dtype) == value.words() {
+            value.shape = shape.to_vec();
+        }
+    }
+
     /// Returns the value at the end of a run.
     pub fn output(&mut self, value: usize) {
         self.outputs.push(value);

@@ -5,9 +5,15 @@
 //! Rust file, pipeline label, test and bench share one name: `<operation>_<storage dtype>`.
 
 mod agreement;
+mod conv;
+mod out_i8;
+mod pool;
 pub mod relu_f32;
 
 pub use agreement::{Agreement, Disagreement, gamma, ulp_f16, ulp_f32};
+pub use conv::Conv;
+pub use out_i8::OutI8;
+pub use pool::Pool;
 
 use std::fmt;
 

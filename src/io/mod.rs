@@ -1,0 +1,25 @@
+//! Files in and out: model containers, data sets and the synthetic digits.
+//!
+//! Everything read here is checked before it is believed: sizes in headers must agree with the bytes
+//! that follow, and nothing is allocated from a number that a file merely claims. Everything written
+//! goes to a temporary name first ([`write_atomic`]).
+
+mod atomic;
+mod container;
+mod dataset;
+mod digits;
+mod encoding;
+mod idx;
+mod model;
+mod packing;
+mod stored;
+mod strokes;
+
+pub use atomic::write_atomic;
+pub use container::{Contents, read_safetensors, write_safetensors};
+pub use dataset::{Dataset, Splits, load_splits};
+pub use digits::synthetic_splits;
+pub use idx::{Idx, read_idx, write_idx};
+pub use model::{Event, FileSize, Loaded, Model};
+pub use packing::{mask_len, pack_bits, packed_len, sparse_decode, sparse_encode, unpack_bits};
+pub use stored::{StoredTensor, StoredType};

@@ -1,0 +1,110 @@
+//! What a container holds: typed bytes with a shape.
+
+use safetensors::Dtype;
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// What one stored element is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum StoredType {
+    /// IEEE binary64.
+    F64,
+    /// IEEE binary32.
+    F32,
+    /// IEEE binary16.
+    F16,
+    /// The upper half of a binary32.
+    BF16,
+    /// Two's complement, 64 bits.
+    I64,
+    /// Two's complement, 32 bits.
+    I32,
+    /// Two's complement, 16 bits.
+    I16,
+    /// Two's complement, 8 bits.
+    I8,
+    /// Unsigned, 64 bits.
+    U64,
+    /// Unsigned, 32 bits.
+    U32,
+    /// Unsigned, 16 bits.
+    U16,
+    /// Unsigned, 8 bits; also packed bits and masks.
+    U8,
+    /// One byte, 0 or 1.
+    #[serde(rename = "BOOL")]
+    Bool,
+}
+
+impl StoredType {
+    /// Bytes of one element.
+    pub const fn size(self) -> usize {
+        match self {
+            Self::F64 | Self::I64 | Self::U64 => 8,
+            Self::F32 | Self::I32 | Self::U32 => 4,
+            Self::F16 | Self::BF16 | Self::I16 | Self::U16 => 2,
+            Self::I8 | Self::U8 | Self::Bool => 1,
+        }
+    }
+
+    /// The type that a file names; `None` for those that wizen does not know.
+    pub(super) fn from_file(dtype: Dtype) -> Option<Self> {
+        Some(match dtype {
+            Dtype::F64 => Self::F64,
+            Dtype::F32 => Self::F32,
+            Dtype::F16 => Self::F16,
+            Dtype::BF16 => Self::BF16,
+            Dtype::I64 => Self::I64,
+            Dtype::I32 => Self::I32,
+            Dtype::I16 => Self::I16,
+            Dtype::I8 => Self::I8,
+            Dtype::U64 => Self::U64,
+            Dtype::U32 => Self::U32,
+            Dtype::U16 => Self::U16,
+            Dtype::U8 => Self::U8,
+            Dtype::BOOL => Self::Bool,
+            _ => return None,
+        })
+    }
+}
+
+/// A tensor as a file holds it: dense, row-major, little endian, no row padding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredTensor {
+    /// Element type.
+    pub dtype: StoredType,
+    /// Sizes of the axes in the file's own order (foreign files hold NCHW).
+    pub shape: Vec<usize>,
+    /// The elements: product of `shape` times the size of one.
+    pub bytes: Vec<u8>,
+}
+
+impl StoredTensor {
+    /// A tensor of these bytes.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `bytes` has another length than `shape` and `dtype` say.
+    pub fn new(dtype: StoredType, shape: &[usize], bytes: Vec<u8>) -> Result<Self> {
+        let tensor = Self {
+            dtype,
+            shape: shape.to_vec(),
+            bytes,
+        };
+        tensor.check("stored tensor")?;
+        Ok(tensor)
+    }
+
+    /// `bytes` is as long as the shape and the type say.
+    pub(super) fn check(&self, name: &str) -> Result<()> {
+        let expected = self
+            .shape
+            .iter()
+            .try_fold(self.dtype.size(), |product, &dim| product.checked_mul(dim));
+        if expected == Some(self.bytes.len()) {
+            return Ok(());
+        }
+        let rule = format!("one of {} bytes ({:?})", self.bytes.len(), self.dtype);
+        Err(Error::shape("safetensors", name, rule, &self.shape))
+    }
+}

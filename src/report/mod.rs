@@ -1,0 +1,83 @@
+//! The report: one HTML file that needs nothing else, neither network nor scripts.
+//!
+//! [`Report`] is plain data; [`Report::to_html`] turns it into a page that follows the reader's light or
+//! dark setting, with its plots as inline SVG.
+
+mod axis;
+mod html;
+mod labels;
+mod plots;
+
+use crate::error::Result;
+
+/// One state of the network on its way: trained, quantized, pruned, ….
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StageRow {
+    /// Short name, also the label in the plot.
+    pub name: String,
+    /// Share of images classified correctly, 0 ..= 1; NaN if it was not measured.
+    pub accuracy: f64,
+    /// Size of the model file in bytes.
+    pub bytes: u64,
+    /// Share of weights that are zero, 0 ..= 1, where that is of interest.
+    pub sparsity: Option<f64>,
+    /// Throughput of inference; NaN or 0 if it was not measured.
+    pub images_per_second: f64,
+    /// Wall-clock time that the stage took.
+    pub seconds: f64,
+}
+
+/// Values of one tensor before and after a step, to be shown as two histograms over one axis.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HistogramPlot {
+    /// What is shown, for example `conv2.weight, int4`.
+    pub title: String,
+    /// The samples before; values that are not finite are left out.
+    pub before: Vec<f32>,
+    /// The samples after.
+    pub after: Vec<f32>,
+}
+
+/// How far a quantized layer is from its original.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LayerError {
+    /// Name of the layer.
+    pub name: String,
+    /// Bits of its weights.
+    pub bits: u32,
+    /// Signal to quantization noise in decibels; infinite if the layer is exact.
+    pub sqnr_db: f64,
+    /// Cosine of the angle between the two outputs, −1 ..= 1.
+    pub cosine: f64,
+}
+
+/// Everything the page shows. Empty lists leave their section out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// Heading.
+    pub title: String,
+    /// One line under it: network and data.
+    pub subtitle: String,
+    /// Remarks, one paragraph each, for example that the data is synthetic.
+    pub notes: Vec<String>,
+    /// Stages in order; sizes are compared with the first.
+    pub stages: Vec<StageRow>,
+    /// Histograms in order.
+    pub histograms: Vec<HistogramPlot>,
+    /// Layers in the order of the network.
+    pub layers: Vec<LayerError>,
+    /// Where it ran.
+    pub device: String,
+    /// The command line that makes this report again.
+    pub command: String,
+}
+
+impl Report {
+    /// The page. All text is escaped; the same report gives the same bytes.
+    ///
+    /// # Errors
+    /// [`crate::Error::Invalid`] if a plot cannot be drawn.
+    pub fn to_html(&self) -> Result<String> {
+        html::page(self)
+    }
+}
