@@ -1,3 +1,20 @@
-//! The command line of wizen.
+//! The command line of wizen: parses, calls the library, prints.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let args = cli::Args::parse();
+    let level = if args.common.verbose { "info" } else { "error" };
+    env_logger::Builder::from_env(env_logger::Env::new().filter_or("WIZEN_LOG", level)).init();
+    match pollster::block_on(cli::run(args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("wizen: {error}");
+            ExitCode::from(1)
+        }
+    }
+}

@@ -134,6 +134,18 @@ impl Executor {
         }
     }
 
+    /// Every value after one run, in the order of [`Plan::values`] (`None` where no step uses it). The
+    /// plan must have been loaded with [`SessionOptions::trace`].
+    ///
+    /// # Errors
+    /// As [`Session::trace`].
+    pub async fn trace(&mut self, inputs: &[&Tensor]) -> Result<Vec<Option<Tensor>>> {
+        match self {
+            Self::Gpu(session) => session.trace(inputs).await,
+            Self::Cpu(session) => session.trace(inputs),
+        }
+    }
+
     /// Time of every step in one run: timestamps on a GPU, a clock on the CPU.
     ///
     /// # Errors

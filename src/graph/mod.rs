@@ -1,5 +1,6 @@
 //! The network: as mathematics ([`Graph`] of [`Op`]s), as steps ([`Plan`]), and its two executors.
 
+mod compare;
 mod executor;
 mod infer;
 //mod lower;
@@ -9,6 +10,7 @@ mod plan;
 mod run_cpu;
 mod session;
 
+pub use compare::{StepComparison, compare_steps, sqnr_db};
 pub use executor::{Device, Executor, StepTime};
 //pub use lower::{LowerOptions, lower, lower_with};
 pub use op::{Graph, Node, Op, Rewriter, Source, Value, ValueId};

@@ -121,6 +121,18 @@ impl CpuSession {
         Ok(seconds)
     }
 
+    /// Every value after one run (`None` where no step uses it). Needs `trace`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] without `trace`; otherwise as [`Self::run`].
+    pub fn trace(&mut self, inputs: &[&Tensor]) -> Result<Vec<Option<Tensor>>> {
+        if !self.keep {
+            return Err(Error::invalid("trace", "open the session with SessionOptions { trace: true, .. }"));
+        }
+        self.profile(inputs)?;
+        Ok(self.values.clone())
+    }
+
     fn value(&self, index: usize) -> Result<Tensor> {
         self.values[index].clone().ok_or_else(|| {
             let name = &self.plan.values[index].name;

@@ -95,6 +95,30 @@ impl StoredTensor {
         Ok(tensor)
     }
 
+    /// The elements of a float tensor as f32.
+    ///
+    /// # Errors
+    /// [`Error::DType`] for types that are not float.
+    pub fn to_f32(&self) -> Result<Vec<f32>> {
+        let chunks = self.bytes.chunks_exact(self.dtype.size());
+        Ok(match self.dtype {
+            StoredType::F32 => chunks.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+            StoredType::F16 => chunks.map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+            StoredType::BF16 => chunks.map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+            StoredType::F64 => chunks
+                .map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32)
+                .collect(),
+            other => {
+                return Err(Error::DType {
+                    op: "weights".into(),
+                    operand: format!("{:?}", self.shape),
+                    expected: "f32, f16, bf16 or f64".into(),
+                    got: format!("{other:?}"),
+                });
+            }
+        })
+    }
+
     /// `bytes` is as long as the shape and the type say.
     pub(super) fn check(&self, name: &str) -> Result<()> {
         let expected = self

@@ -1,7 +1,9 @@
 //! Networks as functions that return a graph. No weights inside.
 
+mod import;
 mod lenet5;
 
+pub use import::{Foreign, import};
 pub use lenet5::{LENET5_PARAMS, lenet5};
 
 use std::collections::BTreeMap;

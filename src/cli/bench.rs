@@ -1,0 +1,197 @@
+//! `wizen bench`
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use serde::Serialize;
+use wizen::base::Requant;
+use wizen::graph::{Device, Graph, StepTime, lower};
+use wizen::io::{Model, synthetic_splits};
+use wizen::quant::{Observer, Scheme, WeightRange};
+use wizen::{Result, models as nets};
+
+use super::context::{Context, table};
+use super::jobs::{self, QuantizeSettings};
+use super::models;
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// fp32 model file (all precisions are made from it) or a model of any precision (only that one is
+    /// timed); without it, LeNet-5 with random weights
+    model: Option<PathBuf>,
+    /// Images per run
+    #[arg(long, default_value_t = 64)]
+    batch: usize,
+    /// Runs to time; the median counts
+    #[arg(long, default_value_t = 20)]
+    runs: usize,
+}
+
+#[derive(Clone, Serialize)]
+struct Row {
+    precision: String,
+    batch: usize,
+    ms: f64,
+    ms_min: f64,
+    ms_max: f64,
+    images_per_second: f64,
+}
+
+#[derive(Serialize)]
+struct Layer {
+    precision: String,
+    name: String,
+    kernel: String,
+    ms: f64,
+    gops: f64,
+}
+
+#[derive(Serialize)]
+struct Output {
+    device: String,
+    rows: Vec<Row>,
+    layers: Vec<Layer>,
+    advice: String,
+}
+
+pub async fn run(context: &Context, args: BenchArgs) -> Result<()> {
+    if args.batch == 0 || args.runs == 0 {
+        return Err(wizen::Error::invalid("bench", "--batch and --runs must be at least 1"));
+    }
+    let device = context.device().await?;
+    let model = match &args.model {
+        Some(path) => models::load(path, None)?,
+        None => models::float_model("lenet5", &nets::random_weights("lenet5", 1)?)?,
+    };
+    let variants = variants(context, &device, model).await?;
+    let (mut rows, mut layers) = (Vec::new(), Vec::new());
+    for (precision, graph) in &variants {
+        let (row, times) = measure(context, &device, precision, graph, &args).await?;
+        rows.push(row);
+        layers.extend(times);
+    }
+    let output = Output { device: device.name(), advice: advice(&rows), rows, layers };
+    context.finish(&output, || human(&output))
+}
+
+/// The network at every precision that can be made from it.
+async fn variants(context: &Context, device: &Device, model: Model) -> Result<Vec<(String, Graph)>> {
+    if model.precision != "fp32" {
+        return Ok(vec![(model.precision.clone(), model.graph)]);
+    }
+    // Speed does not depend on what the images show, only ranges do.
+    let data = synthetic_splits(1, 64, 1)?.train;
+    let mut out = vec![("fp32".to_owned(), jobs::ready_to_quantize(&model, "bench")?)];
+    for scheme in [Scheme::Fp16, Scheme::INT8] {
+        let settings = QuantizeSettings {
+            scheme,
+            observer: Observer::MinMax,
+            weights: WeightRange::for_scheme(scheme),
+            requant: Requant::Float,
+            images: 32,
+        };
+        let float = jobs::ready_to_quantize(&model, "bench")?;
+        let params = jobs::calibrate(context, device, &float, &data, &settings).await?;
+        let frozen = jobs::freeze(&float, &params, &settings, &model, "bench")?;
+        out.push((scheme.to_string(), frozen.graph));
+    }
+    Ok(out)
+}
+
+async fn measure(
+    context: &Context,
+    device: &Device,
+    precision: &str,
+    graph: &Graph,
+    args: &BenchArgs,
+) -> Result<(Row, Vec<Layer>)> {
+    let graph = graph.with_batch(args.batch)?;
+    let plan = lower(&graph, &device.caps())?;
+    let costs: Vec<f64> = plan.steps.iter().map(|step| step.kernel.cost().operations).collect();
+    let mut executor = device.load(plan).await?;
+    let shape = graph.value(graph.inputs()[0]).shape.clone();
+    let mut rng = wizen::base::Rng::new(1);
+    let pixels: Vec<f32> = (0..shape.iter().product()).map(|_| rng.uniform()).collect();
+    let images = wizen::base::Tensor::from_f32(&shape, &pixels)?;
+    let warm_up = if matches!(device, Device::Gpu(_)) { 2 } else { 0 };
+    for _ in 0..warm_up {
+        executor.run(&[&images]).await?;
+    }
+    let bar = context.progress(&format!("bench {precision}"), args.runs);
+    let mut times = Vec::with_capacity(args.runs);
+    for _ in 0..args.runs {
+        let start = Instant::now();
+        executor.run(&[&images]).await?;
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    times.sort_by(f64::total_cmp);
+    let ms = times[times.len() / 2];
+    let row = Row {
+        precision: precision.to_owned(),
+        batch: args.batch,
+        ms,
+        ms_min: times[0],
+        ms_max: times[times.len() - 1],
+        images_per_second: args.batch as f64 / ms * 1e3,
+    };
+    let profiled = match device {
+        Device::Gpu(gpu) if !gpu.caps().timestamps => Vec::new(),
+        _ => executor.profile(&[&images]).await?,
+    };
+    let layer = |(time, operations): (StepTime, f64)| Layer {
+        precision: precision.to_owned(),
+        gops: operations / time.seconds.max(1e-12) * 1e-9,
+        ms: time.seconds * 1e3,
+        name: time.name,
+        kernel: time.kernel,
+    };
+    Ok((row, profiled.into_iter().zip(costs).map(layer).collect()))
+}
+
+/// One sentence: what is fastest, and by how much.
+fn advice(rows: &[Row]) -> String {
+    let Some(base) = rows.iter().find(|row| row.precision == "fp32") else {
+        return "give an fp32 model to compare precisions".to_owned();
+    };
+    let others = rows.iter().filter(|row| row.precision != "fp32").map(|row| {
+        let ratio = base.ms / row.ms;
+        // Within the spread of the runs there is nothing to tell apart.
+        if row.ms_min <= base.ms_max && base.ms_min <= row.ms_max && (0.9..1.1).contains(&ratio) {
+            format!("{} is as fast as fp32 here", row.precision)
+        } else if ratio > 1.0 {
+            format!("{} is {ratio:.2}× faster than fp32 here", row.precision)
+        } else {
+            format!("{} is {:.2}× slower than fp32 here: use it for size only", row.precision, 1.0 / ratio)
+        }
+    });
+    others.collect::<Vec<_>>().join("; ")
+}
+
+fn human(output: &Output) -> String {
+    let mut rows = table(&["precision", "batch", "ms (median)", "min", "max", "images/s"]);
+    for row in &output.rows {
+        rows.add_row(vec![
+            row.precision.clone(),
+            row.batch.to_string(),
+            format!("{:.3}", row.ms),
+            format!("{:.3}", row.ms_min),
+            format!("{:.3}", row.ms_max),
+            format!("{:.0}", row.images_per_second),
+        ]);
+    }
+    let mut layers = table(&["precision", "step", "kernel", "ms", "GOP/s"]);
+    for layer in &output.layers {
+        layers.add_row(vec![
+            layer.precision.clone(),
+            layer.name.clone(),
+            layer.kernel.clone(),
+            format!("{:.4}", layer.ms),
+            format!("{:.2}", layer.gops),
+        ]);
+    }
+    let note = if output.layers.is_empty() { "this device has no timestamps: no times per layer\n" } else { "" };
+    format!("{}\n{rows}\n{layers}\n{note}{}", output.device, output.advice)
+}

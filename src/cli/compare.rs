@@ -1,0 +1,179 @@
+//! `wizen compare`
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+use wizen::base::Tensor;
+use wizen::graph::{
+    Device, Executor, Graph, SessionOptions, StepComparison, compare_steps, lower, sqnr_db,
+};
+use wizen::train::argmax_rows;
+use wizen::{Error, Result};
+
+use super::context::{Context, percent, table};
+use super::{data, models};
+
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// Model file
+    model: PathBuf,
+    /// Folder with MNIST-style IDX files; without it, synthetic digits
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// What to compare with: cpu (the references, step by step), a device as `--device` takes it, or
+    /// another model file
+    #[arg(long, default_value = "cpu")]
+    against: String,
+    /// Images to run
+    #[arg(long, default_value_t = 16)]
+    limit: usize,
+    /// Architecture of a foreign file, where its names do not tell
+    #[arg(long)]
+    arch: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Output {
+    steps: Vec<StepComparison>,
+    equal: bool,
+    /// Share of inputs with the same arg-max.
+    agreement: f64,
+    /// `None` if the outputs are equal.
+    output_sqnr_db: Option<f64>,
+    device: String,
+    against: String,
+    images: usize,
+}
+
+/// All values of a run by name, the results, and the trace in plan order.
+struct Run {
+    executor: Executor,
+    values: BTreeMap<String, Tensor>,
+    trace: Vec<Option<Tensor>>,
+    logits: Tensor,
+}
+
+async fn run_traced(device: &Device, graph: &Graph, images: &Tensor) -> Result<Run> {
+    let options = SessionOptions { trace: true, ..SessionOptions::default() };
+    let mut executor = device.load_with(lower(graph, &device.caps())?, options).await?;
+    let logits = executor
+        .run(&[images])
+        .await?
+        .into_iter()
+        .next()
+        .ok_or_else(|| Error::invalid("compare", "the network has no output"))?;
+    let trace = executor.trace(&[images]).await?;
+    let plan = executor.plan();
+    let named = plan.values.iter().zip(&trace);
+    let values = named.filter_map(|(v, t)| t.clone().map(|t| (v.name.clone(), t))).collect();
+    Ok(Run { executor, values, trace, logits })
+}
+
+pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
+    let model = models::load(&args.model, args.arch.as_deref())?;
+    let splits = data::splits(args.data.as_deref(), (1, 500))?;
+    if args.limit == 0 {
+        return Err(Error::invalid("--limit", "it must be at least 1"));
+    }
+    let count = args.limit.min(splits.test.len());
+    data::check_fits(&model.graph, &splits.test)?;
+    let (images, _) = splits.test.batch(&(0..count).collect::<Vec<_>>())?;
+    let device = context.device().await?;
+    let graph = model.graph.with_batch(count)?;
+    let ours = run_traced(&device, &graph, &images).await?;
+    let other_file = Path::new(&args.against);
+    let (steps, theirs, against) = if other_file.is_file() {
+        let other = models::load(other_file, args.arch.as_deref())?;
+        let theirs = run_traced(&device, &other.graph.with_batch(count)?, &images).await?;
+        let steps = by_name(&ours, &theirs, &model.activations, &other.activations);
+        (steps, theirs, format!("{} {}", other.arch, other.precision))
+    } else {
+        let other = context.open(&args.against).await?;
+        let theirs = run_traced(&other, &graph, &images).await?;
+        let steps = match other {
+            // Each step on the device's own inputs: a bad step shows where it is.
+            Device::Cpu => compare_steps(ours.executor.plan(), &ours.trace)?,
+            Device::Gpu(_) => by_name(&ours, &theirs, &BTreeMap::new(), &BTreeMap::new()),
+        };
+        (steps, theirs, other.name())
+    };
+    let (a, b) = (argmax_rows(&ours.logits), argmax_rows(&theirs.logits));
+    let same = a.iter().zip(&b).filter(|(a, b)| a == b).count();
+    let output = Output {
+        equal: steps.iter().all(|step| step.differing == 0) && ours.logits == theirs.logits,
+        steps,
+        agreement: same as f64 / count as f64,
+        output_sqnr_db: sqnr_db(&theirs.logits.to_f64(), &ours.logits.to_f64()),
+        device: device.name(),
+        against,
+        images: count,
+    };
+    context.finish(&output, || human(&output))
+}
+
+/// Values of both runs that have the same name and shape, integers as the reals they stand for.
+fn by_name(
+    ours: &Run,
+    theirs: &Run,
+    our_params: &BTreeMap<String, wizen::base::QParams>,
+    their_params: &BTreeMap<String, wizen::base::QParams>,
+) -> Vec<StepComparison> {
+    let mut out = Vec::new();
+    for step in &ours.executor.plan().steps {
+        let (Some(a), Some(b)) = (ours.values.get(&step.name), theirs.values.get(&step.name)) else { continue };
+        if a.shape() != b.shape() {
+            continue;
+        }
+        let real = |tensor: &Tensor, params: &BTreeMap<String, wizen::base::QParams>| -> Vec<f64> {
+            let q = params.get(&step.name).filter(|_| tensor.dtype() == wizen::base::DType::I8);
+            let dequantize = |x: f64| q.map_or(x, |q| f64::from(q.scale) * (x - f64::from(q.zero_point)));
+            tensor.to_f64().into_iter().map(dequantize).collect()
+        };
+        let (a, b) = (real(a, our_params), real(b, their_params));
+        let differences: Vec<f64> = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).collect();
+        let differing = differences.iter().filter(|d| **d > 0.0 || d.is_nan()).count();
+        let ulps = differences.iter().zip(&b).map(|(d, b)| d / wizen::kernels::ulp_f32(*b));
+        out.push(StepComparison {
+            name: step.name.clone(),
+            kernel: step.kernel.name().to_owned(),
+            max_abs: differences.iter().fold(0.0, |m, d| m.max(*d)),
+            max_ulp: ulps.fold(0.0, f64::max),
+            sqnr_db: sqnr_db(&b, &a),
+            mismatches: differing,
+            differing,
+            elements: a.len(),
+        });
+    }
+    out
+}
+
+fn human(output: &Output) -> String {
+    let mut rows = table(&["step", "kernel", "max |Δ|", "max ULP", "SQNR dB", "differ", "violate"]);
+    for step in &output.steps {
+        rows.add_row(vec![
+            step.name.clone(),
+            step.kernel.clone(),
+            format!("{:.3e}", step.max_abs),
+            format!("{:.1}", step.max_ulp),
+            step.sqnr_db.map_or("exact".into(), |s| format!("{s:.1}")),
+            format!("{} of {}", step.differing, step.elements),
+            step.mismatches.to_string(),
+        ]);
+    }
+    let first_bad = output.steps.iter().find(|step| step.mismatches > 0);
+    let verdict = match (first_bad, output.equal) {
+        (_, true) => "every value is equal".to_owned(),
+        (None, false) => "every step agrees as promised".to_owned(),
+        (Some(step), false) => format!("first step that does not agree: {} ({})", step.name, step.kernel),
+    };
+    format!(
+        "{rows}\n{} against {} on {} images: {verdict}; same class for {}; outputs {}",
+        output.device,
+        output.against,
+        output.images,
+        percent(output.agreement),
+        output.output_sqnr_db.map_or("equal".into(), |s| format!("at {s:.1} dB")),
+    )
+}

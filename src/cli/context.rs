@@ -1,0 +1,113 @@
+//! Device, progress bars, tables and JSON: how commands talk to the outside.
+
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use wizen::gpu::{AdapterChoice, Gpu};
+use wizen::graph::Device;
+use wizen::{Error, Result};
+
+use super::Common;
+
+/// What every command gets.
+#[derive(Debug)]
+pub struct Context {
+    pub common: Common,
+}
+
+impl Context {
+    pub fn new(common: Common) -> Self {
+        Self { common }
+    }
+
+    /// Opens the device that `--device` names.
+    pub async fn device(&self) -> Result<Device> {
+        self.open(&self.common.device).await
+    }
+
+    /// Opens a device by the rules of `--device`.
+    pub async fn open(&self, wanted: &str) -> Result<Device> {
+        let choice = match wanted {
+            "cpu" => return Ok(Device::Cpu),
+            "auto" => {
+                return Ok(match Gpu::open().await {
+                    Ok(gpu) => Device::Gpu(gpu),
+                    Err(error) => {
+                        self.say(&format!("{error}; running on the CPU reference, which is slow"));
+                        Device::Cpu
+                    }
+                });
+            }
+            "gpu" => AdapterChoice::Best,
+            other => match other.parse::<usize>() {
+                Ok(index) => AdapterChoice::Index(index),
+                Err(_) => AdapterChoice::Named(other.to_owned()),
+            },
+        };
+        Ok(Device::Gpu(Gpu::open_adapter(&choice).await?))
+    }
+
+    /// A line for people, on stderr.
+    pub fn say(&self, line: &str) {
+        eprintln!("{line}");
+    }
+
+    /// The result: JSON on stdout if asked for, else what `human` prints.
+    pub fn finish<T: Serialize>(&self, result: &T, human: impl FnOnce() -> String) -> Result<()> {
+        let text = if self.common.json {
+            serde_json::to_string(result)
+                .map_err(|e| Error::invalid("json", format!("the result cannot be written: {e}")))?
+        } else {
+            human()
+        };
+        // A closed pipe (`wizen … | head`) is no failure of the job.
+        use std::io::Write as _;
+        match writeln!(std::io::stdout(), "{}", text.trim_end()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("stdout")(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// A progress bar on stderr; silent where stderr is no terminal.
+    pub fn progress(&self, what: &str, steps: usize) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stderr());
+        let template = "{prefix:22} [{bar:30}] {pos}/{len} {elapsed} (left {eta}) {msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_prefix(what.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        bar
+    }
+}
+
+/// A table with this header; columns after the first are aligned right.
+pub fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header.to_vec());
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// `98.76 %`
+pub fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}
+
+/// Bytes with thousands separated.
+pub fn bytes(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push('\u{202f}');
+        }
+        out.push(digit);
+    }
+    out
+}

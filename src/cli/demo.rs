@@ -1,0 +1,273 @@
+//! `wizen demo`: the whole job on MNIST, or on synthetic digits where there is no MNIST.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use serde::Serialize;
+use wizen::base::Requant;
+use wizen::graph::{Device, Graph};
+use wizen::io::{Dataset, Event, Model, Splits, write_atomic};
+use wizen::quant::{LayerReport, Observer, Scheme, WeightRange};
+use wizen::report::{HistogramPlot, LayerError, Report, StageRow};
+use wizen::train::Optimizer;
+use wizen::{Error, Result, prune};
+
+use super::context::{Context, bytes, percent, table};
+use super::jobs::{self, FitSettings, PruneSettings, QuantizeSettings};
+use super::{data, models, prune as prune_command, qat as qat_command, train as train_command};
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Folder with the four MNIST files (gzipped or not); without it, wizen draws its own digits
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Folder for the models and the report
+    #[arg(long, default_value = "wizen-demo")]
+    out: PathBuf,
+    /// Less training: a minute instead of several
+    #[arg(long)]
+    quick: bool,
+    /// Seed of initial weights, order and augmentation
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Clone, Serialize)]
+struct Stage {
+    name: String,
+    accuracy: f64,
+    bytes: u64,
+    sparsity: f64,
+    images_per_second: f64,
+    seconds: f64,
+    model: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Output {
+    data: &'static str,
+    stages: Vec<Stage>,
+    seconds: f64,
+    report: PathBuf,
+    device: String,
+}
+
+struct Demo<'a> {
+    context: &'a Context,
+    device: Device,
+    splits: Splits,
+    out: PathBuf,
+    seed: u64,
+    /// Epochs of training, pruning, QAT.
+    epochs: [usize; 3],
+    stages: Vec<Stage>,
+}
+
+pub async fn run(context: &Context, args: DemoArgs) -> Result<()> {
+    let start = Instant::now();
+    let device = context.device().await?;
+    let mut splits = data::splits(args.data.as_deref(), (20_000, 4_000))?;
+    let synthetic = splits.train.is_synthetic();
+    if args.quick {
+        splits.train = splits.train.take(12_000);
+    }
+    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
+    context.say(&format!(
+        "{} training and {} test images of {}; computing on {}",
+        splits.train.len(),
+        splits.test.len(),
+        splits.train.name(),
+        device.name()
+    ));
+    let epochs = if args.quick { [3, 2, 2] } else { [4, 3, 2] };
+    let (out, seed) = (args.out.clone(), args.seed);
+    let mut demo = Demo { context, device, splits, out, seed, epochs, stages: Vec::new() };
+    let results = demo.stages().await?;
+    let report = args.out.join("report.html");
+    let html = demo.report(&results, synthetic, &args)?.to_html()?;
+    write_atomic(&report, |writer| writer.write_all(html.as_bytes()).map_err(Error::io(&report)))?;
+    let output = Output {
+        data: if synthetic { "synthetic" } else { "mnist" },
+        stages: demo.stages.clone(),
+        seconds: start.elapsed().as_secs_f64(),
+        report,
+        device: demo.device.name(),
+    };
+    context.finish(&output, || human(&output, demo.splits.test.name()))
+}
+
+/// What the report draws besides the table.
+struct Results {
+    float: Model,
+    int8: Graph,
+    pruned: Model,
+    layers: Vec<LayerReport>,
+}
+
+impl Demo<'_> {
+    fn fit(&self, epochs: usize, lr: f32) -> FitSettings {
+        FitSettings { epochs, batch: 64, lr, seed: self.seed, optimizer: Optimizer::ADAM, shift: 1 }
+    }
+
+    fn quantize(&self, scheme: &str) -> Result<QuantizeSettings> {
+        let scheme: Scheme = scheme.parse()?;
+        let weights = WeightRange::for_scheme(scheme);
+        Ok(QuantizeSettings { scheme, observer: Observer::Histogram, weights, requant: Requant::Float, images: 512 })
+    }
+
+    async fn stages(&mut self) -> Result<Results> {
+        let train: Dataset = self.splits.train.clone();
+        let start = Instant::now();
+        let fit = self.fit(self.epochs[0], train_command::LR);
+        let (weights, _) = jobs::train(self.context, &self.device, "lenet5", None, &train, &fit).await?;
+        let mut float = models::float_model("lenet5", &weights)?;
+        let with = format!("{} epochs on {}, seed {}", self.epochs[0], train.name(), self.seed);
+        float.history.push(Event { did: "train".into(), with });
+        self.finish("fp32", &float, start).await?;
+
+        let start = Instant::now();
+        let settings = self.quantize("fp16")?;
+        let half = jobs::quantize(self.context, &self.device, &float, &train, &settings).await?;
+        self.finish("fp16", &half.model, start).await?;
+
+        let start = Instant::now();
+        let settings = self.quantize("int8")?;
+        let int8 = jobs::quantize(self.context, &self.device, &float, &train, &settings).await?;
+        self.finish("int8", &int8.model, start).await?;
+
+        let start = Instant::now();
+        let prune = PruneSettings {
+            sparsity: 0.9,
+            scope: prune::Scope::Global,
+            cubic: true,
+            fit: Some(self.fit(self.epochs[1], prune_command::LR)),
+        };
+        let (pruned, _) = jobs::prune(self.context, &self.device, &float, Some(&train), &prune).await?;
+        self.finish("pruned 90 %", &pruned, start).await?;
+
+        let start = Instant::now();
+        let sparse = jobs::quantize(self.context, &self.device, &pruned, &train, &settings).await?;
+        self.finish("pruned 90 % + int8", &sparse.model, start).await?;
+
+        let start = Instant::now();
+        let (settings, fit) = (self.quantize("w4a4")?, self.fit(self.epochs[2], qat_command::LR));
+        let (low, _) = jobs::qat(self.context, &self.device, &float, &train, &settings, &fit).await?;
+        self.finish("w4a4 QAT", &low.model, start).await?;
+        Ok(Results { float, int8: int8.model.graph, pruned, layers: int8.layers })
+    }
+
+    /// Evaluates a stage's model at its own precision and writes it.
+    async fn finish(&mut self, name: &str, model: &Model, start: Instant) -> Result<()> {
+        let seconds = start.elapsed().as_secs_f64();
+        let result =
+            jobs::accuracy(self.context, &self.device, &model.graph, &self.splits.test, None).await?;
+        let file = name.replace(" %", "").replace(" + ", "-").replace(' ', "-");
+        let path = self.out.join(format!("lenet5-{file}.safetensors"));
+        let size = model.save(&path)?;
+        self.context.say(&format!("{name}: {} in {seconds:.1} s", percent(result.top1)));
+        self.stages.push(Stage {
+            name: name.to_owned(),
+            accuracy: result.top1,
+            bytes: size.bytes,
+            sparsity: models::sparsity(model),
+            images_per_second: result.images_per_second,
+            seconds,
+            model: path,
+        });
+        Ok(())
+    }
+
+    fn report(&self, results: &Results, synthetic: bool, args: &DemoArgs) -> Result<Report> {
+        let layer = "fc1.weight";
+        let reals = |graph: &Graph| -> Result<Vec<f32>> {
+            let id = graph.find(layer)?;
+            Ok(graph.tensor(id).map(|tensor| tensor.to_f32()).unwrap_or_default())
+        };
+        let (before, pruned) = (reals(&results.float.graph)?, reals(&results.pruned.graph)?);
+        let mut notes = vec![format!(
+            "{} training and {} test images of {}.",
+            self.splits.train.len(),
+            self.splits.test.len(),
+            self.splits.test.name()
+        )];
+        if synthetic {
+            notes.push("Synthetic digits, drawn by wizen: not MNIST. Give --data to use the real one.".into());
+        }
+        let quick = if args.quick { " --quick" } else { "" };
+        let data = args.data.as_ref().map_or(String::new(), |d| format!(" --data {}", d.display()));
+        Ok(Report {
+            title: "wizen demo: LeNet-5, compressed".into(),
+            subtitle: if synthetic { "synthetic digits".into() } else { "MNIST".into() },
+            notes,
+            stages: self
+                .stages
+                .iter()
+                .map(|s| StageRow {
+                    name: s.name.clone(),
+                    accuracy: s.accuracy,
+                    bytes: s.bytes,
+                    sparsity: Some(s.sparsity),
+                    images_per_second: s.images_per_second,
+                    seconds: s.seconds,
+                })
+                .collect(),
+            histograms: vec![
+                HistogramPlot {
+                    title: format!("{layer}: fp32 and int8"),
+                    before: before.clone(),
+                    after: int8_reals(results)?,
+                },
+                HistogramPlot { title: format!("{layer}: fp32 and 90 % pruned"), before, after: pruned },
+            ],
+            layers: results
+                .layers
+                .iter()
+                .map(|l| LayerError {
+                    name: l.name.clone(),
+                    bits: l.bits,
+                    sqnr_db: l.sqnr_db.unwrap_or(f64::INFINITY),
+                    cosine: l.cosine,
+                })
+                .collect(),
+            device: self.device.name(),
+            command: format!("wizen demo{data}{quick} --seed {}", args.seed),
+        })
+    }
+}
+
+/// The first linear layer's integers as the reals they stand for: scaled back to the largest weight.
+fn int8_reals(results: &Results) -> Result<Vec<f32>> {
+    let (float, int8) = (&results.float.graph, &results.int8);
+    let (Some(real), Some(q)) =
+        (float.tensor(float.find("fc1.weight")?), int8.tensor(int8.find("fc1.weight")?))
+    else {
+        return Ok(Vec::new());
+    };
+    let weights = wizen::quant::choose_weights(float, Scheme::INT8, WeightRange::MinMax)?;
+    let Some(params) = weights.get("fc1") else { return Ok(Vec::new()) };
+    let per_channel = real.len() / params.scales.len();
+    let integers = q.to_i8()?;
+    Ok(integers.iter().enumerate().map(|(i, &q)| params.channel(i / per_channel).dequantize(q.into())).collect())
+}
+
+fn human(output: &Output, data: &str) -> String {
+    let mut rows = table(&["stage", "accuracy", "bytes", "zeros", "images/s", "seconds"]);
+    for stage in &output.stages {
+        rows.add_row(vec![
+            stage.name.clone(),
+            percent(stage.accuracy),
+            bytes(stage.bytes),
+            percent(stage.sparsity),
+            format!("{:.0}", stage.images_per_second),
+            format!("{:.1}", stage.seconds),
+        ]);
+    }
+    let label = if output.data == "synthetic" { " (synthetic digits, not MNIST)" } else { "" };
+    format!(
+        "{rows}\naccuracy on {data}{label}; computed on {} in {:.0} s; report: {}",
+        output.device,
+        output.seconds,
+        output.report.display()
+    )
+}

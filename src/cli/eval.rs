@@ -1,0 +1,73 @@
+//! `wizen eval`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+use wizen::Result;
+
+use super::context::{Context, percent};
+use super::{data, jobs, models};
+
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// Model file
+    model: PathBuf,
+    /// Folder with MNIST-style IDX files; without it, synthetic digits
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Use only the first N test images
+    #[arg(long)]
+    limit: Option<usize>,
+    /// Images per run
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Architecture of a foreign file, where its names do not tell
+    #[arg(long)]
+    arch: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Output {
+    images: usize,
+    top1: f64,
+    top5: f64,
+    precision: String,
+    device: String,
+    images_per_second: f64,
+    data: String,
+}
+
+pub async fn run(context: &Context, args: EvalArgs) -> Result<()> {
+    let model = models::load(&args.model, args.arch.as_deref())?;
+    let splits = data::splits(args.data.as_deref(), (1, 2_000))?;
+    let test = match args.limit {
+        Some(0) => return Err(wizen::Error::invalid("--limit", "it must be at least 1")),
+        Some(n) => splits.test.take(n),
+        None => splits.test,
+    };
+    let device = context.device().await?;
+    let result = jobs::accuracy(context, &device, &model.graph, &test, args.batch).await?;
+    let output = Output {
+        images: result.images,
+        top1: result.top1,
+        top5: result.top5,
+        precision: model.precision.clone(),
+        device: device.name(),
+        images_per_second: result.images_per_second,
+        data: test.name().to_owned(),
+    };
+    context.finish(&output, || {
+        format!(
+            "{} {}: top-1 {}, top-5 {} of {} images of {}; {:.0} images/s on {}",
+            model.arch,
+            output.precision,
+            percent(output.top1),
+            percent(output.top5),
+            output.images,
+            output.data,
+            output.images_per_second,
+            output.device
+        )
+    })
+}

@@ -1,0 +1,94 @@
+//! `wizen inspect`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+use wizen::gpu::Caps;
+use wizen::graph::lower;
+use wizen::io::Event;
+use wizen::{Error, Result};
+
+use super::context::{Context, bytes, percent, table};
+use super::models::{self, LayerInfo};
+
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Model file
+    model: PathBuf,
+    /// Architecture of a foreign file, where its names do not tell
+    #[arg(long)]
+    arch: Option<String>,
+    /// Also print the graph and the plan
+    #[arg(long)]
+    plan: bool,
+}
+
+#[derive(Serialize)]
+struct Output {
+    arch: String,
+    precision: String,
+    layers: Vec<LayerInfo>,
+    bytes: u64,
+    macs: u64,
+    sparsity: f64,
+    dispatches: usize,
+    weight_bytes_on_device: usize,
+    activation_bytes: usize,
+    activation_bytes_lower_bound: usize,
+    history: Vec<Event>,
+}
+
+pub fn run(context: &Context, args: InspectArgs) -> Result<()> {
+    let model = models::load(&args.model, args.arch.as_deref())?;
+    let plan = lower(&model.graph, &Caps::portable())?;
+    let output = Output {
+        arch: model.arch.clone(),
+        precision: model.precision.clone(),
+        layers: models::layers(&model),
+        bytes: std::fs::metadata(&args.model).map_err(Error::io(&args.model))?.len(),
+        macs: models::total_macs(&model),
+        sparsity: models::sparsity(&model),
+        dispatches: plan.steps.len(),
+        weight_bytes_on_device: plan.const_bytes(),
+        activation_bytes: plan.activation_bytes(),
+        activation_bytes_lower_bound: plan.activation_lower_bound(),
+        history: model.history.clone(),
+    };
+    context.finish(&output, || {
+        let mut rows = table(&["layer", "op", "shape", "type", "bits", "zeros", "MACs", "scale", "zero point"]);
+        for l in &output.layers {
+            rows.add_row(vec![
+                l.name.clone(),
+                l.op.clone(),
+                format!("{:?}", l.shape),
+                l.dtype.clone(),
+                l.bits.to_string(),
+                percent(l.sparsity),
+                bytes(l.macs),
+                l.output_scale.map_or(String::new(), |s| format!("{s:.6}")),
+                l.output_zero_point.map_or(String::new(), |z| z.to_string()),
+            ]);
+        }
+        let mut text = format!(
+            "{} {}, {} bytes, {} MACs per image, {} of the weights are zero\n{rows}\n\
+             one image: {} dispatches, {} bytes of weights and {} of activations on the device (at least {})\n",
+            output.arch,
+            output.precision,
+            bytes(output.bytes),
+            bytes(output.macs),
+            percent(output.sparsity),
+            output.dispatches,
+            bytes(output.weight_bytes_on_device as u64),
+            bytes(output.activation_bytes as u64),
+            bytes(output.activation_bytes_lower_bound as u64),
+        );
+        for event in &output.history {
+            text.push_str(&format!("{}: {}\n", event.did, event.with));
+        }
+        if args.plan {
+            text.push_str(&format!("\n{}\n{plan}", model.graph));
+        }
+        text
+    })
+}

@@ -1,0 +1,392 @@
+//! The work behind the commands: train, evaluate, prune, quantize, fine-tune. `wizen demo` chains them.
+
+use std::time::Instant;
+
+use serde::Serialize;
+use wizen::base::{Requant, Tensor};
+use wizen::graph::{Device, Graph, lower, optimize};
+use wizen::io::{Dataset, Event, Model};
+use wizen::models::{self, Weights};
+use wizen::quant::{
+    self, FakeQuantized, LayerReport, Observer, QuantParams, Scheme, WeightRange,
+};
+use wizen::train::{LrSchedule, Optimizer, ParamGroup, Trainer, argmax_rows};
+use wizen::{Error, Result, prune};
+
+use super::context::Context;
+use super::data::{Shuffled, check_fits, in_order};
+use super::models as files;
+
+/// Images per evaluation batch.
+const EVAL_BATCH: usize = 250;
+
+/// Settings of a training loop.
+#[derive(Clone, Debug)]
+pub struct FitSettings {
+    pub epochs: usize,
+    pub batch: usize,
+    pub lr: f32,
+    pub seed: u64,
+    pub optimizer: Optimizer,
+    /// Random shifts of training images, pixels.
+    pub shift: usize,
+}
+
+/// What a training loop did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fit {
+    pub loss: f32,
+    pub steps: usize,
+    pub seconds: f64,
+    pub images_per_second: f64,
+}
+
+/// Runs a training loop; `hook` is called before every step with its number and the total.
+pub async fn fit(
+    context: &Context,
+    what: &str,
+    trainer: &mut Trainer,
+    data: &Dataset,
+    settings: &FitSettings,
+    mut hook: impl AsyncFnMut(&mut Trainer, usize, usize) -> Result<()>,
+) -> Result<Fit> {
+    let mut batches = Shuffled::new(data, settings.batch, settings.shift, settings.seed)?;
+    let steps = settings.epochs * batches.steps_per_epoch();
+    let bar = context.progress(what, steps);
+    let schedule = LrSchedule::WarmupCosine { warmup: 0.05 };
+    let start = Instant::now();
+    let mut loss = f32::NAN;
+    for step in 0..steps {
+        hook(trainer, step, steps).await?;
+        let (images, labels) = batches.next()?;
+        trainer.step(&images, &labels, settings.lr * schedule.factor(step, steps)).await?;
+        if (step + 1) % 50 == 0 || step + 1 == steps {
+            loss = trainer.mean_loss().await?;
+            bar.set_message(format!("loss {loss:.4}"));
+        }
+        bar.inc(1);
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    bar.finish_and_clear();
+    let images_per_second = (steps * settings.batch) as f64 / seconds.max(1e-9);
+    Ok(Fit { loss, steps, seconds, images_per_second })
+}
+
+/// Accuracy of a network.
+#[derive(Clone, Debug, Serialize)]
+pub struct Accuracy {
+    pub images: usize,
+    pub top1: f64,
+    pub top5: f64,
+    pub images_per_second: f64,
+    /// Predicted class of every image.
+    #[serde(skip)]
+    pub predictions: Vec<usize>,
+}
+
+/// Runs every image of `data` through `graph`.
+pub async fn accuracy(
+    context: &Context,
+    device: &Device,
+    graph: &Graph,
+    data: &Dataset,
+    batch: Option<usize>,
+) -> Result<Accuracy> {
+    check_fits(graph, data)?;
+    let batch = batch.unwrap_or(EVAL_BATCH).min(data.len());
+    let graph = graph.with_batch(batch)?;
+    let mut executor = device.load(lower(&graph, &device.caps())?).await?;
+    let bar = context.progress("evaluate", data.len());
+    let (mut predictions, mut top5) = (Vec::with_capacity(data.len()), 0);
+    let mut seconds = 0.0;
+    for (i, batch) in in_order(data, batch).enumerate() {
+        let (images, count) = batch?;
+        if i == 0 && matches!(device, Device::Gpu(_)) {
+            // Drivers compile at the first dispatch; that is not the network's speed.
+            executor.run(&[&images]).await?;
+        }
+        let start = Instant::now();
+        let outputs = executor.run(&[&images]).await?;
+        seconds += start.elapsed().as_secs_f64();
+        let logits = &outputs[0];
+        top5 += in_top(logits, &data.labels()[predictions.len()..][..count], 5);
+        predictions.extend(argmax_rows(logits).into_iter().take(count));
+        bar.inc(count as u64);
+    }
+    bar.finish_and_clear();
+    let right = predictions.iter().zip(data.labels()).filter(|(p, l)| **p == **l as usize).count();
+    let share = |n: usize| n as f64 / data.len() as f64;
+    let images_per_second = data.len() as f64 / seconds.max(1e-9);
+    Ok(Accuracy { images: data.len(), top1: share(right), top5: share(top5), images_per_second, predictions })
+}
+
+/// How many of the labels are among the `k` largest logits of their row.
+fn in_top(logits: &Tensor, labels: &[u32], k: usize) -> usize {
+    let classes = logits.shape().last().copied().unwrap_or(1);
+    let values = logits.to_f32();
+    let rows = values.chunks(classes).zip(labels);
+    rows.filter(|(row, label)| {
+        let own = row.get(**label as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        row.iter().filter(|x| **x > own).count() < k
+    })
+    .count()
+}
+
+/// Trains an architecture from scratch or further from `weights`.
+pub async fn train(
+    context: &Context,
+    device: &Device,
+    arch: &str,
+    weights: Option<&Weights>,
+    data: &Dataset,
+    settings: &FitSettings,
+) -> Result<(Weights, Fit)> {
+    let initial = match weights {
+        Some(weights) => weights.clone(),
+        None => models::random_weights(arch, settings.seed)?,
+    };
+    let graph = models::build(arch, settings.batch, &initial)?;
+    check_fits(&graph, data)?;
+    let params = initial.keys().map(|name| graph.find(name)).collect::<Result<_>>()?;
+    let groups = [ParamGroup::weights(params)];
+    let mut trainer = Trainer::new(device, graph, settings.optimizer, &groups).await?;
+    let done = fit(context, "train", &mut trainer, data, settings, async |_, _, _| Ok(())).await?;
+    Ok((trainer.params().await?.into_iter().collect(), done))
+}
+
+/// What to prune, and how.
+#[derive(Clone, Debug)]
+pub struct PruneSettings {
+    pub sparsity: f64,
+    pub scope: prune::Scope,
+    pub cubic: bool,
+    /// Fine-tuning, if there is data for it.
+    pub fit: Option<FitSettings>,
+}
+
+/// Magnitude pruning; with data, along a schedule while fine-tuning.
+pub async fn prune(
+    context: &Context,
+    device: &Device,
+    model: &Model,
+    data: Option<&Dataset>,
+    settings: &PruneSettings,
+) -> Result<(Model, Option<Fit>)> {
+    let weights = files::float_weights(model, "prune")?;
+    let names: Vec<String> = files::layers(model).iter().map(|l| format!("{}.weight", l.name)).collect();
+    let (weights, masks, done) = match (data, &settings.fit) {
+        (Some(data), Some(fit_settings)) => {
+            let batch = fit_settings.batch;
+            let graph = model.graph.with_batch(batch)?;
+            check_fits(&graph, data)?;
+            let masked = prune::insert_masks(&graph, &names, &model.masks)?;
+            let params = weights.keys().map(|name| masked.find(name)).collect::<Result<_>>()?;
+            let groups = [ParamGroup::weights(params)];
+            let mut trainer = Trainer::new(device, masked, fit_settings.optimizer, &groups).await?;
+            let initial = files::sparsity(model);
+            let (target, scope, cubic) = (settings.sparsity, settings.scope, settings.cubic);
+            let done = fit(context, "prune", &mut trainer, data, fit_settings, async |trainer, step, steps| {
+                // The schedule takes two thirds of the run, a mask every thirtieth of it; the rest heals.
+                let (ramp, every) = (steps * 2 / 3, (steps / 30).max(1));
+                if step % every != 0 || step > ramp + every {
+                    return Ok(());
+                }
+                let progress = if cubic { (step as f64 / ramp.max(1) as f64).min(1.0) } else { 1.0 };
+                let sparsity = target + (initial - target) * (1.0 - progress).powi(3);
+                update_masks(device, trainer, &names, sparsity, scope).await
+            })
+            .await?;
+            let mut masks = std::collections::BTreeMap::new();
+            for name in &names {
+                masks.insert(name.clone(), trainer.read(&prune::mask_name(name)).await?);
+            }
+            (trainer.params().await?.into_iter().collect(), masks, Some(done))
+        }
+        _ => {
+            let tensors: Vec<&Tensor> = names.iter().filter_map(|name| weights.get(name)).collect();
+            let masks = prune::masks_to_sparsity(device, &tensors, settings.sparsity, settings.scope).await?;
+            (weights, names.iter().cloned().zip(masks).collect(), None)
+        }
+    };
+    let weights = files::baked(weights, &masks)?;
+    let mut pruned = files::float_model(&model.arch, &weights)?;
+    pruned.masks = masks;
+    pruned.history = model.history.clone();
+    pruned.history.push(Event {
+        did: "prune".into(),
+        with: format!("l1 {:?} to {:.4} of the weights", settings.scope, settings.sparsity),
+    });
+    Ok((pruned, done))
+}
+
+async fn update_masks(
+    device: &Device,
+    trainer: &mut Trainer,
+    names: &[String],
+    sparsity: f64,
+    scope: prune::Scope,
+) -> Result<()> {
+    let mut weights = Vec::with_capacity(names.len());
+    for name in names {
+        weights.push(trainer.read(name).await?);
+    }
+    let tensors: Vec<&Tensor> = weights.iter().collect();
+    let masks = prune::masks_to_sparsity(device, &tensors, sparsity, scope).await?;
+    for (name, mask) in names.iter().zip(&masks) {
+        trainer.write(&prune::mask_name(name), mask)?;
+    }
+    Ok(())
+}
+
+/// How to quantize.
+#[derive(Clone, Debug)]
+pub struct QuantizeSettings {
+    pub scheme: Scheme,
+    pub observer: Observer,
+    pub weights: WeightRange,
+    pub requant: Requant,
+    /// Images to calibrate on.
+    pub images: usize,
+}
+
+/// A quantized model and how far each layer is from the float one.
+#[derive(Debug)]
+pub struct Quantized {
+    pub model: Model,
+    pub layers: Vec<LayerReport>,
+    /// The float network that was quantized: batch norm folded, ReLU fused, masks baked.
+    pub float: Graph,
+    pub params: QuantParams,
+}
+
+/// Images of one calibration batch.
+const CALIBRATION_BATCH: usize = 32;
+
+/// The float network of a model, ready to be quantized.
+pub fn ready_to_quantize(model: &Model, command: &str) -> Result<Graph> {
+    let weights = files::baked(files::float_weights(model, command)?, &model.masks)?;
+    optimize(&models::build(&model.arch, 1, &weights)?)
+}
+
+/// Ranges of activations from images, scales of weights from the weights.
+pub async fn calibrate(
+    context: &Context,
+    device: &Device,
+    graph: &Graph,
+    data: &Dataset,
+    settings: &QuantizeSettings,
+) -> Result<QuantParams> {
+    check_fits(graph, data)?;
+    let weights = quant::choose_weights(graph, settings.scheme, settings.weights)?;
+    let Some(range) = settings.scheme.activation_range() else {
+        return Ok(QuantParams { weights, ..QuantParams::default() });
+    };
+    let images = data.take(settings.images);
+    let batch = CALIBRATION_BATCH.min(images.len());
+    let bar = context.progress("calibrate", images.len().div_ceil(batch));
+    let batches = in_order(&images, batch).map(|batch| {
+        bar.inc(1);
+        batch.map(|(images, _)| images)
+    });
+    let graph = graph.with_batch(batch)?;
+    let activations = quant::calibrate(device, &graph, batches, settings.observer, range, settings.scheme).await?;
+    bar.finish_and_clear();
+    Ok(QuantParams { activations, weights })
+}
+
+/// Freezes a float network into a model file's network.
+pub fn freeze(
+    graph: &Graph,
+    params: &QuantParams,
+    settings: &QuantizeSettings,
+    origin: &Model,
+    did: &str,
+) -> Result<Model> {
+    let frozen = match settings.scheme {
+        Scheme::Fp16 => quant::to_f16(graph)?,
+        Scheme::WeightOnly { .. } => quant::to_weight_only(graph, params)?,
+        Scheme::Integer { .. } => quant::freeze(graph, params, settings.requant)?,
+    };
+    let mut model = Model {
+        arch: origin.arch.clone(),
+        precision: settings.scheme.to_string(),
+        graph: frozen,
+        masks: origin.masks.clone(),
+        activations: params.activations.clone(),
+        history: origin.history.clone(),
+        ..Model::default()
+    };
+    let bits = settings.scheme.weight_bits().max(2);
+    if bits < 8 {
+        let layers: Vec<String> = params.weights.keys().map(|layer| format!("{layer}.weight")).collect();
+        model.bits = layers.into_iter().map(|name| (name, bits)).collect();
+    }
+    let with = format!("{} {} {:?}, {} images", settings.scheme, settings.observer, settings.requant, settings.images);
+    model.history.push(Event { did: did.into(), with });
+    Ok(model)
+}
+
+/// Post-training quantization.
+pub async fn quantize(
+    context: &Context,
+    device: &Device,
+    model: &Model,
+    data: &Dataset,
+    settings: &QuantizeSettings,
+) -> Result<Quantized> {
+    let float = ready_to_quantize(model, "quantize")?;
+    let params = calibrate(context, device, &float, data, settings).await?;
+    let frozen = freeze(&float, &params, settings, model, "quantize")?;
+    let layers = report(device, &float, &frozen, data).await?;
+    Ok(Quantized { model: frozen, layers, float, params })
+}
+
+/// Compares each layer's result with the float network's on a batch of images.
+pub async fn report(
+    device: &Device,
+    float: &Graph,
+    frozen: &Model,
+    data: &Dataset,
+) -> Result<Vec<LayerReport>> {
+    let count = CALIBRATION_BATCH.min(data.len());
+    let indices: Vec<usize> = (0..count).collect();
+    let (images, _) = data.batch(&indices)?;
+    quant::layer_reports(device, &float.with_batch(count)?, &frozen.graph.with_batch(count)?, &frozen.activations, &frozen.bits, &images)
+        .await
+}
+
+/// Quantization-aware fine-tuning: scales start from calibration, then learn with the weights.
+pub async fn qat(
+    context: &Context,
+    device: &Device,
+    model: &Model,
+    data: &Dataset,
+    settings: &QuantizeSettings,
+    fit_settings: &FitSettings,
+) -> Result<(Quantized, Fit)> {
+    if settings.scheme.activation_range().is_none() {
+        let problem = format!("{} has no integer activations to train; use `wizen quantize`", settings.scheme);
+        return Err(Error::invalid("qat", problem));
+    }
+    let weights = files::baked(files::float_weights(model, "qat")?, &model.masks)?;
+    let float = ready_to_quantize(model, "qat")?;
+    let params = calibrate(context, device, &float, data, settings).await?;
+    let names: Vec<String> = model.masks.keys().cloned().collect();
+    let graph = float.with_batch(fit_settings.batch)?;
+    let masked = if names.is_empty() { graph } else { prune::insert_masks(&graph, &names, &model.masks)? };
+    let FakeQuantized { graph, scales } = quant::insert_fake_quant(&masked, &params)?;
+    let trained = weights.keys().map(|name| graph.find(name)).collect::<Result<_>>()?;
+    let scales = ParamGroup { params: scales, lr_factor: 0.1, weight_decay: 0.0, min: Some(1e-6) };
+    let groups = [ParamGroup::weights(trained), scales];
+    let mut trainer = Trainer::new(device, graph, fit_settings.optimizer, &groups).await?;
+    let what = format!("qat {}", settings.scheme);
+    let done = fit(context, &what, &mut trainer, data, fit_settings, async |_, _, _| Ok(())).await?;
+    let learned = trainer.params().await?;
+    let params = quant::adopt_scales(&params, &learned)?;
+    let learned: Weights = learned.into_iter().filter(|(name, _)| weights.contains_key(name)).collect();
+    let weights = files::baked(learned, &model.masks)?;
+    let float = optimize(&models::build(&model.arch, 1, &weights)?)?;
+    let frozen = freeze(&float, &params, settings, model, "qat")?;
+    let layers = report(device, &float, &frozen, data).await?;
+    Ok((Quantized { model: frozen, layers, float, params }, done))
+}

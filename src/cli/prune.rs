@@ -1,0 +1,141 @@
+//! `wizen prune`
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use wizen::{Error, Result, prune};
+
+use super::context::{Context, bytes, percent, table};
+use super::jobs::{self, PruneSettings};
+use super::train::FitArgs;
+use super::{data, models};
+
+/// Peak learning rate of Adam for fine-tuning while pruning.
+pub const LR: f32 = 1e-3;
+
+/// Which weights compete with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ScopeName {
+    /// All layers together
+    Global,
+    /// Each layer by itself
+    Layer,
+}
+
+/// How sparsity grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ScheduleName {
+    /// Zhu and Gupta's cubic schedule over the first two thirds of the run
+    Cubic,
+    /// All at once, then fine-tuning
+    OneShot,
+}
+
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// fp32 model file
+    model: PathBuf,
+    /// Model file to write
+    #[arg(long)]
+    out: PathBuf,
+    /// Share of the weights to remove, 0 to 1
+    #[arg(long)]
+    sparsity: f64,
+    /// Which weights compete with each other
+    #[arg(long, value_enum, default_value = "global")]
+    scope: ScopeName,
+    /// How sparsity grows while fine-tuning
+    #[arg(long, value_enum, default_value = "cubic")]
+    schedule: ScheduleName,
+    /// Folder with MNIST-style IDX files to fine-tune on; without it, weights are removed at once
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Passes over the training images
+    #[arg(long, default_value_t = 6)]
+    epochs: usize,
+    #[command(flatten)]
+    fit: FitArgs,
+}
+
+#[derive(Serialize)]
+struct Layer {
+    name: String,
+    sparsity: f64,
+    shape: Vec<usize>,
+}
+
+#[derive(Serialize)]
+struct Output {
+    sparsity: f64,
+    layers: Vec<Layer>,
+    bytes_before: u64,
+    bytes_after: u64,
+    macs_before: u64,
+    macs_after: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accuracy: Option<f64>,
+    seconds: f64,
+    device: String,
+}
+
+pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
+    if !(0.0..1.0).contains(&args.sparsity) {
+        let problem = format!("{} is not in 0 ≤ sparsity < 1", args.sparsity);
+        return Err(Error::invalid("--sparsity", problem));
+    }
+    let model = models::load(&args.model, None)?;
+    let splits = args.data.as_deref().map(|folder| data::splits(Some(folder), (0, 0))).transpose()?;
+    let device = context.device().await?;
+    let start = Instant::now();
+    let settings = PruneSettings {
+        sparsity: args.sparsity,
+        scope: match args.scope {
+            ScopeName::Global => prune::Scope::Global,
+            ScopeName::Layer => prune::Scope::PerTensor,
+        },
+        cubic: args.schedule == ScheduleName::Cubic,
+        fit: splits.as_ref().map(|_| args.fit.settings(args.epochs, LR)),
+    };
+    let train = splits.as_ref().map(|splits| &splits.train);
+    let (pruned, _) = jobs::prune(context, &device, &model, train, &settings).await?;
+    let accuracy = match &splits {
+        Some(splits) => {
+            Some(jobs::accuracy(context, &device, &pruned.graph, &splits.test, None).await?.top1)
+        }
+        None => None,
+    };
+    let size = pruned.save(&args.out)?;
+    let layers = models::layers(&pruned);
+    let output = Output {
+        sparsity: models::sparsity(&pruned),
+        layers: layers
+            .into_iter()
+            .map(|layer| Layer { name: layer.name, sparsity: layer.sparsity, shape: layer.shape })
+            .collect(),
+        bytes_before: std::fs::metadata(&args.model).map_err(Error::io(&args.model))?.len(),
+        bytes_after: size.bytes,
+        macs_before: models::total_macs(&model),
+        macs_after: models::total_macs(&pruned),
+        accuracy,
+        seconds: start.elapsed().as_secs_f64(),
+        device: device.name(),
+    };
+    context.finish(&output, || {
+        let mut rows = table(&["layer", "shape", "zeros"]);
+        for layer in &output.layers {
+            rows.add_row(vec![layer.name.clone(), format!("{:?}", layer.shape), percent(layer.sparsity)]);
+        }
+        let accuracy = output.accuracy.map_or(String::new(), |a| format!("{} right of the test images; ", percent(a)));
+        format!(
+            "{rows}\n{} of the weights are zero; {accuracy}{} -> {} bytes, {:.1} s on {}; wrote {}",
+            percent(output.sparsity),
+            bytes(output.bytes_before),
+            bytes(output.bytes_after),
+            output.seconds,
+            output.device,
+            args.out.display()
+        )
+    })
+}

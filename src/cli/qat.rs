@@ -1,0 +1,87 @@
+//! `wizen qat`
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use serde::Serialize;
+use wizen::quant::LayerReport;
+use wizen::{Error, Result};
+
+use super::context::{Context, bytes, percent};
+use super::quantize::{SchemeArgs, layer_table};
+use super::train::FitArgs;
+use super::{data, jobs, models};
+
+/// Peak learning rate of Adam for quantization-aware fine-tuning.
+pub const LR: f32 = 1e-3;
+
+#[derive(Debug, Args)]
+pub struct QatArgs {
+    /// fp32 model file
+    model: PathBuf,
+    /// Folder with MNIST-style IDX files; without it, synthetic digits
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Model file to write
+    #[arg(long)]
+    out: PathBuf,
+    /// Passes over the training images
+    #[arg(long, default_value_t = 5)]
+    epochs: usize,
+    #[command(flatten)]
+    scheme: SchemeArgs,
+    #[command(flatten)]
+    fit: FitArgs,
+}
+
+#[derive(Serialize)]
+struct Output {
+    scheme: String,
+    accuracy: f64,
+    loss: f32,
+    layers: Vec<LayerReport>,
+    bytes_before: u64,
+    bytes_after: u64,
+    seconds: f64,
+    images_per_second: f64,
+    device: String,
+}
+
+pub async fn run(context: &Context, args: QatArgs) -> Result<()> {
+    let settings = args.scheme.settings()?;
+    let model = models::load(&args.model, None)?;
+    let splits = data::splits(args.data.as_deref(), (12_000, 2_000))?;
+    let device = context.device().await?;
+    let start = Instant::now();
+    let fit_settings = args.fit.settings(args.epochs, LR);
+    let (result, fit) =
+        jobs::qat(context, &device, &model, &splits.train, &settings, &fit_settings).await?;
+    let test = jobs::accuracy(context, &device, &result.model.graph, &splits.test, None).await?;
+    let size = result.model.save(&args.out)?;
+    let output = Output {
+        scheme: settings.scheme.to_string(),
+        accuracy: test.top1,
+        loss: fit.loss,
+        layers: result.layers,
+        bytes_before: std::fs::metadata(&args.model).map_err(Error::io(&args.model))?.len(),
+        bytes_after: size.bytes,
+        seconds: start.elapsed().as_secs_f64(),
+        images_per_second: fit.images_per_second,
+        device: device.name(),
+    };
+    context.finish(&output, || {
+        format!(
+            "{}\n{}: {} right of {} test images; {} -> {} bytes, {:.1} s on {}; wrote {}",
+            layer_table(&output.layers),
+            output.scheme,
+            percent(output.accuracy),
+            test.images,
+            bytes(output.bytes_before),
+            bytes(output.bytes_after),
+            output.seconds,
+            output.device,
+            args.out.display()
+        )
+    })
+}

@@ -1,0 +1,134 @@
+//! `wizen quantize`
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use wizen::base::Requant;
+use wizen::quant::{LayerReport, Observer, Scheme, WeightRange};
+use wizen::{Error, Result};
+
+use super::context::{Context, bytes, table};
+use super::jobs::{self, QuantizeSettings};
+use super::{data, models};
+
+/// Rounding rules by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RequantName {
+    /// One f32 multiplication, as PyTorch on x86
+    Float,
+    /// Integers only: equal on every device
+    Fixed,
+}
+
+/// Options of quantization.
+#[derive(Clone, Debug, Args)]
+pub struct SchemeArgs {
+    /// fp16, int8, int8-torch, int8-onnx, wNaM (w4a8), wN (weights only)
+    #[arg(long, default_value = "int8")]
+    pub scheme: String,
+    /// How ranges of activations are found: minmax, moving-average, histogram, percentile, entropy
+    #[arg(long, default_value = "histogram")]
+    pub observer: String,
+    /// How ranges of weights are found: minmax, mse [default: minmax at 8 bits, else mse]
+    #[arg(long)]
+    pub weights: Option<String>,
+    /// Calibration images
+    #[arg(long, default_value_t = 512)]
+    pub calib: usize,
+    /// How accumulators are rounded
+    #[arg(long, value_enum, default_value = "float")]
+    pub requant: RequantName,
+}
+
+impl SchemeArgs {
+    pub fn settings(&self) -> Result<QuantizeSettings> {
+        let scheme: Scheme = self.scheme.parse()?;
+        if self.calib == 0 {
+            return Err(Error::invalid("--calib", "calibration needs at least one image"));
+        }
+        let weights = match &self.weights {
+            Some(name) => name.parse()?,
+            None => WeightRange::for_scheme(scheme),
+        };
+        let requant = match self.requant {
+            RequantName::Float => Requant::Float,
+            RequantName::Fixed => Requant::Fixed,
+        };
+        let observer: Observer = self.observer.parse()?;
+        Ok(QuantizeSettings { scheme, observer, weights, requant, images: self.calib })
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct QuantizeArgs {
+    /// fp32 model file
+    model: PathBuf,
+    /// Folder with MNIST-style IDX files; without it, synthetic digits
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Model file to write
+    #[arg(long)]
+    out: PathBuf,
+    #[command(flatten)]
+    scheme: SchemeArgs,
+    /// Architecture of a foreign file, where its names do not tell
+    #[arg(long)]
+    arch: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Output {
+    scheme: String,
+    layers: Vec<LayerReport>,
+    bytes_before: u64,
+    bytes_after: u64,
+    seconds: f64,
+    device: String,
+}
+
+pub async fn run(context: &Context, args: QuantizeArgs) -> Result<()> {
+    let settings = args.scheme.settings()?;
+    let model = models::load(&args.model, args.arch.as_deref())?;
+    let splits = data::splits(args.data.as_deref(), (1_000, 1))?;
+    let device = context.device().await?;
+    let start = Instant::now();
+    let result = jobs::quantize(context, &device, &model, &splits.train, &settings).await?;
+    let size = result.model.save(&args.out)?;
+    let output = Output {
+        scheme: settings.scheme.to_string(),
+        layers: result.layers,
+        bytes_before: std::fs::metadata(&args.model).map_err(Error::io(&args.model))?.len(),
+        bytes_after: size.bytes,
+        seconds: start.elapsed().as_secs_f64(),
+        device: device.name(),
+    };
+    context.finish(&output, || {
+        format!(
+            "{}\n{} -> {} bytes, {:.1} s on {}; wrote {}",
+            layer_table(&output.layers),
+            bytes(output.bytes_before),
+            bytes(output.bytes_after),
+            output.seconds,
+            output.device,
+            args.out.display()
+        )
+    })
+}
+
+/// Per-layer errors as a table.
+pub fn layer_table(layers: &[LayerReport]) -> comfy_table::Table {
+    let mut table = table(&["layer", "bits", "weight SQNR dB", "output SQNR dB", "cosine"]);
+    let decibel = |x: Option<f64>| x.map_or("exact".to_owned(), |x| format!("{x:.1}"));
+    for layer in layers {
+        table.add_row(vec![
+            layer.name.clone(),
+            layer.bits.to_string(),
+            decibel(layer.weight_sqnr_db),
+            decibel(layer.sqnr_db),
+            format!("{:.5}", layer.cosine),
+        ]);
+    }
+    table
+}

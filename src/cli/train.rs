@@ -1,0 +1,139 @@
+//! `wizen train`
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use wizen::Result;
+use wizen::io::Event;
+use wizen::train::Optimizer;
+
+use super::context::{Context, bytes, percent};
+use super::jobs::{self, FitSettings};
+use super::{data, models};
+
+/// Update rules by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OptimizerName {
+    Sgd,
+    Adam,
+    Adamw,
+}
+
+/// Options of every training loop.
+#[derive(Clone, Debug, Args)]
+pub struct FitArgs {
+    /// Images per step
+    #[arg(long, default_value_t = 64)]
+    pub batch: usize,
+    /// Peak learning rate [default: depends on the command and the optimizer]
+    #[arg(long)]
+    pub lr: Option<f32>,
+    /// Seed of initial weights, order and augmentation
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Update rule
+    #[arg(long, value_enum, default_value = "adam")]
+    pub optimizer: OptimizerName,
+    /// Shift training images at random by up to this many pixels; 0 = off
+    #[arg(long, default_value_t = 2)]
+    pub shift: usize,
+}
+
+impl FitArgs {
+    /// Settings with defaults filled in; `adam_lr` is the command's learning rate for Adam.
+    pub fn settings(&self, epochs: usize, adam_lr: f32) -> FitSettings {
+        let (optimizer, lr) = match self.optimizer {
+            OptimizerName::Sgd => (Optimizer::SGD, 20.0 * adam_lr),
+            OptimizerName::Adam => (Optimizer::ADAM, adam_lr),
+            OptimizerName::Adamw => (Optimizer::ADAMW, adam_lr),
+        };
+        let lr = self.lr.unwrap_or(lr);
+        FitSettings { epochs, batch: self.batch, lr, seed: self.seed, optimizer, shift: self.shift }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Architecture: lenet5
+    #[arg(long, default_value = "lenet5")]
+    arch: String,
+    /// Folder with MNIST-style IDX files; without it, synthetic digits
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Model file to write
+    #[arg(long)]
+    out: PathBuf,
+    /// Start from this model instead of random weights
+    #[arg(long)]
+    from: Option<PathBuf>,
+    /// Passes over the training images
+    #[arg(long, default_value_t = 12)]
+    epochs: usize,
+    #[command(flatten)]
+    fit: FitArgs,
+}
+
+#[derive(Serialize)]
+struct Output {
+    accuracy: f64,
+    loss: f32,
+    epochs: usize,
+    seconds: f64,
+    images_per_second: f64,
+    data: String,
+    device: String,
+    bytes: u64,
+}
+
+/// Peak learning rate of Adam for training from scratch.
+pub const LR: f32 = 2e-3;
+
+pub async fn run(context: &Context, args: TrainArgs) -> Result<()> {
+    let splits = data::splits(args.data.as_deref(), (12_000, 2_000))?;
+    let (arch, weights) = match &args.from {
+        None => (args.arch.clone(), None),
+        Some(path) => {
+            let model = models::load(path, Some(&args.arch))?;
+            (model.arch.clone(), Some(models::float_weights(&model, "train --from")?))
+        }
+    };
+    let device = context.device().await?;
+    let start = Instant::now();
+    let settings = args.fit.settings(args.epochs, LR);
+    let (weights, fit) =
+        jobs::train(context, &device, &arch, weights.as_ref(), &splits.train, &settings).await?;
+    let mut model = models::float_model(&arch, &weights)?;
+    let test = jobs::accuracy(context, &device, &model.graph, &splits.test, None).await?;
+    model.history.push(Event {
+        did: "train".into(),
+        with: format!("{} epochs on {}, seed {}", args.epochs, splits.train.name(), settings.seed),
+    });
+    let size = model.save(&args.out)?;
+    let output = Output {
+        accuracy: test.top1,
+        loss: fit.loss,
+        epochs: args.epochs,
+        seconds: start.elapsed().as_secs_f64(),
+        images_per_second: fit.images_per_second,
+        data: splits.train.name().to_owned(),
+        device: device.name(),
+        bytes: size.bytes,
+    };
+    context.finish(&output, || {
+        format!(
+            "{}: {} right of {} test images of {}, loss {:.4}\n{} images/s on {}, {:.1} s; wrote {} ({} bytes)",
+            arch,
+            percent(output.accuracy),
+            test.images,
+            output.data,
+            output.loss,
+            output.images_per_second.round(),
+            output.device,
+            output.seconds,
+            args.out.display(),
+            bytes(output.bytes),
+        )
+    })
+}

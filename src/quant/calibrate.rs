@@ -1,0 +1,265 @@
+//! Calibration: observers inserted into the float graph, state on the device, read once at the end.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::histogram;
+use super::points::{activation_points, has_weights};
+use super::qparams::{Convention, choose};
+use super::scheme::{Preset, Scheme};
+use super::weights::{mse_scales, min_max_scales};
+use crate::base::{QParams, Quantization, Range, Tensor};
+use crate::error::{Error, Result};
+use crate::graph::{Device, Executor, Graph, Op, Rewriter, Source, ValueId, lower};
+use crate::kernels::Kernel;
+use crate::kernels::observe_histogram_f32::ObserveHistogramF32;
+use crate::kernels::observe_histogram_range_f32::{HistogramState, ObserveHistogramRangeF32};
+use crate::kernels::observe_min_max_f32::{MinMaxState, ObserveMinMaxF32};
+use crate::kernels::observe_moving_average_f32::ObserveMovingAverageF32;
+
+/// How the range of an activation is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Observer {
+    /// Smallest and largest value of all batches.
+    MinMax,
+    /// Moving average of each batch's smallest and largest value, constant 0.01.
+    MovingAverage,
+    /// The window of a 2048-bin histogram with the least squared error, as PyTorch's
+    /// `HistogramObserver` searches it.
+    #[default]
+    Histogram,
+    /// 99.99 % of the values.
+    Percentile,
+    /// Least Kullback-Leibler divergence, after TensorRT.
+    Entropy,
+}
+
+const NAMES: [(&str, Observer); 5] = [
+    ("minmax", Observer::MinMax),
+    ("moving-average", Observer::MovingAverage),
+    ("histogram", Observer::Histogram),
+    ("percentile", Observer::Percentile),
+    ("entropy", Observer::Entropy),
+];
+
+impl FromStr for Observer {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        NAMES.iter().find(|(name, _)| *name == text).map(|(_, observer)| *observer).ok_or_else(|| {
+            let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
+            Error::invalid("observer", format!("there is no observer `{text}`; there are {}", names.join(", ")))
+        })
+    }
+}
+
+impl fmt::Display for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = NAMES.iter().find(|(_, observer)| observer == self).map_or("?", |(name, _)| *name);
+        f.write_str(name)
+    }
+}
+
+/// Bins of a histogram, as PyTorch's and ONNX Runtime's.
+const BINS: usize = 2048;
+/// PyTorch's averaging constant.
+const AVERAGING: f32 = 0.01;
+
+/// Runs `batches` through `graph` and returns the parameters of every activation, by value name. Memory
+/// on host and device does not grow with the number of batches, and nothing is read back in between.
+///
+/// # Errors
+/// [`Error::Invalid`] naming an activation with NaN or infinite values or without any; from reading the
+/// batches; what the device reports.
+pub async fn calibrate(
+    device: &Device,
+    graph: &Graph,
+    batches: impl Iterator<Item = Result<Tensor>>,
+    observer: Observer,
+    range: Range,
+    scheme: Scheme,
+) -> Result<BTreeMap<String, QParams>> {
+    let observed = insert_observers(graph, observer)?;
+    let mut executor = device.load(lower(&observed, &device.caps())?).await?;
+    let mut seen = 0u32;
+    for images in batches {
+        executor.submit(&[&images?])?;
+        seen += 1;
+        if seen.is_multiple_of(16) {
+            // Bounds the uploads in flight; reads a few words, no activation.
+            let first = activation_points(graph)[0];
+            executor.read(&state_name(graph, first, "observed")).await?;
+        }
+    }
+    if seen == 0 {
+        return Err(Error::invalid("calibrate", "there are no images"));
+    }
+    let mut out = BTreeMap::new();
+    for id in activation_points(graph) {
+        let name = &graph.value(id).name;
+        let (min, max) = read_range(&executor, graph, id, observer, range).await?;
+        out.insert(name.clone(), choose(min, max, range, false, convention(scheme)));
+    }
+    Ok(out)
+}
+
+fn convention(scheme: Scheme) -> Convention {
+    match scheme {
+        Scheme::Integer { preset: Preset::Torch, .. } => Convention::Torch,
+        Scheme::Integer { preset: Preset::Onnx, .. } => Convention::Onnx,
+        Scheme::Integer { preset: Preset::Wizen, .. } | Scheme::Fp16 | Scheme::WeightOnly { .. } => {
+            Convention::Wizen
+        }
+    }
+}
+
+fn state_name(graph: &Graph, id: ValueId, suffix: &str) -> String {
+    format!("{}:{suffix}", graph.value(id).name)
+}
+
+/// The graph with an observer behind every activation that gets parameters; results are dropped.
+fn insert_observers(graph: &Graph, observer: Observer) -> Result<Graph> {
+    let points = activation_points(graph);
+    let mut rewriter = Rewriter::new(graph);
+    for (id, value) in graph.values() {
+        if matches!(value.source, Source::Input) {
+            rewriter.get(id)?;
+            if points.contains(&id) {
+                observe(&mut rewriter, id, observer)?;
+            }
+        }
+    }
+    for node in graph.nodes() {
+        rewriter.copy(node)?;
+        for &id in node.outputs.iter().filter(|id| points.contains(id)) {
+            observe(&mut rewriter, id, observer)?;
+        }
+    }
+    let mut observed = rewriter.finish()?;
+    observed.set_outputs(Vec::new());
+    Ok(observed)
+}
+
+fn observe(rewriter: &mut Rewriter<'_>, id: ValueId, observer: Observer) -> Result<()> {
+    let old = rewriter.old();
+    let (x, shape) = (rewriter.get(id)?, old.value(id).shape.clone());
+    let graph = &mut rewriter.graph;
+    let name = |suffix: &str| state_name(old, id, suffix);
+    let push = |graph: &mut Graph, kernel: Arc<dyn Kernel>, inputs: &[ValueId]| {
+        let name = format!("{} {}", kernel.name(), old.value(id).name);
+        graph.push_all(&name, Op::Kernel(kernel), inputs).map(|_| ())
+    };
+    // Minimum, maximum and the count of what is not finite, over all batches.
+    let total = graph.param(&name("observed"), MinMaxState::initial(1));
+    let min_max = Arc::new(ObserveMinMaxF32 { shape: shape.clone(), axis: None });
+    push(graph, min_max.clone(), &[x, total])?;
+    if observer == Observer::MinMax {
+        return Ok(());
+    }
+    let batch = graph.param(&name("batch"), MinMaxState::initial(1));
+    push(graph, min_max, &[x, batch])?;
+    if observer == Observer::MovingAverage {
+        let state = graph.param(&name("average"), ObserveMovingAverageF32::initial(1));
+        let kernel = ObserveMovingAverageF32 { channels: 1, constant: AVERAGING };
+        return push(graph, Arc::new(kernel), &[batch, state]);
+    }
+    let range = graph.param(&name("range"), HistogramState::initial_range());
+    let counts = graph.param(&name("counts"), HistogramState::initial_counts(BINS));
+    push(graph, Arc::new(ObserveHistogramRangeF32 { bins: BINS }), &[batch, range, counts])?;
+    push(graph, Arc::new(ObserveHistogramF32 { shape, bins: BINS }), &[x, range, counts])
+}
+
+async fn read_range(
+    executor: &Executor,
+    graph: &Graph,
+    id: ValueId,
+    observer: Observer,
+    range: Range,
+) -> Result<(f32, f32)> {
+    let name = |suffix: &str| state_name(graph, id, suffix);
+    let value = &graph.value(id).name;
+    let total = MinMaxState::decode(&executor.read(&name("observed")).await?)?[0];
+    if total.not_finite > 0 {
+        let problem = format!("`{value}` has {} values that are NaN or infinite", total.not_finite);
+        return Err(Error::invalid("calibrate", problem));
+    }
+    let nothing = || Error::invalid("calibrate", format!("`{value}` has no values"));
+    match observer {
+        Observer::MinMax => total.range().ok_or_else(nothing),
+        Observer::MovingAverage => {
+            ObserveMovingAverageF32::decode(&executor.read(&name("average")).await?)?[0].ok_or_else(nothing)
+        }
+        Observer::Histogram | Observer::Percentile | Observer::Entropy => {
+            let (words, counts) =
+                (executor.read(&name("range")).await?, executor.read(&name("counts")).await?);
+            let state = HistogramState::decode(&words, &counts)?.ok_or_else(nothing)?;
+            Ok(search(&state, observer, range))
+        }
+    }
+}
+
+/// How the range of a weight is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WeightRange {
+    /// The largest magnitude of each output channel.
+    MinMax,
+    /// The clipping with the least squared error, per output channel.
+    Mse,
+}
+
+impl WeightRange {
+    /// The better one: clipping pays off below 8 bits.
+    pub fn for_scheme(scheme: Scheme) -> Self {
+        if scheme.weight_bits() < 8 { Self::Mse } else { Self::MinMax }
+    }
+}
+
+impl FromStr for WeightRange {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "minmax" => Ok(Self::MinMax),
+            "mse" => Ok(Self::Mse),
+            _ => Err(Error::invalid("weights", format!("there is no range `{text}`; there are minmax, mse"))),
+        }
+    }
+}
+
+/// Scales of all weights of a float graph, per output channel, by layer name.
+///
+/// # Errors
+/// [`Error::Invalid`] naming a weight that is not finite or not stored in the graph.
+pub fn choose_weights(
+    graph: &Graph,
+    scheme: Scheme,
+    how: WeightRange,
+) -> Result<BTreeMap<String, Quantization>> {
+    let mut out = BTreeMap::new();
+    if scheme == Scheme::Fp16 {
+        return Ok(out);
+    }
+    for node in graph.nodes().iter().filter(|node| has_weights(&node.op)) {
+        let id = node.inputs[1];
+        let name = &graph.value(id).name;
+        let tensor = graph.tensor(id).ok_or_else(|| {
+            Error::invalid(&node.name, format!("`{name}` is computed, not stored; bake masks first"))
+        })?;
+        if let Some(bad) = tensor.to_f32().iter().find(|x| !x.is_finite()) {
+            return Err(Error::invalid(&node.name, format!("`{name}` contains {bad}; the model is damaged")));
+        }
+        let (bits, range) = (scheme.weight_bits(), scheme.weight_range());
+        let quantization = match how {
+            WeightRange::Mse => mse_scales(tensor, bits, range)?,
+            WeightRange::MinMax => min_max_scales(tensor, bits, range, convention(scheme))?,
+        };
+        out.insert(node.name.clone(), quantization);
+    }
+    Ok(out)
+}
