@@ -4,15 +4,44 @@
 //! what must come out, and [`Kernel::agreement`] says how closely the two have to agree. Shader file,
 //! Rust file, pipeline label, test and bench share one name: `<operation>_<storage dtype>`.
 
+pub mod accumulate_f32;
+pub mod adam_f32;
+pub mod add_f16;
+pub mod add_f32;
 mod agreement;
+pub mod apply_mask_f32;
+mod approx;
+pub mod batch_norm_eval_grad_input_f32;
+pub mod batch_norm_f32;
+pub mod batch_norm_grad_input_f32;
+pub mod batch_norm_grad_params_f32;
+pub mod batch_norm_stats_f32;
+pub mod batch_norm_train_f32;
+pub mod clamp_min_f32;
 mod conv;
+mod elementwise;
+pub mod global_avg_pool_f16;
+pub mod global_avg_pool_f32;
+pub mod global_avg_pool_grad_f32;
+pub mod inv_std_f32;
+pub mod max_pool_f16;
+pub mod max_pool_f32;
+pub mod max_pool_grad_f32;
 mod out_i8;
 mod pool;
+pub mod reciprocal_f32;
+pub mod relu_f16;
 pub mod relu_f32;
+pub mod relu_grad_f32;
+pub mod scale_f32;
+pub mod sgd_f32;
+pub mod softmax_cross_entropy_f32;
+pub mod softmax_cross_entropy_grad_f32;
 
 pub use agreement::{Agreement, Disagreement, gamma, ulp_f16, ulp_f32};
 pub use conv::Conv;
 pub use out_i8::OutI8;
+pub use approx::{Approx, store, within_f16, within_f32};
 pub use pool::Pool;
 
 use std::fmt;
@@ -170,6 +199,15 @@ pub fn random_tensor(binding: &Binding, rng: &mut Rng) -> Tensor {
     tensor
 }
 
+/// An f32 tensor of random values in `[low, high)`.
+pub fn uniform(shape: &[usize], low: f32, high: f32, rng: &mut Rng) -> Tensor {
+    let mut tensor = Tensor::zeros(shape, DType::F32);
+    for word in tensor.words_mut() {
+        *word = rng.range(low, high).to_bits();
+    }
+    tensor
+}
+
 /// Checks that `args` are what `kernel` binds.
 ///
 /// # Errors
@@ -205,5 +243,36 @@ pub fn check_args(kernel: &dyn Kernel, args: &[Tensor]) -> Result<()> {
 /// Sample instances of every kernel: what the harness checks, the shader test validates and the bench
 /// times.
 pub fn all() -> Vec<Box<dyn Kernel>> {
-    [relu_f32::samples()].into_iter().flatten().collect()
+    [
+        accumulate_f32::samples(),
+        adam_f32::samples(),
+        add_f16::samples(),
+        add_f32::samples(),
+        apply_mask_f32::samples(),
+        batch_norm_eval_grad_input_f32::samples(),
+        batch_norm_f32::samples(),
+        batch_norm_grad_input_f32::samples(),
+        batch_norm_grad_params_f32::samples(),
+        batch_norm_stats_f32::samples(),
+        batch_norm_train_f32::samples(),
+        clamp_min_f32::samples(),
+        global_avg_pool_f16::samples(),
+        global_avg_pool_f32::samples(),
+        global_avg_pool_grad_f32::samples(),
+        inv_std_f32::samples(),
+        max_pool_f16::samples(),
+        max_pool_f32::samples(),
+        max_pool_grad_f32::samples(),
+        reciprocal_f32::samples(),
+        relu_f16::samples(),
+        relu_f32::samples(),
+        relu_grad_f32::samples(),
+        scale_f32::samples(),
+        sgd_f32::samples(),
+        softmax_cross_entropy_f32::samples(),
+        softmax_cross_entropy_grad_f32::samples(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

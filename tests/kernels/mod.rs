@@ -1,4 +1,30 @@
 //! One file per kernel: the shapes that hurt it.
 
+mod accumulate_f32;
+mod adam_f32;
+mod add_f16;
+mod add_f32;
 mod all_samples;
+mod apply_mask_f32;
+mod batch_norm_eval_grad_input_f32;
+mod batch_norm_f32;
+mod batch_norm_grad_input_f32;
+mod batch_norm_grad_params_f32;
+mod batch_norm_stats_f32;
+mod batch_norm_train_f32;
+mod clamp_min_f32;
+mod global_avg_pool_f16;
+mod global_avg_pool_f32;
+mod global_avg_pool_grad_f32;
+mod inv_std_f32;
+mod max_pool_f16;
+mod max_pool_f32;
+mod max_pool_grad_f32;
+mod reciprocal_f32;
+mod relu_f16;
 mod relu_f32;
+mod relu_grad_f32;
+mod scale_f32;
+mod sgd_f32;
+mod softmax_cross_entropy_f32;
+mod softmax_cross_entropy_grad_f32;

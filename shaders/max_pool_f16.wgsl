@@ -1,0 +1,46 @@
+// y[n, oh, ow, c] = max over kh, kw of x[n, oh · STRIDE + kh − PADDING, ow · STRIDE + kw − PADDING, c]
+// (what lies outside the image does not exist); two channels to a word. The padding of x is zero, so that of y is.
+//# include common/index.wgsl
+const WORKGROUP: u32 = 64u;
+const EACH: u32 = 4u;  // elements of one invocation, WORKGROUP apart
+const KERNEL: u32 = 2u;
+const STRIDE: u32 = 2u;
+const PADDING: u32 = 0u;
+const IN_H: u32 = 4u;
+const IN_W: u32 = 4u;
+const OUT_H: u32 = 2u;
+const OUT_W: u32 = 2u;
+const CHANNEL_WORDS: u32 = 2u;
+
+struct Params { words: u32 }
+@group(0) @binding(0) var<storage, read> x: array<u32>;  // f16 x 2 [n, IN_H, IN_W, CHANNEL_WORDS]
+@group(0) @binding(1) var<storage, read_write> y: array<u32>;  // f16 x 2 [n, OUT_H, OUT_W, CHANNEL_WORDS], words in all
+@group(1) @binding(0) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
+        @builtin(num_workgroups) groups: vec3<u32>) {
+    let first = linear_id(group, 0u, groups, WORKGROUP * EACH) + local;
+    for (var k = 0u; k < EACH; k++) {
+        let i = first + k * WORKGROUP;
+        if i >= params.words { break; }
+        let pair = i % CHANNEL_WORDS;
+        let ow = (i / CHANNEL_WORDS) % OUT_W;
+        let oh = (i / (CHANNEL_WORDS * OUT_W)) % OUT_H;
+        let image = i / (CHANNEL_WORDS * OUT_W * OUT_H) * IN_H;
+        // The corner of the window that exists; rows and columns of padding wrap to huge numbers.
+        let h0 = max(oh * STRIDE, PADDING) - PADDING;
+        let w0 = max(ow * STRIDE, PADDING) - PADDING;
+        var best = unpack2x16float(x[((image + h0) * IN_W + w0) * CHANNEL_WORDS + pair]);
+        for (var kh = 0u; kh < KERNEL; kh++) {
+            let h = oh * STRIDE + kh - PADDING;
+            if PADDING > 0u && h >= IN_H { continue; }
+            for (var kw = 0u; kw < KERNEL; kw++) {
+                let w = ow * STRIDE + kw - PADDING;
+                if PADDING > 0u && w >= IN_W { continue; }
+                best = max(best, unpack2x16float(x[((image + h) * IN_W + w) * CHANNEL_WORDS + pair]));
+            }
+        }
+        y[i] = pack2x16float(best);
+    }
+}

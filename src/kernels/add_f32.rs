@@ -1,0 +1,109 @@
+//! `y[i] = a[i] + b[i]`, then `max(0, ·)` with `relu`.
+//!
+//! `a`, `b`, `y`: f32, any shape. One rounding.
+
+use super::{
+    Agreement, Approx, Binding, Caps, Kernel, Launch, Spec, elementwise, params_bytes, store,
+    within_f32,
+};
+use crate::base::{DType, Shape, Tensor, num_elements};
+use crate::error::Result;
+
+/// `y = a + b`, optionally `max(0, a + b)`. Bindings: `a`, `b`, `y`.
+#[derive(Clone, Debug)]
+pub struct AddF32 {
+    /// Shape of `a`, `b` and `y`.
+    pub shape: Shape,
+    /// Whether `max(0, ·)` follows.
+    pub relu: bool,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::NoUninit)]
+struct Params {
+    len: u32,
+}
+
+impl Kernel for AddF32 {
+    fn name(&self) -> &'static str {
+        "add_f32"
+    }
+
+    fn bindings(&self) -> Vec<Binding> {
+        vec![
+            Binding::read("a", DType::F32, self.shape.clone()),
+            Binding::read("b", DType::F32, self.shape.clone()),
+            Binding::write("y", DType::F32, self.shape.clone()),
+        ]
+    }
+
+    fn launch(&self, caps: &Caps) -> Result<Launch> {
+        let len = num_elements(&self.shape);
+        let params = params_bytes(&Params { len: len as u32 });
+        let source = include_str!("../../shaders/add_f32.wgsl");
+        Ok(elementwise::launch(
+            source,
+            Spec::new().with("RELU", self.relu),
+            params,
+            len,
+            caps,
+        ))
+    }
+
+    fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
+        let y = self.sums(args);
+        store(&mut args[2], &y)
+    }
+
+    fn agreement(&self, args: &[Tensor]) -> Result<Vec<Agreement>> {
+        // One rounding; max(0, ·) moves two numbers no further apart.
+        let y = within_f32(&self.sums(args));
+        Ok(vec![Agreement::Equal, Agreement::Equal, y])
+    }
+
+    fn operations(&self) -> f64 {
+        num_elements(&self.shape) as f64 * if self.relu { 2.0 } else { 1.0 }
+    }
+}
+
+impl AddF32 {
+    fn sums(&self, args: &[Tensor]) -> Vec<Approx> {
+        let (a, b) = (Approx::elements(&args[0]), Approx::elements(&args[1]));
+        let sums = a.into_iter().zip(b).map(|(a, b)| a + b);
+        sums.map(|y| if self.relu { y.max(0.0) } else { y })
+            .collect()
+    }
+}
+
+/// Shapes that hurt: one, primes, odd rows, just over a workgroup's share.
+pub fn samples() -> Vec<Box<dyn Kernel>> {
+    let shapes: [&[usize]; 4] = [&[1], &[7, 13], &[2, 3, 5, 65], &[1031]];
+    let mut out: Vec<Box<dyn Kernel>> = Vec::new();
+    for shape in shapes {
+        for relu in [false, true] {
+            let shape = shape.to_vec();
+            out.push(Box::new(AddF32 { shape, relu }));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_hand() {
+        let tensor = |x: &[f32]| Tensor::from_f32(&[3], x).expect("fits");
+        for (relu, want) in [(false, [1.5, -3.0, 0.0]), (true, [1.5, 0.0, 0.0])] {
+            let mut args = [
+                tensor(&[1.0, -2.0, 3.0]),
+                tensor(&[0.5, -1.0, -3.0]),
+                tensor(&[9.0; 3]),
+            ];
+            let shape = vec![3];
+            AddF32 { shape, relu }.cpu(&mut args).expect("f32");
+            assert_eq!(args[2].to_f32(), want);
+        }
+    }
+}

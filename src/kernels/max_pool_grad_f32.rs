@@ -1,0 +1,171 @@
+//! Gradient of max pooling: each `dy` goes to the first maximum of its window, in order of `(kh, kw)`, as in
+//! PyTorch.
+//!
+//! ```text
+//! dx[n, h, w, c] = Σ dy[n, oh, ow, c] over the windows (oh, ow) whose first maximum is x[n, h, w, c]
+//! ```
+//!
+//! `x`, `dx`: f32 `[n, h, w, c]`, `dy`: f32 `[n, out_h, out_w, c]`. Each element of `dx` looks at the windows that
+//! contain it, so nothing is scattered and the order of the sum is fixed. A NaN in `x` takes no gradient.
+
+use super::{
+    Agreement, Approx, Binding, Caps, Kernel, Launch, Pool, Spec, elementwise, params_bytes,
+    random_tensor, store, within_f32,
+};
+use crate::base::{DType, Rng, Tensor, num_elements};
+use crate::error::Result;
+
+/// Gradient of [`super::max_pool_f32::MaxPoolF32`]. Bindings: `x`, `dy`, `dx`.
+#[derive(Clone, Debug)]
+pub struct MaxPoolGradF32 {
+    /// Shape of `x` and `dx`: `[n, h, w, c]`.
+    pub x: [usize; 4],
+    /// The window.
+    pub pool: Pool,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::NoUninit)]
+struct Params {
+    len: u32,
+}
+
+impl Kernel for MaxPoolGradF32 {
+    fn name(&self) -> &'static str {
+        "max_pool_grad_f32"
+    }
+
+    fn bindings(&self) -> Vec<Binding> {
+        let dy = self.pool.output_shape(self.x).unwrap_or([0; 4]);
+        vec![
+            Binding::read("x", DType::F32, self.x),
+            Binding::read("dy", DType::F32, dy),
+            Binding::write("dx", DType::F32, self.x),
+        ]
+    }
+
+    fn launch(&self, caps: &Caps) -> Result<Launch> {
+        let y = self.pool.output_shape(self.x)?;
+        let [_, h, w, c] = self.x;
+        let [_, out_h, out_w, _] = y;
+        let spec = Spec::new()
+            .with("KERNEL", self.pool.kernel as u32)
+            .with("STRIDE", self.pool.stride as u32)
+            .with("PADDING", self.pool.padding as u32)
+            .with("IN_H", h as u32)
+            .with("IN_W", w as u32)
+            .with("OUT_H", out_h as u32)
+            .with("OUT_W", out_w as u32)
+            .with("CHANNELS", c as u32);
+        let len = num_elements(&self.x);
+        let params = params_bytes(&Params { len: len as u32 });
+        let source = include_str!("../../shaders/max_pool_grad_f32.wgsl");
+        Ok(elementwise::launch(source, spec, params, len, caps))
+    }
+
+    fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
+        let dx = self.gradients(args)?;
+        store(&mut args[2], &dx)
+    }
+
+    fn agreement(&self, args: &[Tensor]) -> Result<Vec<Agreement>> {
+        // Windows that do not overlap give one dy or none; otherwise a sum of as many as chose the element.
+        let dx = if self.pool.stride >= self.pool.kernel {
+            Agreement::Equal
+        } else {
+            within_f32(&self.gradients(args)?)
+        };
+        Ok(vec![Agreement::Equal, Agreement::Equal, dx])
+    }
+
+    fn operations(&self) -> f64 {
+        let y = self.pool.output_shape(self.x).unwrap_or([0; 4]);
+        // Every window is looked through by each of its elements.
+        (num_elements(&y) * self.pool.kernel.pow(4)) as f64
+    }
+
+    fn example_args(&self, rng: &mut Rng) -> Vec<Tensor> {
+        // Small integers, so that windows have several maxima.
+        let mut x = Tensor::zeros(&self.x, DType::F32);
+        let values: Vec<f64> = (0..x.len()).map(|_| rng.below(4) as f64 - 2.0).collect();
+        x.store_f64(&values).expect("as many as elements");
+        let mut args: Vec<Tensor> = self
+            .bindings()
+            .iter()
+            .map(|b| random_tensor(b, rng))
+            .collect();
+        args[0] = x;
+        args
+    }
+}
+
+impl MaxPoolGradF32 {
+    fn gradients(&self, args: &[Tensor]) -> Result<Vec<Approx>> {
+        let [n, h, w, c] = self.x;
+        let [_, out_h, out_w, _] = self.pool.output_shape(self.x)?;
+        let (x, dy) = (args[0].to_f64(), args[1].to_f64());
+        let mut chosen_by = vec![Vec::new(); x.len()];
+        for (i, &dy) in dy.iter().enumerate() {
+            let (c0, ow) = (i % c, i / c % out_w);
+            let (oh, n0) = (i / (c * out_w) % out_h, i / (c * out_w * out_h));
+            debug_assert!(n0 < n);
+            let mut first = None;
+            for ih in self.pool.span(oh, h) {
+                for iw in self.pool.span(ow, w) {
+                    let at = ((n0 * h + ih) * w + iw) * c + c0;
+                    if first.is_none_or(|first: usize| x[at] > x[first]) {
+                        first = Some(at);
+                    }
+                }
+            }
+            if let Some(first) = first {
+                chosen_by[first].push(Approx::exact(dy));
+            }
+        }
+        Ok(chosen_by.into_iter().map(Approx::sum).collect())
+    }
+}
+
+/// Even and odd sizes, overlapping windows, padding, gaps between windows, odd channels.
+pub fn samples() -> Vec<Box<dyn Kernel>> {
+    let cases = [
+        ([1, 1, 1, 1], 1, 1, 0),
+        ([2, 8, 8, 6], 2, 2, 0),
+        ([3, 7, 5, 3], 2, 2, 0),
+        ([1, 9, 7, 5], 3, 2, 1),
+        ([2, 6, 6, 33], 3, 1, 1),
+        ([1, 8, 11, 2], 2, 3, 0),
+        ([1, 5, 5, 1], 5, 1, 2),
+    ];
+    let kernel = |(x, kernel, stride, padding)| {
+        let pool = Pool {
+            kernel,
+            stride,
+            padding,
+        };
+        Box::new(MaxPoolGradF32 { x, pool }) as Box<dyn Kernel>
+    };
+    cases.into_iter().map(kernel).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_equals_takes_all() {
+        let x = Tensor::from_f32(&[1, 2, 3, 1], &[1.0, 7.0, 7.0, 7.0, 7.0, 7.0]).expect("fits");
+        let dy = Tensor::from_f32(&[1, 1, 2, 1], &[10.0, 1.0]).expect("fits");
+        let mut args = [x, dy, Tensor::zeros(&[1, 2, 3, 1], DType::F32)];
+        let kernel = MaxPoolGradF32 {
+            x: [1, 2, 3, 1],
+            pool: Pool {
+                kernel: 2,
+                stride: 1,
+                padding: 0,
+            },
+        };
+        kernel.cpu(&mut args).expect("f32");
+        assert_eq!(args[2].to_f32(), [0.0, 11.0, 0.0, 0.0, 0.0, 0.0]);
+    }
+}

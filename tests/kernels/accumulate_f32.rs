@@ -1,0 +1,11 @@
+//! accumulate_f32: tails.
+
+use crate::harness;
+use wizen::kernels::accumulate_f32::AccumulateF32;
+
+#[test]
+fn tails_and_several_workgroups() {
+    for len in [1, 63, 65, 256, 257, 1009, 20_011] {
+        harness::check(Box::new(AccumulateF32 { len }));
+    }
+}

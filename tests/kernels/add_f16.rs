@@ -1,0 +1,17 @@
+//! add_f16: odd rows, with and without the ReLU.
+
+use crate::harness;
+use wizen::kernels::add_f16::AddF16;
+
+#[test]
+fn odd_rows_keep_their_padding_zero() {
+    for shape in [
+        vec![1],
+        vec![3, 1],
+        vec![5, 7],
+        vec![3, 5, 129],
+        vec![20_011],
+    ] {
+        harness::check(Box::new(AddF16 { shape, relu: true }));
+    }
+}

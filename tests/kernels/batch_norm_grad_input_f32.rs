@@ -1,0 +1,11 @@
+//! batch_norm_grad_input_f32: tails of rows and channels, a real layer.
+
+use crate::harness;
+use wizen::kernels::batch_norm_grad_input_f32::BatchNormGradInputF32;
+
+#[test]
+fn tails_of_rows_and_channels() {
+    for (rows, channels) in [(1, 1), (31, 7), (33, 9), (8, 64), (257, 17), (1568, 70)] {
+        harness::check(Box::new(BatchNormGradInputF32 { rows, channels }));
+    }
+}

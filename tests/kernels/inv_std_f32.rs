@@ -1,0 +1,11 @@
+//! inv_std_f32: tails.
+
+use crate::harness;
+use wizen::kernels::inv_std_f32::InvStdF32;
+
+#[test]
+fn tails_and_several_workgroups() {
+    for len in [1, 63, 65, 256, 257, 1009, 20_011] {
+        harness::check(Box::new(InvStdF32 { len, eps: 1e-5 }));
+    }
+}
