@@ -238,7 +238,7 @@ fn every_file_is_valid_as_it_stands() {
                 !line
                     .split("//")
                     .nth(1)
-                    .is_some_and(|c| c.trim().starts_with('['))
+                    .is_some_and(|comment| comment.contains('['))
             });
         found.extend(undocumented.map(|line| format!("{stem}.wgsl: no shape beside `{line}`")));
     }
