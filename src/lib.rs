@@ -6,6 +6,7 @@ pub mod graph;
 pub mod io;
 pub mod kernels;
 pub mod models;
+pub mod prune;
 #[cfg(feature = "report")]
 pub mod report;
 

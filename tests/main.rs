@@ -3,6 +3,7 @@
 mod harness;
 mod harness_fails;
 mod kernels;
+mod prune;
 mod shaders;
 mod tidy;
 mod tidy_text;

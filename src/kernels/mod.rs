@@ -17,6 +17,8 @@ pub mod batch_norm_grad_input_f32;
 pub mod batch_norm_grad_params_f32;
 pub mod batch_norm_stats_f32;
 pub mod batch_norm_train_f32;
+pub mod channel_mask_expand;
+pub mod channel_norm_f32;
 pub mod clamp_min_f32;
 mod conv;
 mod elementwise;
@@ -37,6 +39,10 @@ pub mod scale_f32;
 pub mod sgd_f32;
 pub mod softmax_cross_entropy_f32;
 pub mod softmax_cross_entropy_grad_f32;
+pub mod topk_begin;
+pub mod topk_histogram_f32;
+pub mod topk_mask_f32;
+pub mod topk_select;
 
 pub use agreement::{Agreement, Disagreement, gamma, ulp_f16, ulp_f32};
 pub use conv::Conv;
@@ -271,6 +277,12 @@ pub fn all() -> Vec<Box<dyn Kernel>> {
         sgd_f32::samples(),
         softmax_cross_entropy_f32::samples(),
         softmax_cross_entropy_grad_f32::samples(),
+        channel_mask_expand::samples(),
+        channel_norm_f32::samples(),
+        topk_begin::samples(),
+        topk_histogram_f32::samples(),
+        topk_mask_f32::samples(),
+        topk_select::samples(),
     ]
     .into_iter()
     .flatten()
