@@ -7,6 +7,8 @@ use std::sync::Arc;
 use crate::harness;
 use wizen::Result;
 use wizen::base::{Rng, Tensor};
+use wizen::kernels::batch_norm_f32::BatchNormF32;
+use wizen::kernels::global_avg_pool_f16::GlobalAvgPoolF16;
 use wizen::kernels::relu_f32::ReluF32;
 use wizen::kernels::{Agreement, Binding, Caps, Kernel, Launch};
 
@@ -185,6 +187,60 @@ fn relu_f32() {
             (Bound(2.0), VACUOUS),
             (Bound(f64::INFINITY), VACUOUS),
             (Bound(f64::NAN), VACUOUS),
+        ],
+    );
+}
+
+#[test]
+fn batch_norm_f32() {
+    use Defect::{Bound, Param, Text};
+    let store = "y[i] = (x[i] - center) * factor + shift;";
+    let kernel = BatchNormF32 {
+        rows: 37,
+        channels: 5,
+        eps: 0.01,
+    };
+    catches(
+        kernel,
+        &[
+            (Text("+ params.eps", ""), WRONG),
+            (Text("x[i] - center", "x[i] + center"), WRONG),
+            (Text("+ shift", "+ shift * 1.0001"), WRONG),
+            (
+                Text(store, "y[i] = (x[i] - center) * (factor * 1.0001) + shift;"),
+                WRONG,
+            ),
+            (Text("mean[c]", "mean[(c + 1u) % params.channels]"), WRONG),
+            (Param(0, -1), WRONG),
+            (Param(0, 1), BEYOND),
+            (Bound(1e3), VACUOUS),
+        ],
+    );
+}
+
+#[test]
+fn global_avg_pool_f16() {
+    use Defect::{Param, Text};
+    let kernel = GlobalAvgPoolF16 { x: [70, 3, 5, 1] };
+    let store = "y[i] = pack2x16float(sum * params.inv_pixels);";
+    catches(
+        kernel,
+        &[
+            // One channel: the other half of the word is padding.
+            (
+                Text(
+                    store,
+                    "y[i] = pack2x16float(sum * params.inv_pixels) | 0x3c000000u;",
+                ),
+                "row padding is not zero",
+            ),
+            (Text("pixel = 0u", "pixel = 1u"), WRONG),
+            (
+                Text("sum * params.inv_pixels", "sum * params.inv_pixels * 1.01"),
+                WRONG,
+            ),
+            (Param(0, -1), WRONG),
+            (Param(1, -1), WRONG),
         ],
     );
 }

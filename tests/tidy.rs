@@ -337,6 +337,47 @@ fn every_kernel_has_its_three_files() {
     }
 }
 
+/// A file that no module declares is not compiled, and its tests do not run.
+#[test]
+fn every_file_is_compiled() {
+    let mut orphans = Vec::new();
+    for path in files("src", "rs").into_iter().chain(files("tests", "rs")) {
+        let file = Path::new(&path);
+        let stem = file.file_stem().expect("a name").to_string_lossy();
+        let folder = file.parent().expect("a folder");
+        let at = |folder: &Path, name: &str| folder.join(name).to_string_lossy().replace('\\', "/");
+        // `src/a/mod.rs` is declared where `src/a.rs` would be.
+        let (folder, module) = match (&*stem, folder.parent()) {
+            ("main" | "lib", _) if folder.components().count() == 1 => continue,
+            ("mod", Some(above)) => (above, folder.file_name().expect("a name").to_string_lossy()),
+            _ => (folder, stem.clone()),
+        };
+        let sibling = format!("{}.rs", folder.to_string_lossy());
+        let parents = [
+            at(folder, "mod.rs"),
+            at(folder, "lib.rs"),
+            at(folder, "main.rs"),
+            sibling,
+        ];
+        let declared = parents
+            .iter()
+            .filter(|parent| root().join(parent).is_file())
+            .any(|parent| {
+                let code = code_only(&read(parent));
+                let declares = |line: &str| line.trim().ends_with(&format!("mod {module};"));
+                code.lines().any(declares)
+            });
+        if !declared {
+            orphans.push(path);
+        }
+    }
+    assert!(
+        orphans.is_empty(),
+        "declared by no module: {}",
+        orphans.join(", ")
+    );
+}
+
 #[test]
 fn files_are_short() {
     let mut long = Vec::new();
