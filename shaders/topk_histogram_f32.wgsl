@@ -3,6 +3,10 @@ const WORKGROUP: u32 = 256u;
 const BINS: u32 = 2048u;
 // The digit is one of the index, hence the magnitude is fixed; otherwise it is one of the magnitude.
 const BY_INDEX: bool = false;
+// The highest digit: every unpruned element counts.
+const FIRST: bool = true;
+// An invocation takes 8 neighbours: one byte of the mask.
+const TILE: u32 = WORKGROUP * 8u;
 
 struct Params { len: u32, offset: u32, strip: u32, shift: u32, width: u32 }
 // Read as bits: neither subnormals nor NaNs may change on the way.
@@ -14,41 +18,77 @@ struct Params { len: u32, offset: u32, strip: u32, shift: u32, width: u32 }
 
 var<workgroup> bins: array<atomic<u32>, BINS>;
 
+fn key(i: u32) -> u32 {
+    return w[min(i, params.len - 1u)] & 0x7fffffffu;
+}
+
+fn count(i: u32) {
+    let bits = select(key(i), params.offset + i, BY_INDEX);
+    atomicAdd(&bins[(bits >> params.shift) & ((1u << params.width) - 1u)], 1u);
+}
+
+// Bit 0: the key of element i agrees with the state.
+fn agrees(i: u32, magnitude: u32, index: u32) -> u32 {
+    let above = params.shift + params.width;
+    if BY_INDEX {
+        return u32(key(i) == magnitude && (((params.offset + i) ^ index) >> above) == 0u);
+    }
+    return u32(((key(i) ^ magnitude) >> above) == 0u);
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    for (var bin = local; bin < BINS; bin += WORKGROUP) {
-        atomicStore(&bins[bin], 0u);
+    let magnitude = state[1];
+    let index = state[2];
+    let searching = state[3] == 0u;
+    if searching {
+        for (var bin = local; bin < BINS; bin += WORKGROUP) {
+            atomicStore(&bins[bin], 0u);
+        }
     }
     workgroupBarrier();
-    if state[3] == 0u {
-        let magnitude = state[1];
-        let index = state[2];
+    if searching {
         let start = group.x * params.strip;
         let end = min(start + params.strip, params.len);
-        let digit_mask = (1u << params.width) - 1u;
-        let above = params.shift + params.width;
-        for (var i = start + local; i < end; i += WORKGROUP) {
-            let key = w[i] & 0x7fffffffu;
-            var counts = ((old[i >> 5u] >> (i & 31u)) & 1u) == 1u;
-            var digit: u32;
-            if BY_INDEX {
-                let at = params.offset + i;
-                counts = counts && key == magnitude && ((at ^ index) >> above) == 0u;
-                digit = (at >> params.shift) & digit_mask;
+        for (var tile = start; tile < end; tile += TILE) {
+            let at = tile + local * 8u;
+            let inside = params.len - min(at, params.len);
+            var hits = old[min(at, params.len - 1u) >> 5u] >> (at & 24u);
+            hits &= 0xffu >> (8u - min(inside, 8u));
+            if FIRST {
+                if (hits & 1u) != 0u { count(at); }
+                if (hits & 2u) != 0u { count(at + 1u); }
+                if (hits & 4u) != 0u { count(at + 2u); }
+                if (hits & 8u) != 0u { count(at + 3u); }
+                if (hits & 16u) != 0u { count(at + 4u); }
+                if (hits & 32u) != 0u { count(at + 5u); }
+                if (hits & 64u) != 0u { count(at + 6u); }
+                if (hits & 128u) != 0u { count(at + 7u); }
             } else {
-                counts = counts && ((key ^ magnitude) >> above) == 0u;
-                digit = (key >> params.shift) & digit_mask;
-            }
-            if counts {
-                atomicAdd(&bins[digit], 1u);
+                // Few agree: look at all of them, then count in a loop that is mostly left at once.
+                var same = agrees(at, magnitude, index);
+                same |= agrees(at + 1u, magnitude, index) << 1u;
+                same |= agrees(at + 2u, magnitude, index) << 2u;
+                same |= agrees(at + 3u, magnitude, index) << 3u;
+                same |= agrees(at + 4u, magnitude, index) << 4u;
+                same |= agrees(at + 5u, magnitude, index) << 5u;
+                same |= agrees(at + 6u, magnitude, index) << 6u;
+                same |= agrees(at + 7u, magnitude, index) << 7u;
+                hits &= same;
+                while hits != 0u {
+                    count(at + firstTrailingBit(hits));
+                    hits &= hits - 1u;
+                }
             }
         }
     }
     workgroupBarrier();
-    for (var bin = local; bin < BINS; bin += WORKGROUP) {
-        let count = atomicLoad(&bins[bin]);
-        if count != 0u {
-            atomicAdd(&hist[bin], count);
+    if searching {
+        for (var bin = local; bin < BINS; bin += WORKGROUP) {
+            let here = atomicLoad(&bins[bin]);
+            if here != 0u {
+                atomicAdd(&hist[bin], here);
+            }
         }
     }
 }

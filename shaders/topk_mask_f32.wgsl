@@ -10,6 +10,12 @@ struct Params { len: u32, offset: u32 }
 @group(0) @binding(3) var<storage, read_write> mask: array<u32>;  // [ceil(len / 32)]
 @group(1) @binding(0) var<uniform> params: Params;
 
+// Bit 0: element i goes.
+fn goes(i: u32, magnitude: u32, index: u32) -> u32 {
+    let key = w[min(i, params.len - 1u)] & 0x7fffffffu;
+    return u32(key < magnitude || (key == magnitude && params.offset + i <= index));
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
         @builtin(num_workgroups) groups: vec3<u32>) {
@@ -22,10 +28,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let magnitude = state[1];
         let index = state[2];
         var pruned = 0u;
-        for (var j = 0u; j < count; j++) {
-            let key = w[first + j] & 0x7fffffffu;
-            let goes = key < magnitude || (key == magnitude && params.offset + first + j <= index);
-            pruned |= u32(goes) << j;
+        for (var j = 0u; j < 32u; j += 8u) {
+            let i = first + j;
+            var byte = goes(i, magnitude, index);
+            byte |= goes(i + 1u, magnitude, index) << 1u;
+            byte |= goes(i + 2u, magnitude, index) << 2u;
+            byte |= goes(i + 3u, magnitude, index) << 3u;
+            byte |= goes(i + 4u, magnitude, index) << 4u;
+            byte |= goes(i + 5u, magnitude, index) << 5u;
+            byte |= goes(i + 6u, magnitude, index) << 6u;
+            byte |= goes(i + 7u, magnitude, index) << 7u;
+            pruned |= byte << j;
         }
         kept &= ~pruned;
     }

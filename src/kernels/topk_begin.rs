@@ -35,6 +35,8 @@ pub const FOUND: u32 = 1;
 pub const NOTHING: u32 = 2;
 /// All but the sign of an f32.
 pub(super) const MAGNITUDE: u32 = 0x7fff_ffff;
+/// Bits of that.
+pub(super) const MAGNITUDE_BITS: u32 = 31;
 
 /// Some bits of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +73,9 @@ pub fn digits(total: usize) -> Vec<Digit> {
         })
     };
     let index_bits = usize::BITS - total.saturating_sub(1).leading_zeros();
-    split(31, false).chain(split(index_bits, true)).collect()
+    split(MAGNITUDE_BITS, false)
+        .chain(split(index_bits, true))
+        .collect()
 }
 
 /// Sets the state for `k` elements and clears the histogram. Bindings: `k` u32 `[1]`, `state` u32 `[4]`,
@@ -149,7 +153,8 @@ mod tests {
     fn digits_cover_the_key_once() {
         for total in [1usize, 2, 3, 32, 33, 2048, 2049, 11_689_512, 1 << 31] {
             let digits = digits(total);
-            let (magnitude, index): (Vec<_>, Vec<_>) = digits.iter().partition(|d| !d.by_index);
+            let (magnitude, index): (Vec<Digit>, Vec<Digit>) =
+                digits.iter().partition(|d| !d.by_index);
             let widths: Vec<u32> = magnitude.iter().map(|d| d.width).collect();
             assert_eq!(widths, [11, 10, 10]);
             let bits: u32 = index.iter().map(|d| d.width).sum();

@@ -5,7 +5,7 @@
 //! `[2048]`, counts of all tensors of the list added up. Adds nothing unless the state is searching.
 //! Exact: integers only.
 
-use super::topk_begin::{BINS, Digit, MAGNITUDE, SEARCHING, STATE, digits};
+use super::topk_begin::{BINS, Digit, MAGNITUDE, MAGNITUDE_BITS, SEARCHING, STATE, digits};
 use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, params_bytes, random_tensor};
 use crate::base::{DType, Rng, Tensor};
 use crate::error::Result;
@@ -35,7 +35,7 @@ const WORKGROUP: usize = 256;
 /// A workgroup clears and adds up 2048 bins; a strip this long makes that a small part of its work.
 const MIN_STRIP: usize = 8192;
 /// Enough to fill large devices.
-const MAX_WORKGROUPS: usize = 1024;
+const MAX_WORKGROUPS: usize = 512;
 
 impl Kernel for TopkHistogramF32 {
     fn name(&self) -> &'static str {
@@ -53,7 +53,8 @@ impl Kernel for TopkHistogramF32 {
 
     fn launch(&self, _caps: &Caps) -> Result<Launch> {
         let strip = self.len.div_ceil(MAX_WORKGROUPS).max(MIN_STRIP);
-        let strip = strip.next_multiple_of(WORKGROUP);
+        let strip = strip.next_multiple_of(8 * WORKGROUP);
+        let top = self.digit.shift + self.digit.width;
         let params = Params {
             len: self.len as u32,
             offset: self.offset as u32,
@@ -66,7 +67,8 @@ impl Kernel for TopkHistogramF32 {
             spec: Spec::new()
                 .with("WORKGROUP", WORKGROUP as u32)
                 .with("BINS", BINS as u32)
-                .with("BY_INDEX", self.digit.by_index),
+                .with("BY_INDEX", self.digit.by_index)
+                .with("FIRST", !self.digit.by_index && top == MAGNITUDE_BITS),
             params: params_bytes(&params),
             workgroups: [self.len.div_ceil(strip).max(1) as u32, 1, 1],
         })

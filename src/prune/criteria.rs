@@ -48,7 +48,7 @@ pub fn m_of_n(w: &Tensor, m: usize, n: usize) -> Result<Tensor> {
         });
     }
     let row = w.shape().last().copied().unwrap_or(1);
-    if m >= n || row % n != 0 {
+    if m >= n || !row.is_multiple_of(n) {
         let problem = format!(
             "{m} of {n} cannot be pruned from rows of {row} elements: \
              the group must be larger than {m} and divide the row"

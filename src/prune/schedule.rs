@@ -91,7 +91,14 @@ impl Schedule {
                 begin,
                 steps,
                 frequency,
-            } => (initial, target, begin, steps * frequency, 3.0, frequency),
+            } => (
+                initial,
+                target,
+                begin,
+                steps.saturating_mul(frequency),
+                3.0,
+                frequency,
+            ),
             Self::Polynomial {
                 initial,
                 target,
@@ -110,7 +117,7 @@ impl Schedule {
                 end,
                 frequency,
             } => {
-                let periods = end.saturating_sub(begin + 1) / frequency.max(1);
+                let periods = end.saturating_sub(begin).saturating_sub(1) / frequency.max(1);
                 (initial, target, begin, periods * frequency, 3.0, frequency)
             }
             Self::Linear {
@@ -159,7 +166,7 @@ impl Schedule {
         let passed = step - curve.begin;
         // A span that is no multiple of the frequency ends at the next multiple.
         let frequency = curve.frequency.max(1);
-        passed % frequency == 0 && passed <= curve.span.next_multiple_of(frequency)
+        passed.is_multiple_of(frequency) && passed <= curve.span.next_multiple_of(frequency)
     }
 
     /// Checks the numbers of a schedule that a user wrote.
@@ -238,7 +245,7 @@ mod tests {
             frequency,
         };
         assert!((linear.sparsity_at(1) - 0.24).abs() < 1e-12);
-        let last = (0..100).filter(|&t| linear.is_update(t)).last();
+        let last = (0..100).rfind(|&t| linear.is_update(t));
         assert_eq!(last.map(|t| linear.sparsity_at(t)), Some(0.8));
         let one_shot = Schedule::OneShot { target };
         assert_eq!(one_shot.sparsity_at(0), 0.8);

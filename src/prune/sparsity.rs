@@ -44,7 +44,7 @@ pub fn check_mask(mask: &Tensor, len: usize) -> Result<()> {
         let expected = format!("[{}] ({len} bits)", mask_words(len));
         return Err(Error::shape("prune", "mask", expected, mask.shape()));
     }
-    let stray = len % 32 != 0
+    let stray = !len.is_multiple_of(32)
         && mask
             .words()
             .last()

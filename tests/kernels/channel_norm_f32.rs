@@ -27,6 +27,12 @@ fn every_axis() {
 }
 
 #[test]
+fn more_channels_than_one_dimension_of_the_grid() {
+    let (shape, dim, norm) = (vec![65_537, 2], 0, Norm::L1);
+    harness::check(Box::new(ChannelNormF32 { shape, dim, norm }));
+}
+
+#[test]
 fn zeros_and_huge_values() {
     for norm in NORMS {
         let shape = vec![3, 50];
