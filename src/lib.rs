@@ -7,6 +7,7 @@ pub mod io;
 pub mod kernels;
 pub mod models;
 pub mod prune;
+pub mod quant;
 #[cfg(feature = "report")]
 pub mod report;
 

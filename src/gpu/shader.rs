@@ -75,6 +75,14 @@ impl Spec {
 /// Files that shaders may include.
 const COMMON: &[(&str, &str)] = &[
     (
+        "common/fake_quant.wgsl",
+        include_str!("../../shaders/common/fake_quant.wgsl"),
+    ),
+    (
+        "common/float_bits.wgsl",
+        include_str!("../../shaders/common/float_bits.wgsl"),
+    ),
+    (
         "common/index.wgsl",
         include_str!("../../shaders/common/index.wgsl"),
     ),

@@ -1,6 +1,6 @@
 //! How closely a device has to agree with the CPU reference. Computed, never chosen.
 
-use crate::base::Tensor;
+use crate::base::{DType, Tensor};
 
 /// The agreement owed on one output.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,7 +10,9 @@ pub enum Agreement {
     /// `|got − want| ≤ bound[i]` for element `i`; NaN on either side alone is a disagreement.
     Within(Vec<f64>),
     /// Integers, or multiples of `step[i]`: equal, except that element `i` may be one step away where
-    /// `near_tie[i]`, the exact value lying within a few ULP of a rounding tie.
+    /// `near_tie[i]`, the exact value lying within a few ULP of a rounding tie. A float output may be
+    /// one ULP further away, as the product of the multiple and the step is itself rounded (none where
+    /// `step[i]` is 0: a selection, no product).
     NearTie {
         /// Where one step is allowed.
         near_tie: Vec<bool>,
@@ -60,18 +62,23 @@ pub struct Disagreement {
 impl Agreement {
     /// Compares two tensors of the same shape and type.
     pub fn compare(&self, got: &Tensor, want: &Tensor) -> Disagreement {
-        let is_float = matches!(
-            want.dtype(),
-            crate::base::DType::F32 | crate::base::DType::F16
-        );
+        let is_float = matches!(want.dtype(), DType::F32 | DType::F16);
+        // What the rounding of a multiple of `step` to the output's type may add.
+        let ulp = |x: f64, step: f64| match want.dtype() {
+            _ if step == 0.0 => 0.0,
+            DType::F32 => ulp_f32(x),
+            DType::F16 => ulp_f16(x),
+            DType::I8 | DType::I32 | DType::U32 => 0.0,
+        };
         let mut out = Disagreement::default();
         for (i, (got, want)) in got.to_f64().into_iter().zip(want.to_f64()).enumerate() {
             let allowed = match self {
                 Self::Equal => 0.0,
                 Self::Within(bound) => bound[i],
-                // Half an ULP of slack: a step of a float output is itself rounded.
-                Self::NearTie { near_tie, step } if near_tie[i] => step[i] * (1.0 + 1e-6),
-                Self::NearTie { step, .. } => step[i] * 1e-6 * f64::from(u8::from(is_float)),
+                Self::NearTie { near_tie, step } if near_tie[i] => {
+                    step[i] + ulp(want.abs() + step[i], step[i])
+                }
+                Self::NearTie { step, .. } => ulp(want, step[i]),
             };
             let same = got == want || (got.is_nan() && want.is_nan());
             let difference = if same { 0.0 } else { (got - want).abs() };
@@ -109,6 +116,38 @@ mod tests {
             Agreement::Within(vec![0.0; 2]).compare(&a, &a).violations,
             0
         );
+    }
+
+    #[test]
+    fn near_ties_allow_a_step_and_the_rounding_of_its_product() {
+        let step = 0.1f32;
+        let want = Tensor::from_f32(&[4], &[100.0 * step; 4]).expect("fits");
+        let got = [
+            (100.0 * step).next_up(),
+            (100.0 * step).next_up().next_up(),
+            101.0 * step,
+            102.0 * step,
+        ];
+        let got = Tensor::from_f32(&[4], &got).expect("fits");
+        let violations = |near_tie: [bool; 4], step: f32| {
+            let out = Agreement::NearTie {
+                near_tie: near_tie.to_vec(),
+                step: vec![f64::from(step); 4],
+            }
+            .compare(&got, &want);
+            out.first.iter().map(|v| v.0).collect::<Vec<_>>()
+        };
+        assert_eq!(violations([false; 4], step), [1, 2, 3]);
+        assert_eq!(violations([true; 4], step), [3]);
+        assert_eq!(violations([true; 4], 0.0), [0, 1, 2, 3]);
+        let integers = Tensor::from_i32(&[1], &[7]).expect("fits");
+        let other = Tensor::from_i32(&[1], &[8]).expect("fits");
+        let near = |near_tie| Agreement::NearTie {
+            near_tie: vec![near_tie],
+            step: vec![1.0],
+        };
+        assert_eq!(near(true).compare(&other, &integers).violations, 0);
+        assert_eq!(near(false).compare(&other, &integers).violations, 1);
     }
 
     #[test]

@@ -19,9 +19,14 @@ pub mod batch_norm_stats_f32;
 pub mod batch_norm_train_f32;
 pub mod channel_mask_expand;
 pub mod channel_norm_f32;
+mod channels;
 pub mod clamp_min_f32;
 mod conv;
 mod elementwise;
+pub mod fake_quant_f32;
+pub mod fake_quant_grad_f32;
+pub mod fake_quant_scale_grad_f32;
+mod float_bits;
 pub mod global_avg_pool_f16;
 pub mod global_avg_pool_f32;
 pub mod global_avg_pool_grad_f32;
@@ -29,12 +34,17 @@ pub mod inv_std_f32;
 pub mod max_pool_f16;
 pub mod max_pool_f32;
 pub mod max_pool_grad_f32;
+pub mod observe_histogram_f32;
+pub mod observe_histogram_range_f32;
+pub mod observe_min_max_f32;
+pub mod observe_moving_average_f32;
 mod out_i8;
 mod pool;
 pub mod reciprocal_f32;
 pub mod relu_f16;
 pub mod relu_f32;
 pub mod relu_grad_f32;
+mod rounding;
 pub mod scale_f32;
 pub mod sgd_f32;
 pub mod softmax_cross_entropy_f32;
@@ -283,6 +293,13 @@ pub fn all() -> Vec<Box<dyn Kernel>> {
         topk_histogram_f32::samples(),
         topk_mask_f32::samples(),
         topk_select::samples(),
+        fake_quant_f32::samples(),
+        fake_quant_grad_f32::samples(),
+        fake_quant_scale_grad_f32::samples(),
+        observe_histogram_f32::samples(),
+        observe_histogram_range_f32::samples(),
+        observe_min_max_f32::samples(),
+        observe_moving_average_f32::samples(),
     ]
     .into_iter()
     .flatten()

@@ -1,0 +1,49 @@
+// y[i] = (clamp(round(x[i] · inv_scale[ch]) + zero_point[ch], QMIN, QMAX) − zero_point[ch]) · scale[ch]
+//# include common/index.wgsl
+//# include common/fake_quant.wgsl
+const WORKGROUP: u32 = 64u;
+const STRIP: u32 = 4u;              // elements of one invocation, WORKGROUP apart
+const PER_CHANNEL: bool = true;
+const QMIN: i32 = -128i;
+const QMAX: i32 = 127i;
+
+struct Params {
+    len: u32,
+    channels: u32,
+    inner: u32,                     // neighbours that share a channel
+    step_channels: u32,             // WORKGROUP / inner % channels
+    step_inner: u32,                // WORKGROUP % inner
+}
+@group(0) @binding(0) var<storage, read> x: array<f32>;           // [len] = [outer, channels, inner]
+@group(0) @binding(1) var<storage, read> scale: array<f32>;       // [channels]
+@group(0) @binding(2) var<storage, read> inv_scale: array<f32>;   // [channels]
+@group(0) @binding(3) var<storage, read> zero_point: array<i32>;  // [channels]
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;     // [len]
+@group(1) @binding(0) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
+        @builtin(num_workgroups) groups: vec3<u32>) {
+    var i = linear_id(group, 0u, groups, WORKGROUP * STRIP) + local;
+    var ch = 0u;
+    var at = 0u;                    // position within the run of `inner` neighbours
+    if PER_CHANNEL {
+        let row = i / params.inner;
+        at = i - row * params.inner;
+        ch = row % params.channels;
+    }
+    for (var s = 0u; s < STRIP; s++) {
+        if i < params.len {
+            let z = zero_point[ch];
+            let q = clamp(unclamped(x[i], inv_scale[ch], z), QMIN, QMAX);
+            y[i] = f32(q - z) * scale[ch];
+        }
+        i += WORKGROUP;
+        if PER_CHANNEL {            // the division above, carried along
+            at += params.step_inner;
+            ch += params.step_channels;
+            if at >= params.inner { at -= params.inner; ch++; }
+            if ch >= params.channels { ch -= params.channels; }
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! `state[ch] = [min(state[ch, 0], key(x)), max(state[ch, 1], key(x)), + finite values, + others]` over the channel's `x`
+//!
+//! `key` maps the bits of a float to an integer that grows with it, so minima and maxima are integer
+//! atomics: independent of the order, equal on every device. NaN and ±inf change neither; they are
+//! counted in the last number. Counts are modulo 2³². `x`: f32, any shape. [`MinMaxState`] makes and
+//! reads the state.
+
+use rayon::prelude::*;
+
+use super::channels::{Channels, chunks_for};
+use super::float_bits::{float_of_key, key_of};
+use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, grid_1d, params_bytes, random_tensor};
+use crate::base::{DType, Rng, Shape, Tensor, num_elements};
+use crate::error::{Error, Result};
+
+/// Minimum, maximum and counts of each channel. Bindings: `x`, `state[c, 4]` (updated).
+#[derive(Clone, Debug)]
+pub struct ObserveMinMaxF32 {
+    /// Shape of `x`.
+    pub shape: Shape,
+    /// The axis whose slices are observed one by one; `None`: all together (c = 1).
+    pub axis: Option<usize>,
+}
+
+/// What [`ObserveMinMaxF32`] has seen of one channel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MinMaxState {
+    /// Smallest finite value; `None` before the first.
+    pub min: Option<f32>,
+    /// Largest finite value; `None` before the first.
+    pub max: Option<f32>,
+    /// Finite values seen, modulo 2³².
+    pub finite: u32,
+    /// NaN and infinite values seen, modulo 2³².
+    pub not_finite: u32,
+}
+
+impl MinMaxState {
+    /// The words of a channel that has seen nothing.
+    pub const EMPTY: [u32; 4] = [u32::MAX, 0, 0, 0];
+
+    /// The state of `channels` channels that have seen nothing: u32 `[channels, 4]`.
+    pub fn initial(channels: usize) -> Tensor {
+        Tensor::from_u32(&[channels, 4], &Self::EMPTY.repeat(channels)).expect("four per channel")
+    }
+
+    /// Reads a state, one entry per channel.
+    ///
+    /// # Errors
+    /// [`Error::DType`] or [`Error::Shape`] if it is not u32 `[c, 4]`.
+    pub fn decode(state: &Tensor) -> Result<Vec<Self>> {
+        let words = state.as_u32()?;
+        if state.shape().last() != Some(&4) {
+            return Err(Error::shape(
+                "min-max state",
+                "state",
+                "[c, 4]",
+                state.shape(),
+            ));
+        }
+        Ok(words.chunks_exact(4).map(Self::of).collect())
+    }
+
+    fn of(words: &[u32]) -> Self {
+        let seen = words[0] <= words[1];
+        Self {
+            min: seen.then(|| float_of_key(words[0])),
+            max: seen.then(|| float_of_key(words[1])),
+            finite: words[2],
+            not_finite: words[3],
+        }
+    }
+
+    /// Minimum and maximum; `None` if no finite value was seen.
+    pub fn range(self) -> Option<(f32, f32)> {
+        self.min.zip(self.max)
+    }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::NoUninit)]
+struct Params {
+    channels: u32,
+    inner: u32,
+    len: u32,
+    chunk: u32,
+    chunks: u32,
+}
+
+impl ObserveMinMaxF32 {
+    fn channels(&self) -> Channels {
+        Channels::of(&self.shape, self.axis)
+    }
+}
+
+impl Kernel for ObserveMinMaxF32 {
+    fn name(&self) -> &'static str {
+        "observe_min_max_f32"
+    }
+
+    fn bindings(&self) -> Vec<Binding> {
+        vec![
+            Binding::read("x", DType::F32, self.shape.clone()),
+            Binding::update("state", DType::U32, [self.channels().count, 4]),
+        ]
+    }
+
+    fn launch(&self, caps: &Caps) -> Result<Launch> {
+        let channels = Channels::checked(self.name(), &self.shape, self.axis)?;
+        let chunks = chunks_for(channels.len());
+        Ok(Launch {
+            source: include_str!("../../shaders/observe_min_max_f32.wgsl").into(),
+            spec: Spec::new().with("CONTIGUOUS", channels.outer == 1),
+            params: params_bytes(&Params {
+                channels: channels.count as u32,
+                inner: channels.inner.max(1) as u32,
+                len: channels.len() as u32,
+                chunk: channels.len().div_ceil(chunks) as u32,
+                chunks: chunks as u32,
+            }),
+            workgroups: grid_1d(chunks * channels.count, 1, caps),
+        })
+    }
+
+    fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
+        let channels = self.channels();
+        let (x, state) = args.split_at_mut(1);
+        let x = x[0].as_f32()?;
+        state[0].as_u32()?;
+        state[0]
+            .words_mut()
+            .par_chunks_exact_mut(4)
+            .enumerate()
+            .for_each(|(ch, state)| {
+                for e in 0..channels.len() {
+                    let x = x[channels.index(ch, e)];
+                    if x.is_finite() {
+                        state[0] = state[0].min(key_of(x));
+                        state[1] = state[1].max(key_of(x));
+                        state[2] = state[2].wrapping_add(1);
+                    } else {
+                        state[3] = state[3].wrapping_add(1);
+                    }
+                }
+            });
+        Ok(())
+    }
+
+    fn agreement(&self, _args: &[Tensor]) -> Result<Vec<Agreement>> {
+        Ok(vec![Agreement::Equal; 2])
+    }
+
+    fn operations(&self) -> f64 {
+        4.0 * num_elements(&self.shape) as f64
+    }
+
+    /// Random values with some that are not finite; a state that has seen a batch before.
+    fn example_args(&self, rng: &mut Rng) -> Vec<Tensor> {
+        let mut x = random_tensor(&self.bindings()[0], rng);
+        for word in x.words_mut() {
+            match rng.below(50) {
+                0 => *word = f32::NAN.to_bits(),
+                1 => *word = f32::INFINITY.to_bits(),
+                2 => *word = f32::NEG_INFINITY.to_bits(),
+                3 => *word = (-1e-40f32).to_bits(),
+                _ => {}
+            }
+        }
+        let mut state = MinMaxState::initial(self.channels().count);
+        for words in state.words_mut().chunks_exact_mut(4) {
+            if rng.below(3) > 0 {
+                let (a, b) = (rng.range(-3.0, 3.0), rng.range(-3.0, 3.0));
+                let seen = [key_of(a.min(b)), key_of(a.max(b)), rng.next_u32(), 5];
+                words.copy_from_slice(&seen);
+            }
+        }
+        vec![x, state]
+    }
+}
+
+/// Shapes that hurt: one, primes, every axis, several chunks.
+pub fn samples() -> Vec<Box<dyn Kernel>> {
+    let cases: [(&[usize], Option<usize>); 6] = [
+        (&[1], None),
+        (&[7, 13, 11], None),
+        (&[5, 3, 3, 7], Some(0)),
+        (&[3, 5, 2, 131], Some(1)),
+        (&[2, 601], Some(1)),
+        (&[3, 14, 14, 33], None),
+    ];
+    cases
+        .into_iter()
+        .map(|(shape, axis)| {
+            Box::new(ObserveMinMaxF32 {
+                shape: shape.to_vec(),
+                axis,
+            }) as Box<dyn Kernel>
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_batches_by_hand() {
+        let kernel = ObserveMinMaxF32 {
+            shape: vec![2, 3],
+            axis: Some(0),
+        };
+        let nan = f32::NAN;
+        let mut state = MinMaxState::initial(2);
+        assert_eq!(MinMaxState::decode(&state).expect("u32")[0].range(), None);
+        for batch in [
+            [1.0, -2.0, nan, nan, f32::INFINITY, nan],
+            [0.5, 0.5, 4.0, nan, nan, -7.0],
+        ] {
+            let mut args = [Tensor::from_f32(&[2, 3], &batch).expect("fits"), state];
+            kernel.cpu(&mut args).expect("f32");
+            let [_, after] = args;
+            state = after;
+        }
+        let seen = MinMaxState::decode(&state).expect("u32");
+        assert_eq!(seen[0].range(), Some((-2.0, 4.0)));
+        assert_eq!((seen[0].finite, seen[0].not_finite), (5, 1));
+        assert_eq!(seen[1].range(), Some((-7.0, -7.0)));
+        assert_eq!((seen[1].finite, seen[1].not_finite), (1, 5));
+    }
+}

@@ -1,0 +1,91 @@
+//! How far an approximation is from what it replaces.
+
+use crate::base::{Quantization, Tensor};
+use crate::error::{Error, Result};
+
+fn pair(op: &str, reference: &Tensor, approximation: &Tensor) -> Result<(Vec<f64>, Vec<f64>)> {
+    if reference.shape() != approximation.shape() {
+        let expected = format!("{:?} like the reference", reference.shape());
+        return Err(Error::shape(
+            op,
+            "approximation",
+            expected,
+            approximation.shape(),
+        ));
+    }
+    Ok((reference.to_f64(), approximation.to_f64()))
+}
+
+/// Signal to quantization noise ratio, `10 · log10(Σ r² / Σ (r − a)²)` in dB: about 6 dB for each bit.
+/// Infinite if they are equal; −infinite if only the reference is zero; NaN if a value is NaN.
+///
+/// # Errors
+/// [`Error::Shape`] if the shapes differ.
+pub fn sqnr_db(reference: &Tensor, approximation: &Tensor) -> Result<f64> {
+    let (r, a) = pair("sqnr", reference, approximation)?;
+    let signal: f64 = r.iter().map(|r| r * r).sum();
+    let noise: f64 = r.iter().zip(&a).map(|(r, a)| (r - a) * (r - a)).sum();
+    Ok(if noise == 0.0 {
+        f64::INFINITY
+    } else {
+        10.0 * (signal / noise).log10()
+    })
+}
+
+/// Cosine of the angle between two tensors as vectors: 1 if both are zero, 0 if one is.
+///
+/// # Errors
+/// [`Error::Shape`] if the shapes differ.
+pub fn cosine(reference: &Tensor, approximation: &Tensor) -> Result<f64> {
+    let (r, a) = pair("cosine", reference, approximation)?;
+    let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+    let (rr, aa) = (dot(&r, &r), dot(&a, &a));
+    if rr == 0.0 || aa == 0.0 {
+        return Ok(f64::from(u8::from(rr == aa)));
+    }
+    Ok(dot(&r, &a) / (rr.sqrt() * aa.sqrt()))
+}
+
+/// Share of the elements of `x` that round to an integer outside of the range, 0 to 1.
+///
+/// # Errors
+/// [`Error::DType`] unless `x` is f32; [`Error::Shape`] if the quantization does not fit it.
+pub fn clipped_share(x: &Tensor, quantization: &Quantization) -> Result<f64> {
+    let view = super::weights::View::checked("clipped share", x.shape(), quantization)?;
+    let data = x.as_f32()?;
+    let range = quantization.range;
+    let clipped = data
+        .iter()
+        .enumerate()
+        .filter(|&(i, &x)| {
+            let u = quantization.channel(view.channel_of(i)).unclamped(x);
+            u < range.qmin || u > range.qmax
+        })
+        .count();
+    Ok(clipped as f64 / data.len().max(1) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{QParams, Range};
+
+    #[test]
+    fn by_hand() {
+        let tensor = |x: [f32; 3]| Tensor::from_f32(&[3], &x).expect("fits");
+        let (a, b) = (tensor([3.0, 0.0, 4.0]), tensor([3.0, 0.5, 4.0]));
+        assert!((sqnr_db(&a, &b).expect("same shape") - 20.0).abs() < 1e-12);
+        assert_eq!(sqnr_db(&a, &a).expect("same shape"), f64::INFINITY);
+        let opposite = tensor([-3.0, 0.0, -4.0]);
+        assert!((cosine(&a, &opposite).expect("same shape") + 1.0).abs() < 1e-12);
+        assert_eq!(cosine(&a, &tensor([0.0; 3])).expect("same shape"), 0.0);
+        let q = Quantization::per_tensor(QParams {
+            scale: 1.0,
+            zero_point: 0,
+            range: Range::affine(3),
+        });
+        let share = clipped_share(&a, &q).expect("f32");
+        assert!((share - 1.0 / 3.0).abs() < 1e-12);
+        assert!(sqnr_db(&a, &Tensor::from_f32(&[1], &[0.0]).expect("fits")).is_err());
+    }
+}
