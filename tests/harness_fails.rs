@@ -1,0 +1,271 @@
+//! Negative controls: kernels broken on purpose, each of which the harness must catch.
+//!
+//! A control counts only if the report names the symptom: a shader that fails to compile catches nothing.
+
+use std::sync::Arc;
+
+use crate::harness;
+use wizen::Result;
+use wizen::base::{Rng, Tensor};
+use wizen::kernels::batch_norm_f32::BatchNormF32;
+use wizen::kernels::global_avg_pool_f16::GlobalAvgPoolF16;
+use wizen::kernels::relu_f32::ReluF32;
+use wizen::kernels::{Agreement, Binding, Caps, Kernel, Launch};
+
+/// What is wrong with a kernel.
+#[derive(Clone, Debug)]
+enum Defect {
+    /// Nothing: the control of the controls.
+    None,
+    /// Part of the shader's text reads otherwise; every occurrence of the first is replaced.
+    Text(&'static str, &'static str),
+    /// This word of the parameters is off by this much.
+    Param(usize, i32),
+    /// This many workgroups are missing along x.
+    Workgroups(u32),
+    /// The bound of every output is this large.
+    Bound(f64),
+    /// Every element of every output is called a tie.
+    AllTies,
+}
+
+/// A kernel with a defect. Its CPU face is sound.
+#[derive(Debug)]
+struct Broken {
+    inner: Arc<dyn Kernel>,
+    defect: Defect,
+}
+
+impl Kernel for Broken {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn bindings(&self) -> Vec<Binding> {
+        self.inner.bindings()
+    }
+
+    fn launch(&self, caps: &Caps) -> Result<Launch> {
+        let mut launch = self.inner.launch(caps)?;
+        match self.defect {
+            Defect::None | Defect::Bound(_) | Defect::AllTies => {}
+            Defect::Text(from, to) => {
+                assert!(
+                    launch.source.contains(from),
+                    "{}: no `{from}` to break",
+                    self.name()
+                );
+                launch.source = launch.source.replace(from, to).into();
+            }
+            Defect::Param(word, by) => {
+                let bytes = &mut launch.params[4 * word..4 * word + 4];
+                let old = u32::from_le_bytes(bytes.try_into().expect("four bytes"));
+                bytes.copy_from_slice(&old.wrapping_add_signed(by).to_le_bytes());
+            }
+            Defect::Workgroups(missing) => {
+                assert!(
+                    launch.workgroups[0] > missing,
+                    "{}: {:?} workgroups",
+                    self.name(),
+                    launch.workgroups
+                );
+                launch.workgroups[0] -= missing;
+            }
+        }
+        Ok(launch)
+    }
+
+    fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
+        self.inner.cpu(args)
+    }
+
+    fn agreement(&self, args: &[Tensor]) -> Result<Vec<Agreement>> {
+        let sound = self.inner.agreement(args)?;
+        Ok(match self.defect {
+            Defect::Bound(bound) => args
+                .iter()
+                .map(|arg| Agreement::Within(vec![bound; arg.len()]))
+                .collect(),
+            Defect::AllTies => args
+                .iter()
+                .map(|arg| Agreement::NearTie {
+                    near_tie: vec![true; arg.len()],
+                    step: vec![1.0; arg.len()],
+                })
+                .collect(),
+            _ => sound,
+        })
+    }
+
+    fn operations(&self) -> f64 {
+        self.inner.operations()
+    }
+
+    fn example_args(&self, rng: &mut Rng) -> Vec<Tensor> {
+        self.inner.example_args(rng)
+    }
+}
+
+/// The harness's verdict on `inner` with this defect; `None` without a GPU.
+fn verdict(inner: &Arc<dyn Kernel>, defect: Defect) -> Option<std::result::Result<(), String>> {
+    let gpu = harness::gpu()?;
+    let args = inner.example_args(&mut Rng::new(harness::seed()));
+    let broken: Arc<dyn Kernel> = Arc::new(Broken {
+        inner: Arc::clone(inner),
+        defect,
+    });
+    Some(harness::verify(&gpu, &broken, &broken, &args))
+}
+
+/// The sound kernel passes, and with each defect the report says what the second part says.
+fn catches(kernel: impl Kernel + 'static, defects: &[(Defect, &str)]) {
+    let kernel: Arc<dyn Kernel> = Arc::new(kernel);
+    match verdict(&kernel, Defect::None) {
+        None => return,
+        Some(Ok(())) => {}
+        Some(Err(report)) => panic!("the sound kernel fails: {report}"),
+    }
+    assert!(!defects.is_empty());
+    for (defect, symptom) in defects {
+        match verdict(&kernel, defect.clone()) {
+            Some(Err(report)) if report.contains(symptom) => {}
+            other => panic!("{kernel:?} with {defect:?}: {other:?}, expected `{symptom}`"),
+        }
+    }
+}
+
+const WRONG: &str = "elements disagree";
+const BEYOND: &str = "past its end";
+const VACUOUS: &str = "is as large as it";
+
+#[test]
+fn relu_f32() {
+    use Defect::{Bound, Param, Text, Workgroups};
+    let store = "y[i] = max(0.0, x[i]);";
+    catches(
+        ReluF32 { shape: vec![509] },
+        &[
+            // A wrong constant.
+            (Text("max(0.0,", "max(0.001,"), WRONG),
+            // A skipped tail: one element, one workgroup.
+            (Param(0, -1), WRONG),
+            (Workgroups(1), WRONG),
+            // NaN, everywhere and in one place.
+            (
+                Text(store, "y[i] = bitcast<f32>(0x7fc00000u | (i & 0u));"),
+                WRONG,
+            ),
+            (
+                Text(
+                    store,
+                    "y[i] = select(max(0.0, x[i]), bitcast<f32>(0x7fc00000u | (i & 0u)), i == 500u);",
+                ),
+                WRONG,
+            ),
+            // An output that is not written, whole and in one place.
+            (
+                Text(store, "if i == 0xffffffffu { y[i] = max(0.0, x[i]); }"),
+                WRONG,
+            ),
+            (Text(store, "if i != 77u { y[i] = max(0.0, x[i]); }"), WRONG),
+            // An index that is off by one, on either side.
+            (Text("x[i]", "x[i + 1u]"), WRONG),
+            (Text("y[i] = ", "y[i + 1u] = "), BEYOND),
+            // A write past the end by someone who also does the work.
+            (
+                Text(
+                    store,
+                    "y[i] = max(0.0, x[i]); if i == 0u { y[params.len] = 1.0; }",
+                ),
+                BEYOND,
+            ),
+            (Param(0, 3), BEYOND),
+            // The wrong half.
+            (Text("max(", "min("), WRONG),
+            // Bounds that nothing could violate.
+            (Bound(1e3), VACUOUS),
+            (Bound(2.0), VACUOUS),
+            (Bound(f64::INFINITY), VACUOUS),
+            (Bound(f64::NAN), VACUOUS),
+        ],
+    );
+}
+
+#[test]
+fn batch_norm_f32() {
+    use Defect::{Bound, Param, Text};
+    let store = "y[i] = (x[i] - center) * factor + shift;";
+    let kernel = BatchNormF32 {
+        rows: 37,
+        channels: 5,
+        eps: 0.01,
+    };
+    catches(
+        kernel,
+        &[
+            (Text("+ params.eps", ""), WRONG),
+            (Text("x[i] - center", "x[i] + center"), WRONG),
+            (Text("+ shift", "+ shift * 1.0001"), WRONG),
+            (
+                Text(store, "y[i] = (x[i] - center) * (factor * 1.0001) + shift;"),
+                WRONG,
+            ),
+            (Text("mean[c]", "mean[(c + 1u) % params.channels]"), WRONG),
+            (Param(0, -1), WRONG),
+            (Param(0, 1), BEYOND),
+            (Bound(1e3), VACUOUS),
+        ],
+    );
+}
+
+#[test]
+fn global_avg_pool_f16() {
+    use Defect::{Param, Text};
+    let kernel = GlobalAvgPoolF16 { x: [70, 3, 5, 1] };
+    let store = "y[i] = pack2x16float(sum * params.inv_pixels);";
+    catches(
+        kernel,
+        &[
+            // One channel: the other half of the word is padding.
+            (
+                Text(
+                    store,
+                    "y[i] = pack2x16float(sum * params.inv_pixels) | 0x3c000000u;",
+                ),
+                "row padding is not zero",
+            ),
+            (Text("pixel = 0u", "pixel = 1u"), WRONG),
+            (
+                Text("sum * params.inv_pixels", "sum * params.inv_pixels * 1.01"),
+                WRONG,
+            ),
+            (Param(0, -1), WRONG),
+            (Param(1, -1), WRONG),
+        ],
+    );
+}
+
+#[test]
+fn everything_called_a_tie_is_rejected() {
+    catches(
+        ReluF32 { shape: vec![509] },
+        &[(Defect::AllTies, "is called a tie")],
+    );
+}
+
+#[test]
+fn a_wrong_kernel_fails_its_test() {
+    // What a test writer calls, not only the function below it.
+    if harness::gpu().is_none() {
+        return;
+    }
+    let kernel: Arc<dyn Kernel> = Arc::new(Broken {
+        inner: Arc::new(ReluF32 { shape: vec![7] }),
+        defect: Defect::Text("y[i] = ", "y[i] = 1.0 + "),
+    });
+    let args = kernel.example_args(&mut Rng::new(harness::seed()));
+    let run = std::panic::AssertUnwindSafe(|| harness::check_with(kernel, args));
+    let panic = std::panic::catch_unwind(run).expect_err("it must panic");
+    let report = panic.downcast_ref::<String>().expect("a message");
+    assert!(report.contains(WRONG), "{report}");
+}
