@@ -5,10 +5,12 @@
 //! Rust file, pipeline label, test and bench share one name: `<operation>_<storage dtype>`.
 
 mod agreement;
+mod conv;
 mod pool;
 pub mod relu_f32;
 
 pub use agreement::{Agreement, Disagreement, gamma, ulp_f16, ulp_f32};
+pub use conv::Conv;
 pub use pool::Pool;
 
 use std::fmt;
