@@ -6,11 +6,17 @@
 
 mod agreement;
 mod conv;
+pub mod conv2d_i8;
+pub mod matmul_i8;
+pub mod matmul_i8_i32;
+mod out_i8;
 mod pool;
 pub mod relu_f32;
+mod tile_i8;
 
 pub use agreement::{Agreement, Disagreement, gamma, ulp_f16, ulp_f32};
 pub use conv::Conv;
+pub use out_i8::OutI8;
 pub use pool::Pool;
 
 use std::fmt;
@@ -115,11 +121,16 @@ pub trait Kernel: fmt::Debug + Send + Sync {
     /// Random arguments that satisfy the kernel's preconditions, for tests and benches: overridden
     /// where an argument is not simply any number (labels, zero points, scales).
     fn example_args(&self, rng: &mut Rng) -> Vec<Tensor> {
-        self.bindings()
-            .iter()
-            .map(|binding| random_tensor(binding, rng))
-            .collect()
+        random_args(&self.bindings(), rng)
     }
+}
+
+/// A random tensor for every binding.
+pub fn random_args(bindings: &[Binding], rng: &mut Rng) -> Vec<Tensor> {
+    bindings
+        .iter()
+        .map(|binding| random_tensor(binding, rng))
+        .collect()
 }
 
 /// Bytes of all bindings, each counted once.
@@ -203,5 +214,13 @@ pub fn check_args(kernel: &dyn Kernel, args: &[Tensor]) -> Result<()> {
 /// Sample instances of every kernel: what the harness checks, the shader test validates and the bench
 /// times.
 pub fn all() -> Vec<Box<dyn Kernel>> {
-    [relu_f32::samples()].into_iter().flatten().collect()
+    [
+        conv2d_i8::samples(),
+        matmul_i8::samples(),
+        matmul_i8_i32::samples(),
+        relu_f32::samples(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
