@@ -21,6 +21,7 @@ pub mod channel_mask_expand;
 pub mod channel_norm_f32;
 mod channels;
 pub mod clamp_min_f32;
+pub mod conv2d_i8;
 mod conv;
 mod elementwise;
 pub mod fake_quant_f32;
@@ -31,6 +32,8 @@ pub mod global_avg_pool_f16;
 pub mod global_avg_pool_f32;
 pub mod global_avg_pool_grad_f32;
 pub mod inv_std_f32;
+pub mod matmul_i8;
+pub mod matmul_i8_i32;
 pub mod max_pool_f16;
 pub mod max_pool_f32;
 pub mod max_pool_grad_f32;
@@ -49,6 +52,7 @@ pub mod scale_f32;
 pub mod sgd_f32;
 pub mod softmax_cross_entropy_f32;
 pub mod softmax_cross_entropy_grad_f32;
+mod tile_i8;
 pub mod topk_begin;
 pub mod topk_histogram_f32;
 pub mod topk_mask_f32;
@@ -162,11 +166,16 @@ pub trait Kernel: fmt::Debug + Send + Sync {
     /// Random arguments that satisfy the kernel's preconditions, for tests and benches: overridden
     /// where an argument is not simply any number (labels, zero points, scales).
     fn example_args(&self, rng: &mut Rng) -> Vec<Tensor> {
-        self.bindings()
-            .iter()
-            .map(|binding| random_tensor(binding, rng))
-            .collect()
+        random_args(&self.bindings(), rng)
     }
+}
+
+/// A random tensor for every binding.
+pub fn random_args(bindings: &[Binding], rng: &mut Rng) -> Vec<Tensor> {
+    bindings
+        .iter()
+        .map(|binding| random_tensor(binding, rng))
+        .collect()
 }
 
 /// Bytes of all bindings, each counted once.
@@ -300,6 +309,9 @@ pub fn all() -> Vec<Box<dyn Kernel>> {
         observe_histogram_range_f32::samples(),
         observe_min_max_f32::samples(),
         observe_moving_average_f32::samples(),
+        conv2d_i8::samples(),
+        matmul_i8::samples(),
+        matmul_i8_i32::samples(),
     ]
     .into_iter()
     .flatten()
