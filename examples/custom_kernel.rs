@@ -7,7 +7,9 @@ use std::sync::Arc;
 use wizen::base::{DType, Tensor, num_elements};
 use wizen::gpu::Gpu;
 use wizen::graph::{Device, Graph, Op, lower};
-use wizen::kernels::{Agreement, Binding, Caps, Kernel, Launch, Spec, grid_1d, params_bytes, ulp_f32};
+use wizen::kernels::{
+    Agreement, Binding, Caps, Kernel, Launch, Spec, grid_1d, params_bytes, ulp_f32,
+};
 
 /// `y = x · clamp(x + 3, 0, 6) / 6`, MobileNet's hard swish.
 #[derive(Debug)]
@@ -53,7 +55,11 @@ impl Kernel for HardSwish {
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> wizen::Result<()> {
-        let y: Vec<f64> = args[0].to_f64().iter().map(|x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0).collect();
+        let y: Vec<f64> = args[0]
+            .to_f64()
+            .iter()
+            .map(|x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0)
+            .collect();
         args[1].store_f64(&y)
     }
 
@@ -61,7 +67,10 @@ impl Kernel for HardSwish {
         // Four roundings: x + 3, the constant 1/6, two products. The first one's error is relative to
         // |x| + 3 and is then multiplied by |x| / 6.
         let bound = |x: f64| ulp_f32((x.abs() + 3.0) * x.abs() / 6.0) * 4.0;
-        Ok(vec![Agreement::Equal, Agreement::Within(args[0].to_f64().into_iter().map(bound).collect())])
+        Ok(vec![
+            Agreement::Equal,
+            Agreement::Within(args[0].to_f64().into_iter().map(bound).collect()),
+        ])
     }
 
     fn operations(&self) -> f64 {
@@ -80,7 +89,11 @@ fn main() -> wizen::Result<()> {
         let x = Tensor::from_f32(&[2, 4], &[-4.0, -3.0, -1.5, -0.5, 0.0, 1.0, 3.0, 4.5])?;
         for device in [Device::Gpu(Gpu::open().await?), Device::Cpu] {
             let mut executor = device.load(lower(&graph, &device.caps())?).await?;
-            println!("{}: {:?}", device.name(), executor.run(&[&x]).await?[0].to_f32());
+            println!(
+                "{}: {:?}",
+                device.name(),
+                executor.run(&[&x]).await?[0].to_f32()
+            );
         }
         Ok(())
     })

@@ -25,7 +25,8 @@ fn network() -> wizen::Result<Graph> {
 fn main() -> wizen::Result<()> {
     pollster::block_on(async {
         // The application's own device and buffers.
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+        let instance =
+            wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
         let adapter = instance
             .request_adapter(&wgpu::RequestAdapterOptions::default())
             .await
@@ -34,7 +35,9 @@ fn main() -> wizen::Result<()> {
             .request_device(&wgpu::DeviceDescriptor::default())
             .await
             .map_err(|e| wizen::Error::NoGpu(e.to_string()))?;
-        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let usage = wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::COPY_SRC
+            | wgpu::BufferUsages::COPY_DST;
         let camera = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("camera image"),
             size: 28 * 28 * 4,
@@ -46,7 +49,10 @@ fn main() -> wizen::Result<()> {
         let gpu = Gpu::from_wgpu(&adapter, device.clone(), queue.clone());
         let plan = Arc::new(lower(&network()?, gpu.caps())?);
         let external = HashMap::from([("images".to_owned(), camera.clone())]);
-        let options = SessionOptions { external, ..SessionOptions::default() };
+        let options = SessionOptions {
+            external,
+            ..SessionOptions::default()
+        };
         let session = Session::new(&gpu, Arc::clone(&plan), options).await?;
 
         // One frame: the application draws into its buffer, the network runs, one submission.
@@ -57,7 +63,11 @@ fn main() -> wizen::Result<()> {
         queue.submit([encoder.finish()]);
 
         let output = &plan.values[plan.outputs[0]].name;
-        println!("{}: {:?}", gpu.caps().name, session.read(output)?.await?.to_f32());
+        println!(
+            "{}: {:?}",
+            gpu.caps().name,
+            session.read(output)?.await?.to_f32()
+        );
         Ok(())
     })
 }

@@ -12,7 +12,11 @@ use wizen::kernels::{Kernel, OutI8, matmul_i8::MatmulI8};
 fn main() -> wizen::Result<()> {
     pollster::block_on(async {
         let gpu = Gpu::open().await?;
-        let out = OutI8 { requant: Requant::Fixed, zero_point: -3, range: Range::affine(8) };
+        let out = OutI8 {
+            requant: Requant::Fixed,
+            zero_point: -3,
+            range: Range::affine(8),
+        };
         let (m, n, k) = (2, 3, 5);
         let kernel = Arc::new(MatmulI8 { m, n, k, out });
         let x = Tensor::from_i8(&[m, k], &[1, -2, 3, -4, 5, 60, 70, 80, 90, 100])?;
@@ -22,7 +26,10 @@ fn main() -> wizen::Result<()> {
 
         let plan = Arc::new(Plan::single(kernel.clone())?);
         let session = Session::new(&gpu, plan, SessionOptions::default()).await?;
-        let y = session.run(&[&x, &w, &bias, &multiplier])?.await?.swap_remove(0);
+        let y = session
+            .run(&[&x, &w, &bias, &multiplier])?
+            .await?
+            .swap_remove(0);
 
         let mut args = [x, w, bias, multiplier, Tensor::zeros(&[m, n], y.dtype())];
         kernel.cpu(&mut args)?;

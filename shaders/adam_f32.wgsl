@@ -26,13 +26,17 @@ struct Params {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
         @builtin(num_workgroups) groups: vec3<u32>) {
     let first = linear_id(group, 0u, groups, WORKGROUP * EACH) + local;
+    // The same for all elements.
+    let decay = 1.0 - step[0] * params.weight_decay;
+    let rate = step[0] / step[1];
+    let root = sqrt(step[2]);
     for (var k = 0u; k < EACH; k++) {
         let i = first + k * WORKGROUP;
         if i >= params.len { break; }
         var weight = w[i];
         var gradient = g[i];
         if DECOUPLED {
-            weight *= 1.0 - step[0] * params.weight_decay;
+            weight *= decay;
         } else {
             gradient += params.weight_decay * weight;
         }
@@ -40,7 +44,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let second_moment = params.beta2 * v[i] + params.rest2 * gradient * gradient;
         m[i] = first_moment;
         v[i] = second_moment;
-        let denominator = sqrt(second_moment) / sqrt(step[2]) + params.eps;
-        w[i] = weight - step[0] / step[1] * (first_moment / denominator);
+        let denominator = sqrt(second_moment) / root + params.eps;
+        w[i] = weight - rate * (first_moment / denominator);
     }
 }

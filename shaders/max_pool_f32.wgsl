@@ -28,17 +28,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let ow = (i / CHANNELS) % OUT_W;
         let oh = (i / (CHANNELS * OUT_W)) % OUT_H;
         let image = i / (CHANNELS * OUT_W * OUT_H) * IN_H;
-        // The corner of the window that exists; rows and columns of padding wrap to huge numbers.
-        let h0 = max(oh * STRIDE, PADDING) - PADDING;
-        let w0 = max(ow * STRIDE, PADDING) - PADDING;
-        var best = x[((image + h0) * IN_W + w0) * CHANNELS + c];
+        var best = 0.0;
+        var empty = true;
         for (var kh = 0u; kh < KERNEL; kh++) {
+            // Rows and columns of padding wrap to huge numbers.
             let h = oh * STRIDE + kh - PADDING;
             if PADDING > 0u && h >= IN_H { continue; }
             for (var kw = 0u; kw < KERNEL; kw++) {
                 let w = ow * STRIDE + kw - PADDING;
                 if PADDING > 0u && w >= IN_W { continue; }
-                best = max(best, x[((image + h) * IN_W + w) * CHANNELS + c]);
+                let tap = x[((image + h) * IN_W + w) * CHANNELS + c];
+                best = select(max(best, tap), tap, empty);
+                empty = false;
             }
         }
         y[i] = best;

@@ -18,6 +18,7 @@ struct Params { len: u32, momentum: f32, weight_decay: f32 }
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
         @builtin(num_workgroups) groups: vec3<u32>) {
     let first = linear_id(group, 0u, groups, WORKGROUP * EACH) + local;
+    let rate = lr[0];
     for (var k = 0u; k < EACH; k++) {
         let i = first + k * WORKGROUP;
         if i >= params.len { break; }
@@ -29,6 +30,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             v[i] = velocity;
             direction = select(velocity, gradient + params.momentum * velocity, NESTEROV);
         }
-        w[i] = weight - lr[0] * direction;
+        w[i] = weight - rate * direction;
     }
 }

@@ -10,5 +10,6 @@ pub mod prune;
 pub mod quant;
 #[cfg(feature = "report")]
 pub mod report;
+pub mod train;
 
 pub use error::{Error, Result};

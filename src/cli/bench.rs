@@ -8,7 +8,7 @@ use serde::Serialize;
 use wizen::base::Requant;
 use wizen::graph::{Device, Graph, StepTime, lower};
 use wizen::io::{Model, synthetic_splits};
-use wizen::quant::{Observer, Scheme, WeightRange};
+use wizen::quant::{Observer, Scheme, WeightMethod};
 use wizen::{Result, models as nets};
 
 use super::context::{Context, table};
@@ -57,7 +57,10 @@ struct Output {
 
 pub async fn run(context: &Context, args: BenchArgs) -> Result<()> {
     if args.batch == 0 || args.runs == 0 {
-        return Err(wizen::Error::invalid("bench", "--batch and --runs must be at least 1"));
+        return Err(wizen::Error::invalid(
+            "bench",
+            "--batch and --runs must be at least 1",
+        ));
     }
     let device = context.device().await?;
     let model = match &args.model {
@@ -71,12 +74,21 @@ pub async fn run(context: &Context, args: BenchArgs) -> Result<()> {
         rows.push(row);
         layers.extend(times);
     }
-    let output = Output { device: device.name(), advice: advice(&rows), rows, layers };
+    let output = Output {
+        device: device.name(),
+        advice: advice(&rows),
+        rows,
+        layers,
+    };
     context.finish(&output, || human(&output))
 }
 
 /// The network at every precision that can be made from it.
-async fn variants(context: &Context, device: &Device, model: Model) -> Result<Vec<(String, Graph)>> {
+async fn variants(
+    context: &Context,
+    device: &Device,
+    model: Model,
+) -> Result<Vec<(String, Graph)>> {
     if model.precision != "fp32" {
         return Ok(vec![(model.precision.clone(), model.graph)]);
     }
@@ -87,7 +99,7 @@ async fn variants(context: &Context, device: &Device, model: Model) -> Result<Ve
         let settings = QuantizeSettings {
             scheme,
             observer: Observer::MinMax,
-            weights: WeightRange::for_scheme(scheme),
+            weights: WeightMethod::for_scheme(scheme),
             requant: Requant::Float,
             images: 32,
         };
@@ -108,13 +120,21 @@ async fn measure(
 ) -> Result<(Row, Vec<Layer>)> {
     let graph = graph.with_batch(args.batch)?;
     let plan = lower(&graph, &device.caps())?;
-    let costs: Vec<f64> = plan.steps.iter().map(|step| step.kernel.cost().operations).collect();
+    let costs: Vec<f64> = plan
+        .steps
+        .iter()
+        .map(|step| step.kernel.cost().operations)
+        .collect();
     let mut executor = device.load(plan).await?;
     let shape = graph.value(graph.inputs()[0]).shape.clone();
     let mut rng = wizen::base::Rng::new(1);
     let pixels: Vec<f32> = (0..shape.iter().product()).map(|_| rng.uniform()).collect();
     let images = wizen::base::Tensor::from_f32(&shape, &pixels)?;
-    let warm_up = if matches!(device, Device::Gpu(_)) { 2 } else { 0 };
+    let warm_up = if matches!(device, Device::Gpu(_)) {
+        2
+    } else {
+        0
+    };
     for _ in 0..warm_up {
         executor.run(&[&images]).await?;
     }
@@ -156,22 +176,37 @@ fn advice(rows: &[Row]) -> String {
     let Some(base) = rows.iter().find(|row| row.precision == "fp32") else {
         return "give an fp32 model to compare precisions".to_owned();
     };
-    let others = rows.iter().filter(|row| row.precision != "fp32").map(|row| {
-        let ratio = base.ms / row.ms;
-        // Within the spread of the runs there is nothing to tell apart.
-        if row.ms_min <= base.ms_max && base.ms_min <= row.ms_max && (0.9..1.1).contains(&ratio) {
-            format!("{} is as fast as fp32 here", row.precision)
-        } else if ratio > 1.0 {
-            format!("{} is {ratio:.2}× faster than fp32 here", row.precision)
-        } else {
-            format!("{} is {:.2}× slower than fp32 here: use it for size only", row.precision, 1.0 / ratio)
-        }
-    });
+    let others = rows
+        .iter()
+        .filter(|row| row.precision != "fp32")
+        .map(|row| {
+            let ratio = base.ms / row.ms;
+            // Within the spread of the runs there is nothing to tell apart.
+            if row.ms_min <= base.ms_max && base.ms_min <= row.ms_max && (0.9..1.1).contains(&ratio)
+            {
+                format!("{} is as fast as fp32 here", row.precision)
+            } else if ratio > 1.0 {
+                format!("{} is {ratio:.2}× faster than fp32 here", row.precision)
+            } else {
+                format!(
+                    "{} is {:.2}× slower than fp32 here: use it for size only",
+                    row.precision,
+                    1.0 / ratio
+                )
+            }
+        });
     others.collect::<Vec<_>>().join("; ")
 }
 
 fn human(output: &Output) -> String {
-    let mut rows = table(&["precision", "batch", "ms (median)", "min", "max", "images/s"]);
+    let mut rows = table(&[
+        "precision",
+        "batch",
+        "ms (median)",
+        "min",
+        "max",
+        "images/s",
+    ]);
     for row in &output.rows {
         rows.add_row(vec![
             row.precision.clone(),
@@ -192,6 +227,13 @@ fn human(output: &Output) -> String {
             format!("{:.2}", layer.gops),
         ]);
     }
-    let note = if output.layers.is_empty() { "this device has no timestamps: no times per layer\n" } else { "" };
-    format!("{}\n{rows}\n{layers}\n{note}{}", output.device, output.advice)
+    let note = if output.layers.is_empty() {
+        "this device has no timestamps: no times per layer\n"
+    } else {
+        ""
+    };
+    format!(
+        "{}\n{rows}\n{layers}\n{note}{}",
+        output.device, output.advice
+    )
 }

@@ -56,8 +56,13 @@ struct Run {
 }
 
 async fn run_traced(device: &Device, graph: &Graph, images: &Tensor) -> Result<Run> {
-    let options = SessionOptions { trace: true, ..SessionOptions::default() };
-    let mut executor = device.load_with(lower(graph, &device.caps())?, options).await?;
+    let options = SessionOptions {
+        trace: true,
+        ..SessionOptions::default()
+    };
+    let mut executor = device
+        .load_with(lower(graph, &device.caps())?, options)
+        .await?;
     let logits = executor
         .run(&[images])
         .await?
@@ -67,8 +72,15 @@ async fn run_traced(device: &Device, graph: &Graph, images: &Tensor) -> Result<R
     let trace = executor.trace(&[images]).await?;
     let plan = executor.plan();
     let named = plan.values.iter().zip(&trace);
-    let values = named.filter_map(|(v, t)| t.clone().map(|t| (v.name.clone(), t))).collect();
-    Ok(Run { executor, values, trace, logits })
+    let values = named
+        .filter_map(|(v, t)| t.clone().map(|t| (v.name.clone(), t)))
+        .collect();
+    Ok(Run {
+        executor,
+        values,
+        trace,
+        logits,
+    })
 }
 
 pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
@@ -122,19 +134,31 @@ fn by_name(
 ) -> Vec<StepComparison> {
     let mut out = Vec::new();
     for step in &ours.executor.plan().steps {
-        let (Some(a), Some(b)) = (ours.values.get(&step.name), theirs.values.get(&step.name)) else { continue };
+        let (Some(a), Some(b)) = (ours.values.get(&step.name), theirs.values.get(&step.name))
+        else {
+            continue;
+        };
         if a.shape() != b.shape() {
             continue;
         }
         let real = |tensor: &Tensor, params: &BTreeMap<String, wizen::base::QParams>| -> Vec<f64> {
-            let q = params.get(&step.name).filter(|_| tensor.dtype() == wizen::base::DType::I8);
-            let dequantize = |x: f64| q.map_or(x, |q| f64::from(q.scale) * (x - f64::from(q.zero_point)));
+            let q = params
+                .get(&step.name)
+                .filter(|_| tensor.dtype() == wizen::base::DType::I8);
+            let dequantize =
+                |x: f64| q.map_or(x, |q| f64::from(q.scale) * (x - f64::from(q.zero_point)));
             tensor.to_f64().into_iter().map(dequantize).collect()
         };
         let (a, b) = (real(a, our_params), real(b, their_params));
         let differences: Vec<f64> = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).collect();
-        let differing = differences.iter().filter(|d| **d > 0.0 || d.is_nan()).count();
-        let ulps = differences.iter().zip(&b).map(|(d, b)| d / wizen::kernels::ulp_f32(*b));
+        let differing = differences
+            .iter()
+            .filter(|d| **d > 0.0 || d.is_nan())
+            .count();
+        let ulps = differences
+            .iter()
+            .zip(&b)
+            .map(|(d, b)| d / wizen::kernels::ulp_f32(*b));
         out.push(StepComparison {
             name: step.name.clone(),
             kernel: step.kernel.name().to_owned(),
@@ -150,7 +174,9 @@ fn by_name(
 }
 
 fn human(output: &Output) -> String {
-    let mut rows = table(&["step", "kernel", "max |Δ|", "max ULP", "SQNR dB", "differ", "violate"]);
+    let mut rows = table(&[
+        "step", "kernel", "max |Δ|", "max ULP", "SQNR dB", "differ", "violate",
+    ]);
     for step in &output.steps {
         rows.add_row(vec![
             step.name.clone(),
@@ -166,7 +192,10 @@ fn human(output: &Output) -> String {
     let verdict = match (first_bad, output.equal) {
         (_, true) => "every value is equal".to_owned(),
         (None, false) => "every step agrees as promised".to_owned(),
-        (Some(step), false) => format!("first step that does not agree: {} ({})", step.name, step.kernel),
+        (Some(step), false) => format!(
+            "first step that does not agree: {} ({})",
+            step.name, step.kernel
+        ),
     };
     format!(
         "{rows}\n{} against {} on {} images: {verdict}; same class for {}; outputs {}",
@@ -174,6 +203,8 @@ fn human(output: &Output) -> String {
         output.against,
         output.images,
         percent(output.agreement),
-        output.output_sqnr_db.map_or("equal".into(), |s| format!("at {s:.1} dB")),
+        output
+            .output_sqnr_db
+            .map_or("equal".into(), |s| format!("at {s:.1} dB")),
     )
 }

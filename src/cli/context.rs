@@ -35,7 +35,9 @@ impl Context {
                 return Ok(match Gpu::open().await {
                     Ok(gpu) => Device::Gpu(gpu),
                     Err(error) => {
-                        self.say(&format!("{error}; running on the CPU reference, which is slow"));
+                        self.say(&format!(
+                            "{error}; running on the CPU reference, which is slow"
+                        ));
                         Device::Cpu
                     }
                 });
@@ -65,7 +67,9 @@ impl Context {
         // A closed pipe (`wizen … | head`) is no failure of the job.
         use std::io::Write as _;
         match writeln!(std::io::stdout(), "{}", text.trim_end()) {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("stdout")(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Error::io("stdout")(error))
+            }
             _ => Ok(()),
         }
     }
@@ -86,7 +90,9 @@ impl Context {
 /// A table with this header; columns after the first are aligned right.
 pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header.to_vec());
+    table
+        .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .set_header(header.to_vec());
     table.set_content_arrangement(ContentArrangement::Disabled);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);

@@ -19,14 +19,30 @@ pub fn splits(folder: Option<&Path>, synthetic: (usize, usize)) -> Result<Splits
 
 /// Checks that a network takes these images and knows these classes.
 pub fn check_fits(graph: &wizen::graph::Graph, data: &Dataset) -> Result<()> {
-    let input = graph.inputs().first().map(|&id| graph.value(id).shape.clone()).unwrap_or_default();
-    let classes = graph.outputs().first().and_then(|&id| graph.value(id).shape.last().copied()).unwrap_or(0);
+    let input = graph
+        .inputs()
+        .first()
+        .map(|&id| graph.value(id).shape.clone())
+        .unwrap_or_default();
+    let classes = graph
+        .outputs()
+        .first()
+        .and_then(|&id| graph.value(id).shape.last().copied())
+        .unwrap_or(0);
     if input.get(1..) != Some(&data.image_shape()[..]) {
         let got = data.image_shape();
-        return Err(Error::shape(data.name(), "images", format!("{:?} (h, w, c of the model)", &input[1..]), &got));
+        return Err(Error::shape(
+            data.name(),
+            "images",
+            format!("{:?} (h, w, c of the model)", &input[1..]),
+            &got,
+        ));
     }
     if data.classes() > classes {
-        let problem = format!("its labels have {} classes, the model knows {classes}", data.classes());
+        let problem = format!(
+            "its labels have {} classes, the model knows {classes}",
+            data.classes()
+        );
         return Err(Error::invalid(data.name(), problem));
     }
     Ok(())
@@ -49,7 +65,14 @@ impl<'a> Shuffled<'a> {
             return Err(Error::invalid(data.name(), problem));
         }
         let order = (0..data.len()).collect();
-        Ok(Self { data, batch, max_shift, order, at: usize::MAX, rng: Rng::new(seed).fork(77) })
+        Ok(Self {
+            data,
+            batch,
+            max_shift,
+            order,
+            at: usize::MAX,
+            rng: Rng::new(seed).fork(77),
+        })
     }
 
     pub fn steps_per_epoch(&self) -> usize {
@@ -67,13 +90,17 @@ impl<'a> Shuffled<'a> {
         if self.max_shift == 0 {
             return self.data.batch(indices);
         }
-        self.data.batch_augmented(indices, &mut self.rng, self.max_shift)
+        self.data
+            .batch_augmented(indices, &mut self.rng, self.max_shift)
     }
 }
 
 /// All images in order, in batches of exactly `batch`: the last is filled up with copies of its last
 /// image; the number beside each batch counts the real ones.
-pub fn in_order(data: &Dataset, batch: usize) -> impl Iterator<Item = Result<(Tensor, usize)>> + '_ {
+pub fn in_order(
+    data: &Dataset,
+    batch: usize,
+) -> impl Iterator<Item = Result<(Tensor, usize)>> + '_ {
     (0..data.len()).step_by(batch).map(move |start| {
         let count = batch.min(data.len() - start);
         let indices: Vec<usize> = (0..batch).map(|i| start + i.min(count - 1)).collect();

@@ -8,7 +8,7 @@ use serde::Serialize;
 use wizen::base::Requant;
 use wizen::graph::{Device, Graph};
 use wizen::io::{Dataset, Event, Model, Splits, write_atomic};
-use wizen::quant::{LayerReport, Observer, Scheme, WeightRange};
+use wizen::quant::{LayerReport, Observer, Scheme, WeightMethod};
 use wizen::report::{HistogramPlot, LayerError, Report, StageRow};
 use wizen::train::Optimizer;
 use wizen::{Error, Result, prune};
@@ -82,11 +82,23 @@ pub async fn run(context: &Context, args: DemoArgs) -> Result<()> {
     ));
     let epochs = if args.quick { [3, 2, 2] } else { [4, 3, 2] };
     let (out, seed) = (args.out.clone(), args.seed);
-    let mut demo = Demo { context, device, splits, out, seed, epochs, stages: Vec::new() };
+    let mut demo = Demo {
+        context,
+        device,
+        splits,
+        out,
+        seed,
+        epochs,
+        stages: Vec::new(),
+    };
     let results = demo.stages().await?;
     let report = args.out.join("report.html");
     let html = demo.report(&results, synthetic, &args)?.to_html()?;
-    write_atomic(&report, |writer| writer.write_all(html.as_bytes()).map_err(Error::io(&report)))?;
+    write_atomic(&report, |writer| {
+        writer
+            .write_all(html.as_bytes())
+            .map_err(Error::io(&report))
+    })?;
     let output = Output {
         data: if synthetic { "synthetic" } else { "mnist" },
         stages: demo.stages.clone(),
@@ -107,23 +119,45 @@ struct Results {
 
 impl Demo<'_> {
     fn fit(&self, epochs: usize, lr: f32) -> FitSettings {
-        FitSettings { epochs, batch: 64, lr, seed: self.seed, optimizer: Optimizer::ADAM, shift: 1 }
+        FitSettings {
+            epochs,
+            batch: 64,
+            lr,
+            seed: self.seed,
+            optimizer: Optimizer::ADAM,
+            shift: 1,
+        }
     }
 
     fn quantize(&self, scheme: &str) -> Result<QuantizeSettings> {
         let scheme: Scheme = scheme.parse()?;
-        let weights = WeightRange::for_scheme(scheme);
-        Ok(QuantizeSettings { scheme, observer: Observer::Histogram, weights, requant: Requant::Float, images: 512 })
+        let weights = WeightMethod::for_scheme(scheme);
+        Ok(QuantizeSettings {
+            scheme,
+            observer: Observer::Mse,
+            weights,
+            requant: Requant::Float,
+            images: 512,
+        })
     }
 
     async fn stages(&mut self) -> Result<Results> {
         let train: Dataset = self.splits.train.clone();
         let start = Instant::now();
         let fit = self.fit(self.epochs[0], train_command::LR);
-        let (weights, _) = jobs::train(self.context, &self.device, "lenet5", None, &train, &fit).await?;
+        let (weights, _) =
+            jobs::train(self.context, &self.device, "lenet5", None, &train, &fit).await?;
         let mut float = models::float_model("lenet5", &weights)?;
-        let with = format!("{} epochs on {}, seed {}", self.epochs[0], train.name(), self.seed);
-        float.history.push(Event { did: "train".into(), with });
+        let with = format!(
+            "{} epochs on {}, seed {}",
+            self.epochs[0],
+            train.name(),
+            self.seed
+        );
+        float.history.push(Event {
+            did: "train".into(),
+            with,
+        });
         self.finish("fp32", &float, start).await?;
 
         let start = Instant::now();
@@ -143,29 +177,49 @@ impl Demo<'_> {
             cubic: true,
             fit: Some(self.fit(self.epochs[1], prune_command::LR)),
         };
-        let (pruned, _) = jobs::prune(self.context, &self.device, &float, Some(&train), &prune).await?;
+        let (pruned, _) =
+            jobs::prune(self.context, &self.device, &float, Some(&train), &prune).await?;
         self.finish("pruned 90 %", &pruned, start).await?;
 
         let start = Instant::now();
         let sparse = jobs::quantize(self.context, &self.device, &pruned, &train, &settings).await?;
-        self.finish("pruned 90 % + int8", &sparse.model, start).await?;
+        self.finish("pruned 90 % + int8", &sparse.model, start)
+            .await?;
 
         let start = Instant::now();
-        let (settings, fit) = (self.quantize("w4a4")?, self.fit(self.epochs[2], qat_command::LR));
-        let (low, _) = jobs::qat(self.context, &self.device, &float, &train, &settings, &fit).await?;
+        let (settings, fit) = (
+            self.quantize("w4a4")?,
+            self.fit(self.epochs[2], qat_command::LR),
+        );
+        let (low, _) =
+            jobs::qat(self.context, &self.device, &float, &train, &settings, &fit).await?;
         self.finish("w4a4 QAT", &low.model, start).await?;
-        Ok(Results { float, int8: int8.model.graph, pruned, layers: int8.layers })
+        Ok(Results {
+            float,
+            int8: int8.model.graph,
+            pruned,
+            layers: int8.layers,
+        })
     }
 
     /// Evaluates a stage's model at its own precision and writes it.
     async fn finish(&mut self, name: &str, model: &Model, start: Instant) -> Result<()> {
         let seconds = start.elapsed().as_secs_f64();
-        let result =
-            jobs::accuracy(self.context, &self.device, &model.graph, &self.splits.test, None).await?;
+        let result = jobs::accuracy(
+            self.context,
+            &self.device,
+            &model.graph,
+            &self.splits.test,
+            None,
+        )
+        .await?;
         let file = name.replace(" %", "").replace(" + ", "-").replace(' ', "-");
         let path = self.out.join(format!("lenet5-{file}.safetensors"));
         let size = model.save(&path)?;
-        self.context.say(&format!("{name}: {} in {seconds:.1} s", percent(result.top1)));
+        self.context.say(&format!(
+            "{name}: {} in {seconds:.1} s",
+            percent(result.top1)
+        ));
         self.stages.push(Stage {
             name: name.to_owned(),
             accuracy: result.top1,
@@ -182,7 +236,10 @@ impl Demo<'_> {
         let layer = "fc1.weight";
         let reals = |graph: &Graph| -> Result<Vec<f32>> {
             let id = graph.find(layer)?;
-            Ok(graph.tensor(id).map(|tensor| tensor.to_f32()).unwrap_or_default())
+            Ok(graph
+                .tensor(id)
+                .map(|tensor| tensor.to_f32())
+                .unwrap_or_default())
         };
         let (before, pruned) = (reals(&results.float.graph)?, reals(&results.pruned.graph)?);
         let mut notes = vec![format!(
@@ -192,13 +249,23 @@ impl Demo<'_> {
             self.splits.test.name()
         )];
         if synthetic {
-            notes.push("Synthetic digits, drawn by wizen: not MNIST. Give --data to use the real one.".into());
+            notes.push(
+                "Synthetic digits, drawn by wizen: not MNIST. Give --data to use the real one."
+                    .into(),
+            );
         }
         let quick = if args.quick { " --quick" } else { "" };
-        let data = args.data.as_ref().map_or(String::new(), |d| format!(" --data {}", d.display()));
+        let data = args
+            .data
+            .as_ref()
+            .map_or(String::new(), |d| format!(" --data {}", d.display()));
         Ok(Report {
             title: "wizen demo: LeNet-5, compressed".into(),
-            subtitle: if synthetic { "synthetic digits".into() } else { "MNIST".into() },
+            subtitle: if synthetic {
+                "synthetic digits".into()
+            } else {
+                "MNIST".into()
+            },
             notes,
             stages: self
                 .stages
@@ -218,7 +285,11 @@ impl Demo<'_> {
                     before: before.clone(),
                     after: int8_reals(results)?,
                 },
-                HistogramPlot { title: format!("{layer}: fp32 and 90 % pruned"), before, after: pruned },
+                HistogramPlot {
+                    title: format!("{layer}: fp32 and 90 % pruned"),
+                    before,
+                    after: pruned,
+                },
             ],
             layers: results
                 .layers
@@ -239,16 +310,23 @@ impl Demo<'_> {
 /// The first linear layer's integers as the reals they stand for: scaled back to the largest weight.
 fn int8_reals(results: &Results) -> Result<Vec<f32>> {
     let (float, int8) = (&results.float.graph, &results.int8);
-    let (Some(real), Some(q)) =
-        (float.tensor(float.find("fc1.weight")?), int8.tensor(int8.find("fc1.weight")?))
-    else {
+    let (Some(real), Some(q)) = (
+        float.tensor(float.find("fc1.weight")?),
+        int8.tensor(int8.find("fc1.weight")?),
+    ) else {
         return Ok(Vec::new());
     };
-    let weights = wizen::quant::choose_weights(float, Scheme::INT8, WeightRange::MinMax)?;
-    let Some(params) = weights.get("fc1") else { return Ok(Vec::new()) };
+    let weights = wizen::quant::choose_weights(float, Scheme::INT8, WeightMethod::MinMax)?;
+    let Some(params) = weights.get("fc1") else {
+        return Ok(Vec::new());
+    };
     let per_channel = real.len() / params.scales.len();
     let integers = q.to_i8()?;
-    Ok(integers.iter().enumerate().map(|(i, &q)| params.channel(i / per_channel).dequantize(q.into())).collect())
+    Ok(integers
+        .iter()
+        .enumerate()
+        .map(|(i, &q)| params.channel(i / per_channel).dequantize(q.into()))
+        .collect())
 }
 
 fn human(output: &Output, data: &str) -> String {
@@ -263,7 +341,11 @@ fn human(output: &Output, data: &str) -> String {
             format!("{:.1}", stage.seconds),
         ]);
     }
-    let label = if output.data == "synthetic" { " (synthetic digits, not MNIST)" } else { "" };
+    let label = if output.data == "synthetic" {
+        " (synthetic digits, not MNIST)"
+    } else {
+        ""
+    };
     format!(
         "{rows}\naccuracy on {data}{label}; computed on {} in {:.0} s; report: {}",
         output.device,

@@ -20,11 +20,24 @@ pub async fn run(context: &Context) -> Result<()> {
         }
         let yes = |b: bool| if b { "yes" } else { "no" }.to_owned();
         let mut table = table(&[
-            "#", "name", "backend", "type", "f16", "subgroups", "timestamps", "matrix", "buffer MiB", "driver",
+            "#",
+            "name",
+            "backend",
+            "type",
+            "f16",
+            "subgroups",
+            "timestamps",
+            "matrix",
+            "buffer MiB",
+            "driver",
         ]);
         for d in &output.devices {
             let subgroups = d.subgroups.map_or("no".to_owned(), |(min, max)| {
-                if min == max { min.to_string() } else { format!("{min}–{max}") }
+                if min == max {
+                    min.to_string()
+                } else {
+                    format!("{min}–{max}")
+                }
             });
             table.add_row(vec![
                 format!("{}{}", d.index, if d.default { " *" } else { "" }),
@@ -34,7 +47,11 @@ pub async fn run(context: &Context) -> Result<()> {
                 yes(d.f16),
                 subgroups,
                 yes(d.timestamps),
-                if d.cooperative_matrix.is_empty() { "no".into() } else { d.cooperative_matrix.join("; ") },
+                if d.cooperative_matrix.is_empty() {
+                    "no".into()
+                } else {
+                    d.cooperative_matrix.join("; ")
+                },
                 (d.max_storage_binding >> 20).to_string(),
                 d.driver.clone(),
             ]);

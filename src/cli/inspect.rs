@@ -46,7 +46,9 @@ pub fn run(context: &Context, args: InspectArgs) -> Result<()> {
         arch: model.arch.clone(),
         precision: model.precision.clone(),
         layers: models::layers(&model),
-        bytes: std::fs::metadata(&args.model).map_err(Error::io(&args.model))?.len(),
+        bytes: std::fs::metadata(&args.model)
+            .map_err(Error::io(&args.model))?
+            .len(),
         macs: models::total_macs(&model),
         sparsity: models::sparsity(&model),
         dispatches: plan.steps.len(),

@@ -7,9 +7,8 @@ use wizen::base::{Requant, Tensor};
 use wizen::graph::{Device, Graph, lower, optimize};
 use wizen::io::{Dataset, Event, Model};
 use wizen::models::{self, Weights};
-use wizen::quant::{
-    self, FakeQuantized, LayerReport, Observer, QuantParams, Scheme, WeightRange,
-};
+use wizen::prune::{MaskPlan, Schedule};
+use wizen::quant::{self, FakeQuantized, LayerReport, Observer, QuantParams, Scheme, WeightMethod};
 use wizen::train::{LrSchedule, Optimizer, ParamGroup, Trainer, argmax_rows};
 use wizen::{Error, Result, prune};
 
@@ -59,7 +58,9 @@ pub async fn fit(
     for step in 0..steps {
         hook(trainer, step, steps).await?;
         let (images, labels) = batches.next()?;
-        trainer.step(&images, &labels, settings.lr * schedule.factor(step, steps)).await?;
+        trainer
+            .step(&images, &labels, settings.lr * schedule.factor(step, steps))
+            .await?;
         if (step + 1) % 50 == 0 || step + 1 == steps {
             loss = trainer.mean_loss().await?;
             bar.set_message(format!("loss {loss:.4}"));
@@ -69,7 +70,12 @@ pub async fn fit(
     let seconds = start.elapsed().as_secs_f64();
     bar.finish_and_clear();
     let images_per_second = (steps * settings.batch) as f64 / seconds.max(1e-9);
-    Ok(Fit { loss, steps, seconds, images_per_second })
+    Ok(Fit {
+        loss,
+        steps,
+        seconds,
+        images_per_second,
+    })
 }
 
 /// Accuracy of a network.
@@ -114,10 +120,20 @@ pub async fn accuracy(
         bar.inc(count as u64);
     }
     bar.finish_and_clear();
-    let right = predictions.iter().zip(data.labels()).filter(|(p, l)| **p == **l as usize).count();
+    let right = predictions
+        .iter()
+        .zip(data.labels())
+        .filter(|(p, l)| **p == **l as usize)
+        .count();
     let share = |n: usize| n as f64 / data.len() as f64;
     let images_per_second = data.len() as f64 / seconds.max(1e-9);
-    Ok(Accuracy { images: data.len(), top1: share(right), top5: share(top5), images_per_second, predictions })
+    Ok(Accuracy {
+        images: data.len(),
+        top1: share(right),
+        top5: share(top5),
+        images_per_second,
+        predictions,
+    })
 }
 
 /// How many of the labels are among the `k` largest logits of their row.
@@ -126,7 +142,10 @@ fn in_top(logits: &Tensor, labels: &[u32], k: usize) -> usize {
     let values = logits.to_f32();
     let rows = values.chunks(classes).zip(labels);
     rows.filter(|(row, label)| {
-        let own = row.get(**label as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        let own = row
+            .get(**label as usize)
+            .copied()
+            .unwrap_or(f32::NEG_INFINITY);
         row.iter().filter(|x| **x > own).count() < k
     })
     .count()
@@ -147,10 +166,21 @@ pub async fn train(
     };
     let graph = models::build(arch, settings.batch, &initial)?;
     check_fits(&graph, data)?;
-    let params = initial.keys().map(|name| graph.find(name)).collect::<Result<_>>()?;
+    let params = initial
+        .keys()
+        .map(|name| graph.find(name))
+        .collect::<Result<_>>()?;
     let groups = [ParamGroup::weights(params)];
     let mut trainer = Trainer::new(device, graph, settings.optimizer, &groups).await?;
-    let done = fit(context, "train", &mut trainer, data, settings, async |_, _, _| Ok(())).await?;
+    let done = fit(
+        context,
+        "train",
+        &mut trainer,
+        data,
+        settings,
+        async |_, _, _| Ok(()),
+    )
+    .await?;
     Ok((trainer.params().await?.into_iter().collect(), done))
 }
 
@@ -173,38 +203,84 @@ pub async fn prune(
     settings: &PruneSettings,
 ) -> Result<(Model, Option<Fit>)> {
     let weights = files::float_weights(model, "prune")?;
-    let names: Vec<String> = files::layers(model).iter().map(|l| format!("{}.weight", l.name)).collect();
+    let names: Vec<String> = files::layers(model)
+        .iter()
+        .map(|l| format!("{}.weight", l.name))
+        .collect();
     let (weights, masks, done) = match (data, &settings.fit) {
         (Some(data), Some(fit_settings)) => {
             let batch = fit_settings.batch;
             let graph = model.graph.with_batch(batch)?;
             check_fits(&graph, data)?;
             let masked = prune::insert_masks(&graph, &names, &model.masks)?;
-            let params = weights.keys().map(|name| masked.find(name)).collect::<Result<_>>()?;
+            let params = weights
+                .keys()
+                .map(|name| masked.find(name))
+                .collect::<Result<_>>()?;
             let groups = [ParamGroup::weights(params)];
             let mut trainer = Trainer::new(device, masked, fit_settings.optimizer, &groups).await?;
-            let initial = files::sparsity(model);
-            let (target, scope, cubic) = (settings.sparsity, settings.scope, settings.cubic);
-            let done = fit(context, "prune", &mut trainer, data, fit_settings, async |trainer, step, steps| {
-                // The schedule takes two thirds of the run, a mask every thirtieth of it; the rest heals.
-                let (ramp, every) = (steps * 2 / 3, (steps / 30).max(1));
-                if step % every != 0 || step > ramp + every {
-                    return Ok(());
-                }
-                let progress = if cubic { (step as f64 / ramp.max(1) as f64).min(1.0) } else { 1.0 };
-                let sparsity = target + (initial - target) * (1.0 - progress).powi(3);
-                update_masks(device, trainer, &names, sparsity, scope).await
-            })
+            let shapes: Vec<_> = names
+                .iter()
+                .map(|name| weights[name].shape().to_vec())
+                .collect();
+            let mut masker = MaskPlan::new(device, &shapes, settings.scope).await?;
+            let full: Vec<Tensor> = shapes
+                .iter()
+                .map(|s| prune::full_mask(s.iter().product()))
+                .collect();
+            let given = names.iter().map(|name| model.masks.get(name).cloned());
+            let mut current: Vec<Tensor> = given
+                .zip(full)
+                .map(|(mask, full)| mask.unwrap_or(full))
+                .collect();
+            let (initial, target, cubic) =
+                (files::sparsity(model), settings.sparsity, settings.cubic);
+            let mut schedule = Schedule::OneShot { target };
+            let done = fit(
+                context,
+                "prune",
+                &mut trainer,
+                data,
+                fit_settings,
+                async |trainer, step, steps| {
+                    // The schedule takes two thirds of the run, thirty masks in all; the rest heals.
+                    let frequency = (steps * 2 / 3 / UPDATES).max(1);
+                    if step == 0 && cubic {
+                        schedule = Schedule::Cubic {
+                            initial,
+                            target,
+                            begin: 0,
+                            steps: UPDATES,
+                            frequency,
+                        };
+                    }
+                    if step % frequency != 0 || step / frequency > UPDATES || (!cubic && step > 0) {
+                        return Ok(());
+                    }
+                    let sparsity = schedule.sparsity_at(step);
+                    current =
+                        update_masks(trainer, &mut masker, &names, &current, sparsity).await?;
+                    Ok(())
+                },
+            )
             .await?;
             let mut masks = std::collections::BTreeMap::new();
             for name in &names {
                 masks.insert(name.clone(), trainer.read(&prune::mask_name(name)).await?);
             }
-            (trainer.params().await?.into_iter().collect(), masks, Some(done))
+            (
+                trainer.params().await?.into_iter().collect(),
+                masks,
+                Some(done),
+            )
         }
         _ => {
             let tensors: Vec<&Tensor> = names.iter().filter_map(|name| weights.get(name)).collect();
-            let masks = prune::masks_to_sparsity(device, &tensors, settings.sparsity, settings.scope).await?;
+            let old: Vec<Option<&Tensor>> =
+                names.iter().map(|name| model.masks.get(name)).collect();
+            let (scope, sparsity) = (settings.scope, settings.sparsity);
+            let masks =
+                prune::magnitude_masks_to_sparsity(device, &tensors, &old, scope, sparsity).await?;
             (weights, names.iter().cloned().zip(masks).collect(), None)
         }
     };
@@ -214,28 +290,36 @@ pub async fn prune(
     pruned.history = model.history.clone();
     pruned.history.push(Event {
         did: "prune".into(),
-        with: format!("l1 {:?} to {:.4} of the weights", settings.scope, settings.sparsity),
+        with: format!(
+            "l1 {:?} to {:.4} of the weights",
+            settings.scope, settings.sparsity
+        ),
     });
     Ok((pruned, done))
 }
 
+/// Updates of the masks along a schedule.
+const UPDATES: usize = 30;
+
+/// New masks from the weights as they are now; what is gone stays gone.
 async fn update_masks(
-    device: &Device,
     trainer: &mut Trainer,
+    masker: &mut MaskPlan,
     names: &[String],
+    current: &[Tensor],
     sparsity: f64,
-    scope: prune::Scope,
-) -> Result<()> {
+) -> Result<Vec<Tensor>> {
     let mut weights = Vec::with_capacity(names.len());
     for name in names {
         weights.push(trainer.read(name).await?);
     }
     let tensors: Vec<&Tensor> = weights.iter().collect();
-    let masks = prune::masks_to_sparsity(device, &tensors, sparsity, scope).await?;
+    let old: Vec<Option<&Tensor>> = current.iter().map(Some).collect();
+    let masks = masker.prune_to_sparsity(&tensors, &old, sparsity).await?;
     for (name, mask) in names.iter().zip(&masks) {
         trainer.write(&prune::mask_name(name), mask)?;
     }
-    Ok(())
+    Ok(masks)
 }
 
 /// How to quantize.
@@ -243,7 +327,7 @@ async fn update_masks(
 pub struct QuantizeSettings {
     pub scheme: Scheme,
     pub observer: Observer,
-    pub weights: WeightRange,
+    pub weights: WeightMethod,
     pub requant: Requant,
     /// Images to calibrate on.
     pub images: usize,
@@ -279,7 +363,10 @@ pub async fn calibrate(
     check_fits(graph, data)?;
     let weights = quant::choose_weights(graph, settings.scheme, settings.weights)?;
     let Some(range) = settings.scheme.activation_range() else {
-        return Ok(QuantParams { weights, ..QuantParams::default() });
+        return Ok(QuantParams {
+            weights,
+            ..QuantParams::default()
+        });
     };
     let images = data.take(settings.images);
     let batch = CALIBRATION_BATCH.min(images.len());
@@ -289,9 +376,20 @@ pub async fn calibrate(
         batch.map(|(images, _)| images)
     });
     let graph = graph.with_batch(batch)?;
-    let activations = quant::calibrate(device, &graph, batches, settings.observer, range, settings.scheme).await?;
+    let activations = quant::calibrate(
+        device,
+        &graph,
+        batches,
+        settings.observer,
+        range,
+        settings.scheme,
+    )
+    .await?;
     bar.finish_and_clear();
-    Ok(QuantParams { activations, weights })
+    Ok(QuantParams {
+        activations,
+        weights,
+    })
 }
 
 /// Freezes a float network into a model file's network.
@@ -318,11 +416,21 @@ pub fn freeze(
     };
     let bits = settings.scheme.weight_bits().max(2);
     if bits < 8 {
-        let layers: Vec<String> = params.weights.keys().map(|layer| format!("{layer}.weight")).collect();
+        let layers: Vec<String> = params
+            .weights
+            .keys()
+            .map(|layer| format!("{layer}.weight"))
+            .collect();
         model.bits = layers.into_iter().map(|name| (name, bits)).collect();
     }
-    let with = format!("{} {} {:?}, {} images", settings.scheme, settings.observer, settings.requant, settings.images);
-    model.history.push(Event { did: did.into(), with });
+    let with = format!(
+        "{} {} {:?}, {} images",
+        settings.scheme, settings.observer, settings.requant, settings.images
+    );
+    model.history.push(Event {
+        did: did.into(),
+        with,
+    });
     Ok(model)
 }
 
@@ -338,7 +446,12 @@ pub async fn quantize(
     let params = calibrate(context, device, &float, data, settings).await?;
     let frozen = freeze(&float, &params, settings, model, "quantize")?;
     let layers = report(device, &float, &frozen, data).await?;
-    Ok(Quantized { model: frozen, layers, float, params })
+    Ok(Quantized {
+        model: frozen,
+        layers,
+        float,
+        params,
+    })
 }
 
 /// Compares each layer's result with the float network's on a batch of images.
@@ -351,8 +464,15 @@ pub async fn report(
     let count = CALIBRATION_BATCH.min(data.len());
     let indices: Vec<usize> = (0..count).collect();
     let (images, _) = data.batch(&indices)?;
-    quant::layer_reports(device, &float.with_batch(count)?, &frozen.graph.with_batch(count)?, &frozen.activations, &frozen.bits, &images)
-        .await
+    quant::layer_reports(
+        device,
+        &float.with_batch(count)?,
+        &frozen.graph.with_batch(count)?,
+        &frozen.activations,
+        &frozen.bits,
+        &images,
+    )
+    .await
 }
 
 /// Quantization-aware fine-tuning: scales start from calibration, then learn with the weights.
@@ -365,7 +485,10 @@ pub async fn qat(
     fit_settings: &FitSettings,
 ) -> Result<(Quantized, Fit)> {
     if settings.scheme.activation_range().is_none() {
-        let problem = format!("{} has no integer activations to train; use `wizen quantize`", settings.scheme);
+        let problem = format!(
+            "{} has no integer activations to train; use `wizen quantize`",
+            settings.scheme
+        );
         return Err(Error::invalid("qat", problem));
     }
     let weights = files::baked(files::float_weights(model, "qat")?, &model.masks)?;
@@ -373,20 +496,51 @@ pub async fn qat(
     let params = calibrate(context, device, &float, data, settings).await?;
     let names: Vec<String> = model.masks.keys().cloned().collect();
     let graph = float.with_batch(fit_settings.batch)?;
-    let masked = if names.is_empty() { graph } else { prune::insert_masks(&graph, &names, &model.masks)? };
+    let masked = if names.is_empty() {
+        graph
+    } else {
+        prune::insert_masks(&graph, &names, &model.masks)?
+    };
     let FakeQuantized { graph, scales } = quant::insert_fake_quant(&masked, &params)?;
-    let trained = weights.keys().map(|name| graph.find(name)).collect::<Result<_>>()?;
-    let scales = ParamGroup { params: scales, lr_factor: 0.1, weight_decay: 0.0, min: Some(1e-6) };
+    let trained = weights
+        .keys()
+        .map(|name| graph.find(name))
+        .collect::<Result<_>>()?;
+    let scales = ParamGroup {
+        params: scales,
+        lr_factor: 0.1,
+        weight_decay: 0.0,
+        min: Some(1e-6),
+    };
     let groups = [ParamGroup::weights(trained), scales];
     let mut trainer = Trainer::new(device, graph, fit_settings.optimizer, &groups).await?;
     let what = format!("qat {}", settings.scheme);
-    let done = fit(context, &what, &mut trainer, data, fit_settings, async |_, _, _| Ok(())).await?;
+    let done = fit(
+        context,
+        &what,
+        &mut trainer,
+        data,
+        fit_settings,
+        async |_, _, _| Ok(()),
+    )
+    .await?;
     let learned = trainer.params().await?;
     let params = quant::adopt_scales(&params, &learned)?;
-    let learned: Weights = learned.into_iter().filter(|(name, _)| weights.contains_key(name)).collect();
+    let learned: Weights = learned
+        .into_iter()
+        .filter(|(name, _)| weights.contains_key(name))
+        .collect();
     let weights = files::baked(learned, &model.masks)?;
     let float = optimize(&models::build(&model.arch, 1, &weights)?)?;
     let frozen = freeze(&float, &params, settings, model, "qat")?;
     let layers = report(device, &float, &frozen, data).await?;
-    Ok((Quantized { model: frozen, layers, float, params }, done))
+    Ok((
+        Quantized {
+            model: frozen,
+            layers,
+            float,
+            params,
+        },
+        done,
+    ))
 }

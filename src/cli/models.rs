@@ -8,7 +8,7 @@ use wizen::base::Tensor;
 use wizen::graph::{Graph, Op};
 use wizen::io::{Loaded, Model};
 use wizen::models::{self, Weights};
-use wizen::{Error, Result};
+use wizen::{Error, Result, prune};
 
 /// Loads a model that wizen wrote, or foreign weights of a known architecture.
 pub fn load(path: &Path, arch: Option<&str>) -> Result<Model> {
@@ -17,7 +17,9 @@ pub fn load(path: &Path, arch: Option<&str>) -> Result<Model> {
         Loaded::Foreign(tensors) => {
             let floats: Vec<_> = tensors
                 .iter()
-                .map(|(name, tensor)| Ok((name.as_str(), tensor.shape.as_slice(), tensor.to_f32()?)))
+                .map(|(name, tensor)| {
+                    Ok((name.as_str(), tensor.shape.as_slice(), tensor.to_f32()?))
+                })
                 .collect::<Result<_>>()
                 .map_err(|e| Error::format(path, e.to_string()))?;
             let (arch, weights) =
@@ -30,7 +32,12 @@ pub fn load(path: &Path, arch: Option<&str>) -> Result<Model> {
 /// An fp32 model of these weights, without history.
 pub fn float_model(arch: &str, weights: &Weights) -> Result<Model> {
     let graph = models::build(arch, 1, weights)?;
-    Ok(Model { arch: arch.into(), precision: "fp32".into(), graph, ..Model::default() })
+    Ok(Model {
+        arch: arch.into(),
+        precision: "fp32".into(),
+        graph,
+        ..Model::default()
+    })
 }
 
 /// The weights of an fp32 model by name.
@@ -39,16 +46,25 @@ pub fn float_model(arch: &str, weights: &Weights) -> Result<Model> {
 /// [`Error::Invalid`] for a model of another precision: only float models can be trained or quantized.
 pub fn float_weights(model: &Model, command: &str) -> Result<Weights> {
     if model.precision != "fp32" {
-        let problem = format!("it takes an fp32 model, this one is {}; start from the float model", model.precision);
+        let problem = format!(
+            "it takes an fp32 model, this one is {}; start from the float model",
+            model.precision
+        );
         return Err(Error::invalid(command, problem));
     }
     let params = model.graph.values().filter_map(|(id, value)| {
-        model.graph.tensor(id).map(|tensor| (value.name.clone(), tensor.as_ref().clone()))
+        model
+            .graph
+            .tensor(id)
+            .map(|tensor| (value.name.clone(), tensor.as_ref().clone()))
     });
     let weights: Weights = params.collect();
     for (name, tensor) in &weights {
         if let Some(bad) = tensor.to_f32().iter().find(|x| !x.is_finite()) {
-            return Err(Error::invalid(command, format!("`{name}` contains {bad}; the model is damaged")));
+            return Err(Error::invalid(
+                command,
+                format!("`{name}` contains {bad}; the model is damaged"),
+            ));
         }
     }
     Ok(weights)
@@ -77,7 +93,11 @@ pub fn layers(model: &Model) -> Vec<LayerInfo> {
     for node in graph.nodes() {
         let weighted = matches!(
             node.op,
-            Op::Linear { .. } | Op::Conv2d { .. } | Op::LinearI8 { .. } | Op::LinearI32 | Op::Conv2dI8 { .. }
+            Op::Linear { .. }
+                | Op::Conv2d { .. }
+                | Op::LinearI8 { .. }
+                | Op::LinearI32
+                | Op::Conv2dI8 { .. }
         );
         if !weighted {
             continue;
@@ -88,10 +108,16 @@ pub fn layers(model: &Model) -> Vec<LayerInfo> {
             None => node.inputs[1],
         };
         let value = graph.value(stored);
-        let sparsity = graph.tensor(stored).map_or(0.0, |tensor| zero_share(tensor));
+        let sparsity = graph
+            .tensor(stored)
+            .map_or(0.0, |tensor| prune::tensor_sparsity(tensor));
         let name = node.name.trim_end_matches(":accumulator").to_owned();
         let q = model.activations.get(&name);
-        let full = if value.dtype == wizen::base::DType::I8 { 8 } else { 32 / value.dtype.lanes() as u32 };
+        let full = if value.dtype == wizen::base::DType::I8 {
+            8
+        } else {
+            32 / value.dtype.lanes() as u32
+        };
         out.push(LayerInfo {
             op: node.op.name(),
             shape: value.shape.clone(),
@@ -107,17 +133,14 @@ pub fn layers(model: &Model) -> Vec<LayerInfo> {
     out
 }
 
-/// Share of elements that are exactly 0.
-pub fn zero_share(tensor: &Tensor) -> f64 {
-    let values = tensor.to_f64();
-    values.iter().filter(|&&x| x == 0.0).count() as f64 / values.len().max(1) as f64
-}
-
 /// Share of zeros over all weights (biases not counted).
 pub fn sparsity(model: &Model) -> f64 {
     let layers = layers(model);
     let elements = |layer: &LayerInfo| layer.shape.iter().product::<usize>() as f64;
-    let zeros: f64 = layers.iter().map(|layer| layer.sparsity * elements(layer)).sum();
+    let zeros: f64 = layers
+        .iter()
+        .map(|layer| layer.sparsity * elements(layer))
+        .sum();
     zeros / layers.iter().map(elements).sum::<f64>().max(1.0)
 }
 
@@ -136,12 +159,8 @@ pub fn total_macs(model: &Model) -> u64 {
 /// Masks multiplied into the weights: what inference and quantization start from.
 pub fn baked(mut weights: Weights, masks: &BTreeMap<String, Tensor>) -> Result<Weights> {
     for (name, mask) in masks {
-        let Some(tensor) = weights.get_mut(name) else { continue };
-        let mask = mask.as_u32()?.to_vec();
-        for (i, x) in tensor.as_f32_mut()?.iter_mut().enumerate() {
-            if mask[i / 32] >> (i % 32) & 1 == 0 {
-                *x = 0.0;
-            }
+        if let Some(tensor) = weights.get_mut(name) {
+            *tensor = prune::apply_mask(tensor, mask)?;
         }
     }
     Ok(weights)

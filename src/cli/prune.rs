@@ -86,7 +86,11 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
         return Err(Error::invalid("--sparsity", problem));
     }
     let model = models::load(&args.model, None)?;
-    let splits = args.data.as_deref().map(|folder| data::splits(Some(folder), (0, 0))).transpose()?;
+    let splits = args
+        .data
+        .as_deref()
+        .map(|folder| data::splits(Some(folder), (0, 0)))
+        .transpose()?;
     let device = context.device().await?;
     let start = Instant::now();
     let settings = PruneSettings {
@@ -101,9 +105,11 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
     let train = splits.as_ref().map(|splits| &splits.train);
     let (pruned, _) = jobs::prune(context, &device, &model, train, &settings).await?;
     let accuracy = match &splits {
-        Some(splits) => {
-            Some(jobs::accuracy(context, &device, &pruned.graph, &splits.test, None).await?.top1)
-        }
+        Some(splits) => Some(
+            jobs::accuracy(context, &device, &pruned.graph, &splits.test, None)
+                .await?
+                .top1,
+        ),
         None => None,
     };
     let size = pruned.save(&args.out)?;
@@ -112,9 +118,15 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
         sparsity: models::sparsity(&pruned),
         layers: layers
             .into_iter()
-            .map(|layer| Layer { name: layer.name, sparsity: layer.sparsity, shape: layer.shape })
+            .map(|layer| Layer {
+                name: layer.name,
+                sparsity: layer.sparsity,
+                shape: layer.shape,
+            })
             .collect(),
-        bytes_before: std::fs::metadata(&args.model).map_err(Error::io(&args.model))?.len(),
+        bytes_before: std::fs::metadata(&args.model)
+            .map_err(Error::io(&args.model))?
+            .len(),
         bytes_after: size.bytes,
         macs_before: models::total_macs(&model),
         macs_after: models::total_macs(&pruned),
@@ -125,9 +137,15 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
     context.finish(&output, || {
         let mut rows = table(&["layer", "shape", "zeros"]);
         for layer in &output.layers {
-            rows.add_row(vec![layer.name.clone(), format!("{:?}", layer.shape), percent(layer.sparsity)]);
+            rows.add_row(vec![
+                layer.name.clone(),
+                format!("{:?}", layer.shape),
+                percent(layer.sparsity),
+            ]);
         }
-        let accuracy = output.accuracy.map_or(String::new(), |a| format!("{} right of the test images; ", percent(a)));
+        let accuracy = output.accuracy.map_or(String::new(), |a| {
+            format!("{} right of the test images; ", percent(a))
+        });
         format!(
             "{rows}\n{} of the weights are zero; {accuracy}{} -> {} bytes, {:.1} s on {}; wrote {}",
             percent(output.sparsity),

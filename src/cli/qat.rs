@@ -55,8 +55,15 @@ pub async fn run(context: &Context, args: QatArgs) -> Result<()> {
     let device = context.device().await?;
     let start = Instant::now();
     let fit_settings = args.fit.settings(args.epochs, LR);
-    let (result, fit) =
-        jobs::qat(context, &device, &model, &splits.train, &settings, &fit_settings).await?;
+    let (result, fit) = jobs::qat(
+        context,
+        &device,
+        &model,
+        &splits.train,
+        &settings,
+        &fit_settings,
+    )
+    .await?;
     let test = jobs::accuracy(context, &device, &result.model.graph, &splits.test, None).await?;
     let size = result.model.save(&args.out)?;
     let output = Output {
@@ -64,7 +71,9 @@ pub async fn run(context: &Context, args: QatArgs) -> Result<()> {
         accuracy: test.top1,
         loss: fit.loss,
         layers: result.layers,
-        bytes_before: std::fs::metadata(&args.model).map_err(Error::io(&args.model))?.len(),
+        bytes_before: std::fs::metadata(&args.model)
+            .map_err(Error::io(&args.model))?
+            .len(),
         bytes_after: size.bytes,
         seconds: start.elapsed().as_secs_f64(),
         images_per_second: fit.images_per_second,

@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use wizen::base::Requant;
-use wizen::quant::{LayerReport, Observer, Scheme, WeightRange};
+use wizen::quant::{LayerReport, Observer, Scheme, WeightMethod};
 use wizen::{Error, Result};
 
 use super::context::{Context, bytes, table};
@@ -28,8 +28,8 @@ pub struct SchemeArgs {
     /// fp16, int8, int8-torch, int8-onnx, wNaM (w4a8), wN (weights only)
     #[arg(long, default_value = "int8")]
     pub scheme: String,
-    /// How ranges of activations are found: minmax, moving-average, histogram, percentile, entropy
-    #[arg(long, default_value = "histogram")]
+    /// How ranges of activations are found: minmax, moving-average, histogram, mse, percentile, entropy
+    #[arg(long, default_value = "mse")]
     pub observer: String,
     /// How ranges of weights are found: minmax, mse [default: minmax at 8 bits, else mse]
     #[arg(long)]
@@ -46,18 +46,27 @@ impl SchemeArgs {
     pub fn settings(&self) -> Result<QuantizeSettings> {
         let scheme: Scheme = self.scheme.parse()?;
         if self.calib == 0 {
-            return Err(Error::invalid("--calib", "calibration needs at least one image"));
+            return Err(Error::invalid(
+                "--calib",
+                "calibration needs at least one image",
+            ));
         }
         let weights = match &self.weights {
             Some(name) => name.parse()?,
-            None => WeightRange::for_scheme(scheme),
+            None => WeightMethod::for_scheme(scheme),
         };
         let requant = match self.requant {
             RequantName::Float => Requant::Float,
             RequantName::Fixed => Requant::Fixed,
         };
         let observer: Observer = self.observer.parse()?;
-        Ok(QuantizeSettings { scheme, observer, weights, requant, images: self.calib })
+        Ok(QuantizeSettings {
+            scheme,
+            observer,
+            weights,
+            requant,
+            images: self.calib,
+        })
     }
 }
 
@@ -99,7 +108,9 @@ pub async fn run(context: &Context, args: QuantizeArgs) -> Result<()> {
     let output = Output {
         scheme: settings.scheme.to_string(),
         layers: result.layers,
-        bytes_before: std::fs::metadata(&args.model).map_err(Error::io(&args.model))?.len(),
+        bytes_before: std::fs::metadata(&args.model)
+            .map_err(Error::io(&args.model))?
+            .len(),
         bytes_after: size.bytes,
         seconds: start.elapsed().as_secs_f64(),
         device: device.name(),
@@ -119,7 +130,13 @@ pub async fn run(context: &Context, args: QuantizeArgs) -> Result<()> {
 
 /// Per-layer errors as a table.
 pub fn layer_table(layers: &[LayerReport]) -> comfy_table::Table {
-    let mut table = table(&["layer", "bits", "weight SQNR dB", "output SQNR dB", "cosine"]);
+    let mut table = table(&[
+        "layer",
+        "bits",
+        "weight SQNR dB",
+        "output SQNR dB",
+        "cosine",
+    ]);
     let decibel = |x: Option<f64>| x.map_or("exact".to_owned(), |x| format!("{x:.1}"));
     for layer in layers {
         table.add_row(vec![

@@ -50,7 +50,14 @@ impl FitArgs {
             OptimizerName::Adamw => (Optimizer::ADAMW, adam_lr),
         };
         let lr = self.lr.unwrap_or(lr);
-        FitSettings { epochs, batch: self.batch, lr, seed: self.seed, optimizer, shift: self.shift }
+        FitSettings {
+            epochs,
+            batch: self.batch,
+            lr,
+            seed: self.seed,
+            optimizer,
+            shift: self.shift,
+        }
     }
 }
 
@@ -96,19 +103,34 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<()> {
         None => (args.arch.clone(), None),
         Some(path) => {
             let model = models::load(path, Some(&args.arch))?;
-            (model.arch.clone(), Some(models::float_weights(&model, "train --from")?))
+            (
+                model.arch.clone(),
+                Some(models::float_weights(&model, "train --from")?),
+            )
         }
     };
     let device = context.device().await?;
     let start = Instant::now();
     let settings = args.fit.settings(args.epochs, LR);
-    let (weights, fit) =
-        jobs::train(context, &device, &arch, weights.as_ref(), &splits.train, &settings).await?;
+    let (weights, fit) = jobs::train(
+        context,
+        &device,
+        &arch,
+        weights.as_ref(),
+        &splits.train,
+        &settings,
+    )
+    .await?;
     let mut model = models::float_model(&arch, &weights)?;
     let test = jobs::accuracy(context, &device, &model.graph, &splits.test, None).await?;
     model.history.push(Event {
         did: "train".into(),
-        with: format!("{} epochs on {}, seed {}", args.epochs, splits.train.name(), settings.seed),
+        with: format!(
+            "{} epochs on {}, seed {}",
+            args.epochs,
+            splits.train.name(),
+            settings.seed
+        ),
     });
     let size = model.save(&args.out)?;
     let output = Output {

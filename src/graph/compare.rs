@@ -46,17 +46,32 @@ pub fn compare_steps(plan: &Plan, values: &[Option<Tensor>]) -> Result<Vec<StepC
                 return Err(Error::invalid(&step.name, problem));
             }
             let value = values[arg].clone().ok_or_else(|| {
-                Error::invalid(&step.name, format!("`{}` was not traced", plan.values[arg].name))
+                Error::invalid(
+                    &step.name,
+                    format!("`{}` was not traced", plan.values[arg].name),
+                )
             })?;
             args.push(value.reshaped(&binding.shape)?);
         }
         let agreement = step.kernel.agreement(&args)?;
         let got = args.clone();
         step.kernel.cpu(&mut args)?;
-        for (i, binding) in bindings.iter().enumerate().filter(|(_, b)| b.access == Access::Write) {
+        for (i, binding) in bindings
+            .iter()
+            .enumerate()
+            .filter(|(_, b)| b.access == Access::Write)
+        {
             let result = agreement[i].compare(&got[i], &args[i]);
-            let several = bindings.iter().filter(|b| b.access == Access::Write).count() > 1;
-            let name = if several { format!("{}:{}", step.name, binding.name) } else { step.name.clone() };
+            let several = bindings
+                .iter()
+                .filter(|b| b.access == Access::Write)
+                .count()
+                > 1;
+            let name = if several {
+                format!("{}:{}", step.name, binding.name)
+            } else {
+                step.name.clone()
+            };
             out.push(StepComparison {
                 name,
                 kernel: step.kernel.name().to_owned(),
@@ -75,6 +90,10 @@ pub fn compare_steps(plan: &Plan, values: &[Option<Tensor>]) -> Result<Vec<StepC
 /// `20·log10(‖reference‖ / ‖reference − other‖)` in dB; `None` if they are equal.
 pub fn sqnr_db(reference: &[f64], other: &[f64]) -> Option<f64> {
     let signal: f64 = reference.iter().map(|x| x * x).sum();
-    let noise: f64 = reference.iter().zip(other).map(|(x, y)| (x - y) * (x - y)).sum();
+    let noise: f64 = reference
+        .iter()
+        .zip(other)
+        .map(|(x, y)| (x - y) * (x - y))
+        .sum();
     (noise > 0.0).then(|| 10.0 * (signal / noise).log10())
 }

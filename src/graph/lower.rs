@@ -10,21 +10,22 @@ use crate::gpu::Caps;
 use crate::kernels::{
     Access, Kernel, add_f16::AddF16, add_f32::AddF32, add_i8::AddI8, apply_mask_f32::ApplyMaskF32,
     batch_norm_eval_grad_input_f32::BatchNormEvalGradInputF32, batch_norm_f32::BatchNormF32,
-    batch_norm_grad_input_f32::BatchNormGradInputF32, batch_norm_grad_params_f32::BatchNormGradParamsF32,
-    batch_norm_stats_f32::BatchNormStatsF32, batch_norm_train_f32::BatchNormTrainF32,
-    cast_f16_f32::CastF16F32, cast_f32_f16::CastF32F16, column_sum_f32::ColumnSumF32,
-    conv2d_f16::Conv2dF16, conv2d_f32::Conv2dF32, conv2d_grad_input_f32::Conv2dGradInputF32,
-    conv2d_grad_weight_f32::Conv2dGradWeightF32, conv2d_i8::Conv2dI8, dequantize_i8::DequantizeI8,
-    dequantize_i32::DequantizeI32, fake_quant_f32::FakeQuantF32, fake_quant_grad_f32::FakeQuantGradF32,
+    batch_norm_grad_input_f32::BatchNormGradInputF32,
+    batch_norm_grad_params_f32::BatchNormGradParamsF32, batch_norm_stats_f32::BatchNormStatsF32,
+    batch_norm_train_f32::BatchNormTrainF32, cast_f16_f32::CastF16F32, cast_f32_f16::CastF32F16,
+    chunks_for, column_sum_f32::ColumnSumF32, conv2d_f16::Conv2dF16, conv2d_f32::Conv2dF32,
+    conv2d_grad_input_f32::Conv2dGradInputF32, conv2d_grad_weight_f32::Conv2dGradWeightF32,
+    conv2d_i8::Conv2dI8, dequantize_i8::DequantizeI8, dequantize_i32::DequantizeI32,
+    fake_quant_f32::FakeQuantF32, fake_quant_grad_f32::FakeQuantGradF32,
     fake_quant_scale_grad_f32::FakeQuantScaleGradF32, global_avg_pool_f16::GlobalAvgPoolF16,
     global_avg_pool_f32::GlobalAvgPoolF32, global_avg_pool_grad_f32::GlobalAvgPoolGradF32,
     global_avg_pool_i8::GlobalAvgPoolI8, inv_std_f32::InvStdF32, matmul_f16::MatmulF16,
     matmul_f32::MatmulF32, matmul_grad_input_f32::MatmulGradInputF32,
     matmul_grad_weight_f32::MatmulGradWeightF32, matmul_i8::MatmulI8, matmul_i8_i32::MatmulI8I32,
     max_pool_f16::MaxPoolF16, max_pool_f32::MaxPoolF32, max_pool_grad_f32::MaxPoolGradF32,
-    max_pool_i8::MaxPoolI8, quantize_i8::QuantizeI8, reciprocal_f32::ReciprocalF32, relu_f16::ReluF16,
-    relu_f32::ReluF32, relu_grad_f32::ReluGradF32, repack_f16::RepackF16, repack_i8::RepackI8,
-    softmax_cross_entropy_f32::SoftmaxCrossEntropyF32,
+    max_pool_i8::MaxPoolI8, quantize_i8::QuantizeI8, reciprocal_f32::ReciprocalF32,
+    relu_f16::ReluF16, relu_f32::ReluF32, relu_grad_f32::ReluGradF32, repack_f16::RepackF16,
+    repack_i8::RepackI8, softmax_cross_entropy_f32::SoftmaxCrossEntropyF32,
     softmax_cross_entropy_grad_f32::SoftmaxCrossEntropyGradF32,
 };
 
@@ -90,7 +91,9 @@ impl Lowering<'_> {
             Source::Param(tensor) => Kind::Const(Arc::clone(tensor)),
             Source::Node => Kind::Temp,
         };
-        let new = self.builder.value(&value.name, value.dtype, &value.shape, kind);
+        let new = self
+            .builder
+            .value(&value.name, value.dtype, &value.shape, kind);
         self.map[id.0] = Some(new);
         Ok(new)
     }
@@ -111,8 +114,16 @@ impl Lowering<'_> {
         self.step_on(node, kernel, &ids)
     }
 
-    fn step_on(&mut self, node: &Node, kernel: impl Kernel + 'static, ids: &[ValueId]) -> Result<()> {
-        let args: Vec<usize> = ids.iter().map(|&id| self.value(id)).collect::<Result<_>>()?;
+    fn step_on(
+        &mut self,
+        node: &Node,
+        kernel: impl Kernel + 'static,
+        ids: &[ValueId],
+    ) -> Result<()> {
+        let args: Vec<usize> = ids
+            .iter()
+            .map(|&id| self.value(id))
+            .collect::<Result<_>>()?;
         self.builder.step(&node.name, Arc::new(kernel), args);
         Ok(())
     }
@@ -127,39 +138,79 @@ impl Lowering<'_> {
         let dtype = self.graph.value(from).dtype;
         let (from_shape, to_shape) = (self.shape(from).to_vec(), self.shape(to).to_vec());
         let same_rows = from_shape.last() == to_shape.last()
-            || [&from_shape, &to_shape].iter().all(|s| s.last().is_none_or(|c| c % dtype.lanes() == 0));
+            || [&from_shape, &to_shape]
+                .iter()
+                .all(|s| s.last().is_none_or(|c| c % dtype.lanes() == 0));
         if same_rows && words_for(&from_shape, dtype) == words_for(&to_shape, dtype) {
             let value = self.value(from)?;
             self.map[to.0] = Some(value);
             return Ok(());
         }
         match dtype {
-            DType::I8 => self.step(node, RepackI8 { from: from_shape, to: to_shape }),
-            DType::F16 => self.step(node, RepackF16 { from: from_shape, to: to_shape }),
-            DType::F32 | DType::I32 | DType::U32 => {
-                Err(Error::invalid(&node.name, format!("cannot reshape {from_shape:?} to {to_shape:?}")))
-            }
+            DType::I8 => self.step(
+                node,
+                RepackI8 {
+                    from: from_shape,
+                    to: to_shape,
+                },
+            ),
+            DType::F16 => self.step(
+                node,
+                RepackF16 {
+                    from: from_shape,
+                    to: to_shape,
+                },
+            ),
+            DType::F32 | DType::I32 | DType::U32 => Err(Error::invalid(
+                &node.name,
+                format!("cannot reshape {from_shape:?} to {to_shape:?}"),
+            )),
         }
     }
 
     fn node(&mut self, node: &Node) -> Result<()> {
         let input = |i: usize| node.inputs[i];
-        let dtype = node.inputs.first().map_or(DType::F32, |&id| self.graph.value(id).dtype);
-        let shape = node.inputs.first().map_or(Vec::new(), |&id| self.shape(id).to_vec());
+        let dtype = node
+            .inputs
+            .first()
+            .map_or(DType::F32, |&id| self.graph.value(id).dtype);
+        let shape = node
+            .inputs
+            .first()
+            .map_or(Vec::new(), |&id| self.shape(id).to_vec());
         let len = num_elements(&shape);
         let native = self.native_f16;
         match &node.op {
             Op::Linear { relu } => {
                 let (m, k, n, relu) = (shape[0], shape[1], self.shape(input(1))[0], *relu);
                 match dtype {
-                    DType::F16 => self.step(node, MatmulF16 { m, n, k, relu, native }),
+                    DType::F16 => self.step(
+                        node,
+                        MatmulF16 {
+                            m,
+                            n,
+                            k,
+                            relu,
+                            native,
+                        },
+                    ),
                     _ => self.step(node, MatmulF32 { m, n, k, relu }),
                 }
             }
             Op::Conv2d { conv, relu } => {
-                let (x, w, conv, relu) = (self.image(input(0))?, self.image(input(1))?, *conv, *relu);
+                let (x, w, conv, relu) =
+                    (self.image(input(0))?, self.image(input(1))?, *conv, *relu);
                 match dtype {
-                    DType::F16 => self.step(node, Conv2dF16 { x, w, conv, relu, native }),
+                    DType::F16 => self.step(
+                        node,
+                        Conv2dF16 {
+                            x,
+                            w,
+                            conv,
+                            relu,
+                            native,
+                        },
+                    ),
                     _ => self.step(node, Conv2dF32 { x, w, conv, relu }),
                 }
             }
@@ -189,14 +240,30 @@ impl Lowering<'_> {
             Op::Flatten | Op::Reshape { to: _ } => self.reshape(node),
             Op::BatchNorm { eps } => {
                 let (rows, channels) = rows_of(&shape);
-                self.step(node, BatchNormF32 { rows, channels, eps: *eps })
+                self.step(
+                    node,
+                    BatchNormF32 {
+                        rows,
+                        channels,
+                        eps: *eps,
+                    },
+                )
             }
             Op::BatchNormTrain { eps, momentum } => {
                 let (rows, channels) = rows_of(&shape);
                 let [x, gamma, beta, running_mean, running_variance] = operands(node)?;
                 let [y, mean, inv_std] = results(node)?;
-                let stats = BatchNormStatsF32 { rows, channels, eps: *eps, momentum: *momentum };
-                self.step_on(node, stats, &[x, running_mean, running_variance, mean, inv_std])?;
+                let stats = BatchNormStatsF32 {
+                    rows,
+                    channels,
+                    eps: *eps,
+                    momentum: *momentum,
+                };
+                self.step_on(
+                    node,
+                    stats,
+                    &[x, running_mean, running_variance, mean, inv_std],
+                )?;
                 let apply = BatchNormTrainF32 { rows, channels };
                 self.step_on(node, apply, &[x, gamma, beta, mean, inv_std, y])
             }
@@ -205,41 +272,105 @@ impl Lowering<'_> {
                 (DType::F16, DType::F32) => self.step(node, CastF16F32 { shape }),
                 _ => self.reshape(node),
             },
-            Op::SoftmaxCrossEntropy => {
-                self.step(node, SoftmaxCrossEntropyF32 { rows: shape[0], classes: shape[1] })
-            }
+            Op::SoftmaxCrossEntropy => self.step(
+                node,
+                SoftmaxCrossEntropyF32 {
+                    rows: shape[0],
+                    classes: shape[1],
+                },
+            ),
             Op::ApplyMask => self.step(node, ApplyMaskF32 { shape }),
-            Op::Quantize { range } => self.step(node, QuantizeI8 { shape, axis: None, range: *range }),
+            Op::Quantize { range } => self.step(
+                node,
+                QuantizeI8 {
+                    shape,
+                    axis: None,
+                    range: *range,
+                },
+            ),
             Op::Dequantize { axis } => match dtype {
                 DType::I32 => self.step(node, DequantizeI32 { shape, axis: *axis }),
                 _ => self.step(node, DequantizeI8 { shape, axis: *axis }),
             },
             Op::LinearI8 { out } => {
                 let n = self.shape(input(1))[0];
-                self.step(node, MatmulI8 { m: shape[0], n, k: shape[1], out: *out })
+                self.step(
+                    node,
+                    MatmulI8 {
+                        m: shape[0],
+                        n,
+                        k: shape[1],
+                        out: *out,
+                    },
+                )
             }
             Op::LinearI32 => {
                 let n = self.shape(input(1))[0];
-                self.step(node, MatmulI8I32 { m: shape[0], n, k: shape[1] })
+                self.step(
+                    node,
+                    MatmulI8I32 {
+                        m: shape[0],
+                        n,
+                        k: shape[1],
+                    },
+                )
             }
-            Op::Conv2dI8 { conv, x_zero_point, out } => {
+            Op::Conv2dI8 {
+                conv,
+                x_zero_point,
+                out,
+            } => {
                 let (x, w) = (self.image(input(0))?, self.image(input(1))?);
-                let kernel = Conv2dI8 { x, w, conv: *conv, x_zero_point: *x_zero_point, out: *out };
+                let kernel = Conv2dI8 {
+                    x,
+                    w,
+                    conv: *conv,
+                    x_zero_point: *x_zero_point,
+                    out: *out,
+                };
                 self.step(node, kernel)
             }
-            Op::AddI8 { a, b, y, requant } => {
-                self.step(node, AddI8 { shape, a: *a, b: *b, y: *y, requant: *requant })
-            }
-            Op::GlobalAvgPoolI8 { x_zero_point, scale, out } => {
+            Op::AddI8 { a, b, y, requant } => self.step(
+                node,
+                AddI8 {
+                    shape,
+                    a: *a,
+                    b: *b,
+                    y: *y,
+                    requant: *requant,
+                },
+            ),
+            Op::GlobalAvgPoolI8 {
+                x_zero_point,
+                scale,
+                out,
+            } => {
                 let x = self.image(input(0))?;
                 let words = out.multipliers(&[scale / (x[1] * x[2]) as f64]);
                 let multiplier = [words.words()[0], words.words()[1]];
                 let x_zero_point = *x_zero_point;
-                self.step(node, GlobalAvgPoolI8 { x, x_zero_point, multiplier, out: *out })
+                self.step(
+                    node,
+                    GlobalAvgPoolI8 {
+                        x,
+                        x_zero_point,
+                        multiplier,
+                        out: *out,
+                    },
+                )
             }
-            Op::FakeQuant { axis, range, grad_factor: _ } => {
-                self.step(node, FakeQuantF32 { shape, axis: *axis, range: *range })
-            }
+            Op::FakeQuant {
+                axis,
+                range,
+                grad_factor: _,
+            } => self.step(
+                node,
+                FakeQuantF32 {
+                    shape,
+                    axis: *axis,
+                    range: *range,
+                },
+            ),
             Op::Reciprocal => self.step(node, ReciprocalF32 { len }),
             Op::LinearGradInput => {
                 let (m, n, k) = (shape[0], shape[1], self.shape(input(1))[1]);
@@ -277,7 +408,11 @@ impl Lowering<'_> {
                 let params = BatchNormGradParamsF32 { rows, channels };
                 self.step_on(node, params, &[x, dy, mean, inv_std, dgamma, dbeta])?;
                 let inputs = BatchNormGradInputF32 { rows, channels };
-                self.step_on(node, inputs, &[x, dy, gamma, mean, inv_std, dgamma, dbeta, dx])
+                self.step_on(
+                    node,
+                    inputs,
+                    &[x, dy, gamma, mean, inv_std, dgamma, dbeta, dx],
+                )
             }
             Op::BatchNormGrad { eps } => {
                 let (rows, channels) = rows_of(&shape);
@@ -285,34 +420,71 @@ impl Lowering<'_> {
                 let [dx, dgamma, dbeta] = results(node)?;
                 let inv_std = self.temp(format!("{}:inv_std", node.name), &[channels]);
                 let variance_value = self.value(variance)?;
-                let kernel = Arc::new(InvStdF32 { len: channels, eps: *eps });
-                self.builder.step(&node.name, kernel, vec![variance_value, inv_std]);
+                let kernel = Arc::new(InvStdF32 {
+                    len: channels,
+                    eps: *eps,
+                });
+                self.builder
+                    .step(&node.name, kernel, vec![variance_value, inv_std]);
                 let mut args = Vec::new();
                 for id in [x, dy, mean, dgamma, dbeta] {
                     args.push(self.value(id)?);
                 }
                 args.insert(3, inv_std);
-                self.builder.step(&node.name, Arc::new(BatchNormGradParamsF32 { rows, channels }), args);
-                let inputs = BatchNormEvalGradInputF32 { rows, channels, eps: *eps };
+                self.builder.step(
+                    &node.name,
+                    Arc::new(BatchNormGradParamsF32 { rows, channels }),
+                    args,
+                );
+                let inputs = BatchNormEvalGradInputF32 {
+                    rows,
+                    channels,
+                    eps: *eps,
+                };
                 self.step_on(node, inputs, &[dy, gamma, variance, dx])
             }
-            Op::SoftmaxCrossEntropyGrad => {
-                self.step(node, SoftmaxCrossEntropyGradF32 { rows: shape[0], classes: shape[1] })
-            }
-            Op::FakeQuantGrad { axis, range } => {
-                self.step(node, FakeQuantGradF32 { shape, axis: *axis, range: *range })
-            }
-            Op::FakeQuantScaleGrad { axis, range, grad_factor } => {
+            Op::SoftmaxCrossEntropyGrad => self.step(
+                node,
+                SoftmaxCrossEntropyGradF32 {
+                    rows: shape[0],
+                    classes: shape[1],
+                },
+            ),
+            Op::FakeQuantGrad { axis, range } => self.step(
+                node,
+                FakeQuantGradF32 {
+                    shape,
+                    axis: *axis,
+                    range: *range,
+                },
+            ),
+            Op::FakeQuantScaleGrad {
+                axis,
+                range,
+                grad_factor,
+            } => {
                 let channels = self.shape(node.outputs[0])[0];
-                let chunks = FakeQuantScaleGradF32::chunks_for(len / channels);
+                let chunks = chunks_for(len / channels);
                 let (axis, range, grad_factor) = (*axis, *range, *grad_factor);
-                let kernel = FakeQuantScaleGradF32 { shape, axis, range, grad_factor, chunks };
+                let kernel = FakeQuantScaleGradF32 {
+                    shape,
+                    axis,
+                    range,
+                    grad_factor,
+                    chunks,
+                };
                 let partial = self.temp(format!("{}:partial", node.name), &[chunks, channels]);
-                let mut args: Vec<usize> =
-                    node.inputs.iter().map(|&id| self.value(id)).collect::<Result<_>>()?;
+                let mut args: Vec<usize> = node
+                    .inputs
+                    .iter()
+                    .map(|&id| self.value(id))
+                    .collect::<Result<_>>()?;
                 args.push(partial);
                 self.builder.step(&node.name, Arc::new(kernel), args);
-                let sum = Arc::new(ColumnSumF32 { rows: chunks, cols: channels });
+                let sum = Arc::new(ColumnSumF32 {
+                    rows: chunks,
+                    cols: channels,
+                });
                 let out = self.value(node.outputs[0])?;
                 self.builder.step(&node.name, sum, vec![partial, out]);
                 Ok(())
@@ -321,7 +493,11 @@ impl Lowering<'_> {
                 let (mut inputs, mut outputs) = (node.inputs.iter(), node.outputs.iter());
                 let mut args = Vec::new();
                 for binding in kernel.bindings() {
-                    let next = if binding.access == Access::Write { outputs.next() } else { inputs.next() };
+                    let next = if binding.access == Access::Write {
+                        outputs.next()
+                    } else {
+                        inputs.next()
+                    };
                     let id = next.ok_or_else(|| Error::invalid(&node.name, "too few operands"))?;
                     args.push(self.value(*id)?);
                 }

@@ -3,7 +3,7 @@
 mod compare;
 mod executor;
 mod infer;
-//mod lower;
+mod lower;
 mod op;
 mod passes;
 mod plan;
@@ -12,7 +12,7 @@ mod session;
 
 pub use compare::{StepComparison, compare_steps, sqnr_db};
 pub use executor::{Device, Executor, StepTime};
-//pub use lower::{LowerOptions, lower, lower_with};
+pub use lower::{LowerOptions, lower, lower_with};
 pub use op::{Graph, Node, Op, Rewriter, Source, Value, ValueId};
 pub use passes::{drop_dead, fold_batch_norm, fuse_relu, optimize};
 pub use plan::{Kind, Plan, PlanBuilder, PlanValue, Step};

@@ -127,7 +127,10 @@ impl CpuSession {
     /// [`Error::Invalid`] without `trace`; otherwise as [`Self::run`].
     pub fn trace(&mut self, inputs: &[&Tensor]) -> Result<Vec<Option<Tensor>>> {
         if !self.keep {
-            return Err(Error::invalid("trace", "open the session with SessionOptions { trace: true, .. }"));
+            return Err(Error::invalid(
+                "trace",
+                "open the session with SessionOptions { trace: true, .. }",
+            ));
         }
         self.profile(inputs)?;
         Ok(self.values.clone())

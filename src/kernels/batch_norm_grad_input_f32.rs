@@ -50,11 +50,10 @@ impl Kernel for BatchNormGradInputF32 {
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        // An invocation takes 8 rows of a channel.
-        let items = self.rows.div_ceil(8) * self.channels;
+        let items = self.rows.div_ceil(ROWS) * self.channels;
         Ok(Launch {
             source: include_str!("../../shaders/batch_norm_grad_input_f32.wgsl").into(),
-            spec: Spec::new().with("ROWS", 8),
+            spec: Spec::new().with("ROWS", ROWS as u32),
             params: params_bytes(&Params {
                 rows: self.rows as u32,
                 channels: self.channels as u32,
@@ -86,6 +85,9 @@ impl Kernel for BatchNormGradInputF32 {
         args
     }
 }
+
+/// Rows of one invocation, all in one channel, which it prepares once.
+const ROWS: usize = 8;
 
 impl BatchNormGradInputF32 {
     fn gradients(&self, args: &[Tensor]) -> Vec<Approx> {

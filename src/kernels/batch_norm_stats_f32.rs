@@ -66,7 +66,7 @@ impl Kernel for BatchNormStatsF32 {
             source: include_str!("../../shaders/batch_norm_stats_f32.wgsl").into(),
             spec: Spec::new()
                 .with("CHANNELS", CHANNELS as u32)
-                .with("LANES", 32),
+                .with("LANES", LANES),
             params: params_bytes(&Params {
                 rows: self.rows as u32,
                 channels: self.channels as u32,
@@ -108,6 +108,8 @@ impl Kernel for BatchNormStatsF32 {
 
 /// Channels of one workgroup: neighbours in memory, 32 bytes.
 const CHANNELS: usize = 8;
+/// Invocations that share the rows of a channel.
+const LANES: u32 = 32;
 
 impl BatchNormStatsF32 {
     fn keep(&self) -> f64 {

@@ -43,11 +43,10 @@ impl Kernel for BatchNormTrainF32 {
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        // An invocation takes 8 rows of a channel.
-        let items = self.rows.div_ceil(8) * self.channels;
+        let items = self.rows.div_ceil(ROWS) * self.channels;
         Ok(Launch {
             source: include_str!("../../shaders/batch_norm_train_f32.wgsl").into(),
-            spec: Spec::new().with("ROWS", 8),
+            spec: Spec::new().with("ROWS", ROWS as u32),
             params: params_bytes(&Params {
                 rows: self.rows as u32,
                 channels: self.channels as u32,
@@ -78,6 +77,9 @@ impl Kernel for BatchNormTrainF32 {
         args
     }
 }
+
+/// Rows of one invocation, all in one channel, which it prepares once.
+const ROWS: usize = 8;
 
 impl BatchNormTrainF32 {
     fn normalised(&self, args: &[Tensor]) -> Vec<Approx> {

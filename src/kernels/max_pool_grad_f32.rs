@@ -5,8 +5,9 @@
 //! dx[n, h, w, c] = Σ dy[n, oh, ow, c] over the windows (oh, ow) whose first maximum is x[n, h, w, c]
 //! ```
 //!
-//! `x`, `dx`: f32 `[n, h, w, c]`, `dy`: f32 `[n, out_h, out_w, c]`. Each element of `dx` looks at the windows that
-//! contain it, so nothing is scattered and the order of the sum is fixed. A NaN in `x` takes no gradient.
+//! `x`, `dx`: f32 `[n, h, w, c]`, `dy`: f32 `[n, out_h, out_w, c]`. Nothing is scattered: where the windows
+//! tile the image, each invocation owns a window; where they overlap, each element of `dx` looks at those that contain
+//! it, so the order of the sum is fixed. `x` must not hold NaN.
 
 use super::{
     Agreement, Approx, Binding, Caps, Kernel, Launch, Pool, Spec, elementwise, params_bytes,
@@ -27,7 +28,7 @@ pub struct MaxPoolGradF32 {
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::NoUninit)]
 struct Params {
-    len: u32,
+    items: u32,
 }
 
 impl Kernel for MaxPoolGradF32 {
@@ -46,7 +47,7 @@ impl Kernel for MaxPoolGradF32 {
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
         let y = self.pool.output_shape(self.x)?;
-        let [_, h, w, c] = self.x;
+        let [n, h, w, c] = self.x;
         let [_, out_h, out_w, _] = y;
         let spec = Spec::new()
             .with("KERNEL", self.pool.kernel as u32)
@@ -57,10 +58,17 @@ impl Kernel for MaxPoolGradF32 {
             .with("OUT_H", out_h as u32)
             .with("OUT_W", out_w as u32)
             .with("CHANNELS", c as u32);
-        let len = num_elements(&self.x);
-        let params = params_bytes(&Params { len: len as u32 });
+        let items = if self.tiled() {
+            n * c * h.div_ceil(self.pool.stride) * w.div_ceil(self.pool.stride)
+        } else {
+            num_elements(&self.x)
+        };
+        let params = params_bytes(&Params {
+            items: items as u32,
+        });
+        let spec = spec.with("TILED", self.tiled());
         let source = include_str!("../../shaders/max_pool_grad_f32.wgsl");
-        Ok(elementwise::launch(source, spec, params, len, caps))
+        Ok(elementwise::launch(source, spec, params, items, caps))
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
@@ -80,8 +88,10 @@ impl Kernel for MaxPoolGradF32 {
 
     fn operations(&self) -> f64 {
         let y = self.pool.output_shape(self.x).unwrap_or([0; 4]);
-        // Every window is looked through by each of its elements.
-        (num_elements(&y) * self.pool.kernel.pow(4)) as f64
+        let taps = self.pool.kernel * self.pool.kernel;
+        // Windows that overlap are looked through by each of their elements.
+        let times = if self.tiled() { 1 } else { taps };
+        (num_elements(&y) * taps * times) as f64
     }
 
     fn example_args(&self, rng: &mut Rng) -> Vec<Tensor> {
@@ -100,6 +110,11 @@ impl Kernel for MaxPoolGradF32 {
 }
 
 impl MaxPoolGradF32 {
+    /// Whether windows tile the image: then one invocation takes a window and reads every `x` once.
+    fn tiled(&self) -> bool {
+        self.pool.stride == self.pool.kernel && self.pool.padding == 0
+    }
+
     fn gradients(&self, args: &[Tensor]) -> Result<Vec<Approx>> {
         let [n, h, w, c] = self.x;
         let [_, out_h, out_w, _] = self.pool.output_shape(self.x)?;

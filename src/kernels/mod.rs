@@ -9,6 +9,15 @@ pub mod adam_f32;
 pub mod add_f16;
 pub mod add_f32;
 mod agreement;
+mod stubs;
+pub mod column_sum_f32;
+pub mod conv2d_f32;
+pub mod conv2d_grad_input_f32;
+pub mod conv2d_grad_weight_f32;
+pub mod matmul_f32;
+pub mod matmul_grad_input_f32;
+pub mod matmul_grad_weight_f32;
+pub use stubs::*;
 pub mod apply_mask_f32;
 mod approx;
 pub mod batch_norm_eval_grad_input_f32;
@@ -59,9 +68,10 @@ pub mod topk_mask_f32;
 pub mod topk_select;
 
 pub use agreement::{Agreement, Disagreement, gamma, ulp_f16, ulp_f32};
+pub use approx::{Approx, store, within_f16, within_f32};
+pub use channels::chunks_for;
 pub use conv::Conv;
 pub use out_i8::OutI8;
-pub use approx::{Approx, store, within_f16, within_f32};
 pub use pool::Pool;
 
 use std::fmt;
@@ -291,6 +301,13 @@ pub fn all() -> Vec<Box<dyn Kernel>> {
         reciprocal_f32::samples(),
         relu_f16::samples(),
         relu_f32::samples(),
+        column_sum_f32::samples(),
+        conv2d_f32::samples(),
+        conv2d_grad_input_f32::samples(),
+        conv2d_grad_weight_f32::samples(),
+        matmul_f32::samples(),
+        matmul_grad_input_f32::samples(),
+        matmul_grad_weight_f32::samples(),
         relu_grad_f32::samples(),
         scale_f32::samples(),
         sgd_f32::samples(),

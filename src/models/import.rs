@@ -25,7 +25,9 @@ pub fn import(arch: Option<&str>, tensors: &[Foreign<'_>]) -> Result<(String, We
         match tensors.iter().find(|(found, _, _)| found == name) {
             None => problems.push(format!("`{name}` is missing")),
             Some((_, found, _)) if **found != foreign_shape[..] => {
-                problems.push(format!("`{name}` has shape {found:?}, expected {foreign_shape:?}"));
+                problems.push(format!(
+                    "`{name}` has shape {found:?}, expected {foreign_shape:?}"
+                ));
             }
             Some((_, _, data)) => {
                 weights.insert(name.clone(), convert(arch, name, shape, data)?);
@@ -40,7 +42,10 @@ pub fn import(arch: Option<&str>, tensors: &[Foreign<'_>]) -> Result<(String, We
     if problems.is_empty() {
         return Ok((arch.to_owned(), weights));
     }
-    Err(Error::invalid(format!("weights of {arch}"), problems.join("; ")))
+    Err(Error::invalid(
+        format!("weights of {arch}"),
+        problems.join("; "),
+    ))
 }
 
 fn recognise(tensors: &[Foreign<'_>]) -> Result<&'static str> {
@@ -49,7 +54,10 @@ fn recognise(tensors: &[Foreign<'_>]) -> Result<&'static str> {
         return Ok("lenet5");
     }
     let names: Vec<&str> = tensors.iter().take(5).map(|(name, _, _)| *name).collect();
-    let problem = format!("no known architecture has tensors named {} …; name it with --arch", names.join(", "));
+    let problem = format!(
+        "no known architecture has tensors named {} …; name it with --arch",
+        names.join(", ")
+    );
     Err(Error::invalid("weights", problem))
 }
 
@@ -65,7 +73,9 @@ fn convert(arch: &str, name: &str, shape: &Shape, data: &[f32]) -> Result<Tensor
     let reordered = match shape[..] {
         [o, h, w, i] => oihw_to_ohwi(data, [o, i, h, w]),
         // The flattened image: 16 channels of 5 × 5 in CHW order.
-        [out, 400] if arch == "lenet5" && name == "fc1.weight" => oihw_to_ohwi(data, [out, 16, 5, 5]),
+        [out, 400] if arch == "lenet5" && name == "fc1.weight" => {
+            oihw_to_ohwi(data, [out, 16, 5, 5])
+        }
         _ => data.to_vec(),
     };
     Tensor::from_f32(shape, &reordered)
@@ -91,14 +101,25 @@ mod tests {
     #[test]
     fn lists_everything_that_is_wrong() {
         let bias: &[usize] = &[6];
-        let tensors: Vec<Foreign<'_>> = vec![("conv1.bias", bias, vec![0.0; 6]), ("extra", bias, vec![0.0; 6])];
-        let error = import(Some("lenet5"), &tensors).expect_err("incomplete").to_string();
-        assert!(error.contains("`conv1.weight` is missing") && error.contains("`extra` is unexpected"), "{error}");
+        let tensors: Vec<Foreign<'_>> = vec![
+            ("conv1.bias", bias, vec![0.0; 6]),
+            ("extra", bias, vec![0.0; 6]),
+        ];
+        let error = import(Some("lenet5"), &tensors)
+            .expect_err("incomplete")
+            .to_string();
+        assert!(
+            error.contains("`conv1.weight` is missing") && error.contains("`extra` is unexpected"),
+            "{error}"
+        );
     }
 
     #[test]
     fn layout() {
         // i = 2 channels of 1 × 2 pixels.
-        assert_eq!(oihw_to_ohwi(&[1.0, 2.0, 3.0, 4.0], [1, 2, 1, 2]), [1.0, 3.0, 2.0, 4.0]);
+        assert_eq!(
+            oihw_to_ohwi(&[1.0, 2.0, 3.0, 4.0], [1, 2, 1, 2]),
+            [1.0, 3.0, 2.0, 4.0]
+        );
     }
 }

@@ -5,12 +5,14 @@
 //! ones that was asked for, on every device: ties break by index.
 
 mod criteria;
+mod insert;
 mod masks;
 mod schedule;
 mod sparsity;
 
 pub use crate::kernels::channel_norm_f32::Norm;
 pub use criteria::{m_of_n, random_unstructured};
+pub use insert::{insert_masks, mask_name};
 pub use masks::{
     Amount, MaskPlan, Scope, TopkMask, channel_masks, magnitude_masks, magnitude_masks_to_sparsity,
 };

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::histogram;
+use super::histogram::{Search, search};
 use super::points::{activation_points, has_weights};
 use super::qparams::{Convention, choose};
 use super::scheme::{Preset, Scheme};
-use super::weights::{mse_scales, min_max_scales};
+use super::weights::{WeightMethod, binarize_weights, weight_quantization};
 use crate::base::{QParams, Quantization, Range, Tensor};
 use crate::error::{Error, Result};
 use crate::graph::{Device, Executor, Graph, Op, Rewriter, Source, ValueId, lower};
@@ -29,20 +29,22 @@ pub enum Observer {
     MinMax,
     /// Moving average of each batch's smallest and largest value, constant 0.01.
     MovingAverage,
-    /// The window of a 2048-bin histogram with the least squared error, as PyTorch's
-    /// `HistogramObserver` searches it.
-    #[default]
+    /// The window of a 2048-bin histogram that PyTorch's `HistogramObserver` finds.
     Histogram,
+    /// The window of a 2048-bin histogram with the least squared error.
+    #[default]
+    Mse,
     /// 99.99 % of the values.
     Percentile,
     /// Least Kullback-Leibler divergence, after TensorRT.
     Entropy,
 }
 
-const NAMES: [(&str, Observer); 5] = [
+const NAMES: [(&str, Observer); 6] = [
     ("minmax", Observer::MinMax),
     ("moving-average", Observer::MovingAverage),
     ("histogram", Observer::Histogram),
+    ("mse", Observer::Mse),
     ("percentile", Observer::Percentile),
     ("entropy", Observer::Entropy),
 ];
@@ -51,22 +53,37 @@ impl FromStr for Observer {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        NAMES.iter().find(|(name, _)| *name == text).map(|(_, observer)| *observer).ok_or_else(|| {
-            let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
-            Error::invalid("observer", format!("there is no observer `{text}`; there are {}", names.join(", ")))
-        })
+        NAMES
+            .iter()
+            .find(|(name, _)| *name == text)
+            .map(|(_, observer)| *observer)
+            .ok_or_else(|| {
+                let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
+                Error::invalid(
+                    "observer",
+                    format!(
+                        "there is no observer `{text}`; there are {}",
+                        names.join(", ")
+                    ),
+                )
+            })
     }
 }
 
 impl fmt::Display for Observer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = NAMES.iter().find(|(_, observer)| observer == self).map_or("?", |(name, _)| *name);
+        let name = NAMES
+            .iter()
+            .find(|(_, observer)| observer == self)
+            .map_or("?", |(name, _)| *name);
         f.write_str(name)
     }
 }
 
 /// Bins of a histogram, as PyTorch's and ONNX Runtime's.
 const BINS: usize = 2048;
+/// Share of the values that the percentile observer keeps.
+const KEPT: f64 = 0.9999;
 /// PyTorch's averaging constant.
 const AVERAGING: f32 = 0.01;
 
@@ -103,18 +120,30 @@ pub async fn calibrate(
     for id in activation_points(graph) {
         let name = &graph.value(id).name;
         let (min, max) = read_range(&executor, graph, id, observer, range).await?;
-        out.insert(name.clone(), choose(min, max, range, false, convention(scheme)));
+        out.insert(
+            name.clone(),
+            choose(min, max, range, false, convention(scheme)),
+        );
     }
     Ok(out)
 }
 
 fn convention(scheme: Scheme) -> Convention {
     match scheme {
-        Scheme::Integer { preset: Preset::Torch, .. } => Convention::Torch,
-        Scheme::Integer { preset: Preset::Onnx, .. } => Convention::Onnx,
-        Scheme::Integer { preset: Preset::Wizen, .. } | Scheme::Fp16 | Scheme::WeightOnly { .. } => {
-            Convention::Wizen
+        Scheme::Integer {
+            preset: Preset::Torch,
+            ..
+        } => Convention::Torch,
+        Scheme::Integer {
+            preset: Preset::Onnx,
+            ..
+        } => Convention::Onnx,
+        Scheme::Integer {
+            preset: Preset::Wizen,
+            ..
         }
+        | Scheme::Fp16
+        | Scheme::WeightOnly { .. } => Convention::Wizen,
     }
 }
 
@@ -152,11 +181,16 @@ fn observe(rewriter: &mut Rewriter<'_>, id: ValueId, observer: Observer) -> Resu
     let name = |suffix: &str| state_name(old, id, suffix);
     let push = |graph: &mut Graph, kernel: Arc<dyn Kernel>, inputs: &[ValueId]| {
         let name = format!("{} {}", kernel.name(), old.value(id).name);
-        graph.push_all(&name, Op::Kernel(kernel), inputs).map(|_| ())
+        graph
+            .push_all(&name, Op::Kernel(kernel), inputs)
+            .map(|_| ())
     };
     // Minimum, maximum and the count of what is not finite, over all batches.
     let total = graph.param(&name("observed"), MinMaxState::initial(1));
-    let min_max = Arc::new(ObserveMinMaxF32 { shape: shape.clone(), axis: None });
+    let min_max = Arc::new(ObserveMinMaxF32 {
+        shape: shape.clone(),
+        axis: None,
+    });
     push(graph, min_max.clone(), &[x, total])?;
     if observer == Observer::MinMax {
         return Ok(());
@@ -165,13 +199,24 @@ fn observe(rewriter: &mut Rewriter<'_>, id: ValueId, observer: Observer) -> Resu
     push(graph, min_max, &[x, batch])?;
     if observer == Observer::MovingAverage {
         let state = graph.param(&name("average"), ObserveMovingAverageF32::initial(1));
-        let kernel = ObserveMovingAverageF32 { channels: 1, constant: AVERAGING };
+        let kernel = ObserveMovingAverageF32 {
+            channels: 1,
+            constant: AVERAGING,
+        };
         return push(graph, Arc::new(kernel), &[batch, state]);
     }
     let range = graph.param(&name("range"), HistogramState::initial_range());
     let counts = graph.param(&name("counts"), HistogramState::initial_counts(BINS));
-    push(graph, Arc::new(ObserveHistogramRangeF32 { bins: BINS }), &[batch, range, counts])?;
-    push(graph, Arc::new(ObserveHistogramF32 { shape, bins: BINS }), &[x, range, counts])
+    push(
+        graph,
+        Arc::new(ObserveHistogramRangeF32 { bins: BINS }),
+        &[batch, range, counts],
+    )?;
+    push(
+        graph,
+        Arc::new(ObserveHistogramF32 { shape, bins: BINS }),
+        &[x, range, counts],
+    )
 }
 
 async fn read_range(
@@ -185,49 +230,65 @@ async fn read_range(
     let value = &graph.value(id).name;
     let total = MinMaxState::decode(&executor.read(&name("observed")).await?)?[0];
     if total.not_finite > 0 {
-        let problem = format!("`{value}` has {} values that are NaN or infinite", total.not_finite);
+        let problem = format!(
+            "`{value}` has {} values that are NaN or infinite",
+            total.not_finite
+        );
         return Err(Error::invalid("calibrate", problem));
     }
     let nothing = || Error::invalid("calibrate", format!("`{value}` has no values"));
     match observer {
         Observer::MinMax => total.range().ok_or_else(nothing),
         Observer::MovingAverage => {
-            ObserveMovingAverageF32::decode(&executor.read(&name("average")).await?)?[0].ok_or_else(nothing)
+            ObserveMovingAverageF32::decode(&executor.read(&name("average")).await?)?[0]
+                .ok_or_else(nothing)
         }
-        Observer::Histogram | Observer::Percentile | Observer::Entropy => {
-            let (words, counts) =
-                (executor.read(&name("range")).await?, executor.read(&name("counts")).await?);
-            let state = HistogramState::decode(&words, &counts)?.ok_or_else(nothing)?;
-            Ok(search(&state, observer, range))
+        Observer::Histogram => searched(executor, &name, Search::NonLinear, range, nothing).await,
+        Observer::Mse => searched(executor, &name, Search::Mse, range, nothing).await,
+        Observer::Percentile => {
+            searched(executor, &name, Search::Percentile(KEPT), range, nothing).await
         }
+        Observer::Entropy => searched(executor, &name, Search::Entropy, range, nothing).await,
     }
 }
 
-/// How the range of a weight is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WeightRange {
-    /// The largest magnitude of each output channel.
-    MinMax,
-    /// The clipping with the least squared error, per output channel.
-    Mse,
+async fn searched(
+    executor: &Executor,
+    name: &impl Fn(&str) -> String,
+    how: Search,
+    range: Range,
+    nothing: impl FnOnce() -> Error,
+) -> Result<(f32, f32)> {
+    let (words, counts) = (
+        executor.read(&name("range")).await?,
+        executor.read(&name("counts")).await?,
+    );
+    let state = HistogramState::decode(&words, &counts)?.ok_or_else(nothing)?;
+    Ok(search(&state, how, range, false))
 }
 
-impl WeightRange {
-    /// The better one: clipping pays off below 8 bits.
+impl WeightMethod {
+    /// The better one for a scheme: clipping pays off below 8 bits.
     pub fn for_scheme(scheme: Scheme) -> Self {
-        if scheme.weight_bits() < 8 { Self::Mse } else { Self::MinMax }
+        if scheme.weight_bits() < 8 {
+            Self::Mse
+        } else {
+            Self::MinMax
+        }
     }
 }
 
-impl FromStr for WeightRange {
+impl FromStr for WeightMethod {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
         match text {
             "minmax" => Ok(Self::MinMax),
             "mse" => Ok(Self::Mse),
-            _ => Err(Error::invalid("weights", format!("there is no range `{text}`; there are minmax, mse"))),
+            _ => Err(Error::invalid(
+                "weights",
+                format!("there is no method `{text}`; there are minmax, mse"),
+            )),
         }
     }
 }
@@ -239,7 +300,7 @@ impl FromStr for WeightRange {
 pub fn choose_weights(
     graph: &Graph,
     scheme: Scheme,
-    how: WeightRange,
+    how: WeightMethod,
 ) -> Result<BTreeMap<String, Quantization>> {
     let mut out = BTreeMap::new();
     if scheme == Scheme::Fp16 {
@@ -249,17 +310,46 @@ pub fn choose_weights(
         let id = node.inputs[1];
         let name = &graph.value(id).name;
         let tensor = graph.tensor(id).ok_or_else(|| {
-            Error::invalid(&node.name, format!("`{name}` is computed, not stored; bake masks first"))
+            Error::invalid(
+                &node.name,
+                format!("`{name}` is computed, not stored; bake masks first"),
+            )
         })?;
         if let Some(bad) = tensor.to_f32().iter().find(|x| !x.is_finite()) {
-            return Err(Error::invalid(&node.name, format!("`{name}` contains {bad}; the model is damaged")));
+            return Err(Error::invalid(
+                &node.name,
+                format!("`{name}` contains {bad}; the model is damaged"),
+            ));
         }
-        let (bits, range) = (scheme.weight_bits(), scheme.weight_range());
-        let quantization = match how {
-            WeightRange::Mse => mse_scales(tensor, bits, range)?,
-            WeightRange::MinMax => min_max_scales(tensor, bits, range, convention(scheme))?,
+        let quantization = match (scheme, scheme.weight_bits()) {
+            (_, 1) => binarize_weights(tensor, Some(0))?.1,
+            (
+                Scheme::Integer {
+                    preset: Preset::Torch,
+                    ..
+                },
+                _,
+            ) => torch_weights(tensor)?,
+            (_, bits) => weight_quantization(tensor, Some(0), bits, how)?,
         };
         out.insert(node.name.clone(), quantization);
     }
     Ok(out)
+}
+
+/// PyTorch's per-channel observer: −128 to 127, divisor 127.5.
+fn torch_weights(tensor: &Tensor) -> Result<Quantization> {
+    let range = Range::affine(8);
+    let channels = tensor.shape().first().copied().unwrap_or(1).max(1);
+    let values = tensor.as_f32()?;
+    let scale = |channel: &[f32]| {
+        let min = channel.iter().copied().fold(0.0, f32::min);
+        let max = channel.iter().copied().fold(0.0, f32::max);
+        choose(min, max, range, true, Convention::Torch).scale
+    };
+    let scales = values
+        .chunks((values.len() / channels).max(1))
+        .map(scale)
+        .collect();
+    Ok(Quantization::per_channel(0, scales, range))
 }

@@ -39,8 +39,11 @@ pub fn insert_fake_quant(graph: &Graph, params: &QuantParams) -> Result<FakeQuan
         if !has_weights(&node.op) {
             rewriter.copy(node)?;
         } else {
-            let mut inputs: Vec<ValueId> =
-                node.inputs.iter().map(|&id| rewriter.get(id)).collect::<Result<_>>()?;
+            let mut inputs: Vec<ValueId> = node
+                .inputs
+                .iter()
+                .map(|&id| rewriter.get(id))
+                .collect::<Result<_>>()?;
             let q = params.weight(&node.name)?;
             let name = format!("{}.weight", node.name);
             inputs[1] = fake_quantize(&mut rewriter.graph, &name, inputs[1], q, &mut scales)?;
@@ -54,7 +57,10 @@ pub fn insert_fake_quant(graph: &Graph, params: &QuantParams) -> Result<FakeQuan
             rewriter.map(node.outputs[0], y);
         }
     }
-    Ok(FakeQuantized { graph: rewriter.finish()?, scales })
+    Ok(FakeQuantized {
+        graph: rewriter.finish()?,
+        scales,
+    })
 }
 
 fn fake_quantize(
@@ -65,8 +71,14 @@ fn fake_quantize(
     scales: &mut Vec<ValueId>,
 ) -> Result<ValueId> {
     let channels = q.scales.len();
-    let scale = graph.param(&format!("{name}:scale"), Tensor::from_f32(&[channels], &q.scales)?);
-    let zero_point = graph.param(&format!("{name}:zero_point"), Tensor::from_i32(&[channels], &q.zero_points)?);
+    let scale = graph.param(
+        &format!("{name}:scale"),
+        Tensor::from_f32(&[channels], &q.scales)?,
+    );
+    let zero_point = graph.param(
+        &format!("{name}:zero_point"),
+        Tensor::from_i32(&[channels], &q.zero_points)?,
+    );
     let inv_scale = graph.push(&format!("{name}:inv_scale"), Op::Reciprocal, &[scale])?;
     scales.push(scale);
     let shape = &graph.value(x).shape;
@@ -76,8 +88,16 @@ fn fake_quantize(
     };
     let largest = q.range.qmax.max(1) as f32;
     let grad_factor = 1.0 / (elements as f32 * largest).sqrt();
-    let op = Op::FakeQuant { axis: q.axis, range: q.range, grad_factor };
-    graph.push(&format!("{name}:fake_quant"), op, &[x, scale, inv_scale, zero_point])
+    let op = Op::FakeQuant {
+        axis: q.axis,
+        range: q.range,
+        grad_factor,
+    };
+    graph.push(
+        &format!("{name}:fake_quant"),
+        op,
+        &[x, scale, inv_scale, zero_point],
+    )
 }
 
 /// Takes learned scales back into the parameters: `trained` holds tensors by parameter name, those
@@ -88,14 +108,25 @@ fn fake_quantize(
 pub fn adopt_scales(params: &QuantParams, trained: &[(String, Tensor)]) -> Result<QuantParams> {
     let mut out = params.clone();
     for (name, tensor) in trained {
-        let Some(value) = name.strip_suffix(":scale") else { continue };
+        let Some(value) = name.strip_suffix(":scale") else {
+            continue;
+        };
         let scales = tensor.as_f32()?;
         if let Some(bad) = scales.iter().find(|s| !(s.is_finite() && **s > 0.0)) {
-            return Err(Error::invalid("qat", format!("the learned scale of `{value}` is {bad}")));
+            return Err(Error::invalid(
+                "qat",
+                format!("the learned scale of `{value}` is {bad}"),
+            ));
         }
         if let Some(q) = out.activations.get_mut(value) {
-            *q = QParams { scale: scales[0], ..*q };
-        } else if let Some(q) = value.strip_suffix(".weight").and_then(|layer| out.weights.get_mut(layer)) {
+            *q = QParams {
+                scale: scales[0],
+                ..*q
+            };
+        } else if let Some(q) = value
+            .strip_suffix(".weight")
+            .and_then(|layer| out.weights.get_mut(layer))
+        {
             q.scales = scales.to_vec();
         }
     }
@@ -118,7 +149,10 @@ pub fn snap_parameters(graph: &Graph, params: &QuantParams) -> Result<Graph> {
     for node in graph.nodes() {
         if !has_weights(&node.op) {
             // Pooling and reshaping pass on the parameters of their operand.
-            if let (Some(q), Some(&y)) = (input_params.get(&node.inputs[0]).copied(), node.outputs.first()) {
+            if let (Some(q), Some(&y)) = (
+                input_params.get(&node.inputs[0]).copied(),
+                node.outputs.first(),
+            ) {
                 input_params.entry(y).or_insert(q);
             }
             continue;
@@ -129,7 +163,10 @@ pub fn snap_parameters(graph: &Graph, params: &QuantParams) -> Result<Graph> {
         })?;
         let (w, bias) = (graph.tensor(node.inputs[1]), graph.tensor(node.inputs[2]));
         let (Some(w), Some(bias)) = (w, bias) else {
-            return Err(Error::invalid(&node.name, "its weights are computed, not stored"));
+            return Err(Error::invalid(
+                &node.name,
+                "its weights are computed, not stored",
+            ));
         };
         let per_channel = w.len() / weight.scales.len();
         let snapped: Vec<f32> = w
@@ -147,8 +184,14 @@ pub fn snap_parameters(graph: &Graph, params: &QuantParams) -> Result<Graph> {
                 ((b / unit).round_ties_even() * unit) as f32
             })
             .collect();
-        out.set_tensor(node.inputs[1], Arc::new(Tensor::from_f32(w.shape(), &snapped)?))?;
-        out.set_tensor(node.inputs[2], Arc::new(Tensor::from_f32(bias.shape(), &snapped_bias)?))?;
+        out.set_tensor(
+            node.inputs[1],
+            Arc::new(Tensor::from_f32(w.shape(), &snapped)?),
+        )?;
+        out.set_tensor(
+            node.inputs[2],
+            Arc::new(Tensor::from_f32(bias.shape(), &snapped_bias)?),
+        )?;
     }
     Ok(out)
 }

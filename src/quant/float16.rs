@@ -17,7 +17,9 @@ pub fn to_f16(graph: &Graph) -> Result<Graph> {
         if matches!(value.source, Source::Input) && value.dtype == DType::F32 {
             let x = rewriter.get(id)?;
             let name = format!("{}:f16", value.name);
-            let y = rewriter.graph.push(&name, Op::Cast { to: DType::F16 }, &[x])?;
+            let y = rewriter
+                .graph
+                .push(&name, Op::Cast { to: DType::F16 }, &[x])?;
             rewriter.map(id, y);
         }
     }
@@ -26,11 +28,17 @@ pub fn to_f16(graph: &Graph) -> Result<Graph> {
             let id = node.inputs[1];
             let value = graph.value(id);
             let tensor = graph.tensor(id).ok_or_else(|| {
-                Error::invalid(&node.name, format!("`{}` is computed; bake masks first", value.name))
+                Error::invalid(
+                    &node.name,
+                    format!("`{}` is computed; bake masks first", value.name),
+                )
             })?;
             let data = tensor.to_f32();
             if let Some(large) = data.iter().find(|x| !(x.abs() < 65_520.0)) {
-                return Err(Error::invalid(&value.name, format!("the weight {large} has no f16 form")));
+                return Err(Error::invalid(
+                    &value.name,
+                    format!("the weight {large} has no f16 form"),
+                ));
             }
             let half = Tensor::from_f32_as_f16(&value.shape, &data)?;
             let w = rewriter.graph.param(&value.name, half);
@@ -41,7 +49,9 @@ pub fn to_f16(graph: &Graph) -> Result<Graph> {
     for &output in graph.outputs() {
         let x = rewriter.get(output)?;
         let name = format!("{}:f32", graph.value(output).name);
-        let y = rewriter.graph.push(&name, Op::Cast { to: DType::F32 }, &[x])?;
+        let y = rewriter
+            .graph
+            .push(&name, Op::Cast { to: DType::F32 }, &[x])?;
         rewriter.map(output, y);
     }
     rewriter.finish()
@@ -57,10 +67,18 @@ pub fn to_weight_only(graph: &Graph, params: &QuantParams) -> Result<Graph> {
         if has_weights(&node.op) {
             let id = node.inputs[1];
             let name = graph.value(id).name.clone();
-            let tensor = graph
-                .tensor(id)
-                .ok_or_else(|| Error::invalid(&node.name, format!("`{name}` is computed; bake masks first")))?;
-            let w = dequantized_weight(&mut rewriter.graph, &name, tensor, params.weight(&node.name)?)?;
+            let tensor = graph.tensor(id).ok_or_else(|| {
+                Error::invalid(
+                    &node.name,
+                    format!("`{name}` is computed; bake masks first"),
+                )
+            })?;
+            let w = dequantized_weight(
+                &mut rewriter.graph,
+                &name,
+                tensor,
+                params.weight(&node.name)?,
+            )?;
             rewriter.map(id, w);
         }
         rewriter.copy(node)?;
@@ -76,7 +94,17 @@ fn dequantized_weight(
 ) -> Result<ValueId> {
     let channels = q.scales.len();
     let w = graph.param(name, quantize_weights(tensor, q)?);
-    let scale = graph.param(&format!("{name}:scale"), Tensor::from_f32(&[channels], &q.scales)?);
-    let zero_point = graph.param(&format!("{name}:zero_point"), Tensor::from_i32(&[channels], &q.zero_points)?);
-    graph.push(&format!("{name}:dequantized"), Op::Dequantize { axis: q.axis }, &[w, scale, zero_point])
+    let scale = graph.param(
+        &format!("{name}:scale"),
+        Tensor::from_f32(&[channels], &q.scales)?,
+    );
+    let zero_point = graph.param(
+        &format!("{name}:zero_point"),
+        Tensor::from_i32(&[channels], &q.zero_points)?,
+    );
+    graph.push(
+        &format!("{name}:dequantized"),
+        Op::Dequantize { axis: q.axis },
+        &[w, scale, zero_point],
+    )
 }

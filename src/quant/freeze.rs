@@ -17,8 +17,13 @@ use crate::kernels::OutI8;
 /// [`Error::Invalid`] naming a layer that cannot be quantized, has no parameters, or whose accumulator
 /// could overflow int32.
 pub fn freeze(graph: &Graph, params: &QuantParams, requant: Requant) -> Result<Graph> {
-    let mut freezer =
-        Freezer { rewriter: Rewriter::new(graph), graph, params, requant, known: HashMap::new() };
+    let mut freezer = Freezer {
+        rewriter: Rewriter::new(graph),
+        graph,
+        params,
+        requant,
+        known: HashMap::new(),
+    };
     for id in graph.inputs() {
         freezer.input(id)?;
     }
@@ -46,10 +51,20 @@ impl Freezer<'_> {
         let q = self.params.activation(&value.name)?;
         let x = self.rewriter.get(id)?;
         let graph = &mut self.rewriter.graph;
-        let inv_scale = graph.param(&format!("{}:inv_scale", value.name), scalar_f32(q.inv_scale())?);
-        let zero_point = graph.param(&format!("{}:zero_point", value.name), scalar_i32(q.zero_point)?);
+        let inv_scale = graph.param(
+            &format!("{}:inv_scale", value.name),
+            scalar_f32(q.inv_scale())?,
+        );
+        let zero_point = graph.param(
+            &format!("{}:zero_point", value.name),
+            scalar_i32(q.zero_point)?,
+        );
         let name = format!("quantize {}", value.name);
-        let y = graph.push(&name, Op::Quantize { range: q.range }, &[x, inv_scale, zero_point])?;
+        let y = graph.push(
+            &name,
+            Op::Quantize { range: q.range },
+            &[x, inv_scale, zero_point],
+        )?;
         self.rewriter.map(id, y);
         self.known.insert(id, q);
         Ok(())
@@ -58,7 +73,10 @@ impl Freezer<'_> {
     fn known(&self, node: &Node, operand: usize) -> Result<QParams> {
         let id = node.inputs[operand];
         self.known.get(&id).copied().ok_or_else(|| {
-            Error::invalid(&node.name, format!("`{}` is not quantized", self.graph.value(id).name))
+            Error::invalid(
+                &node.name,
+                format!("`{}` is not quantized", self.graph.value(id).name),
+            )
         })
     }
 
@@ -70,7 +88,12 @@ impl Freezer<'_> {
                 let (a, b) = (self.known(node, 0)?, self.known(node, 1)?);
                 let y = self.params.activation(&node.name)?;
                 let range = if *relu { at_least_zero(y) } else { y.range };
-                let op = Op::AddI8 { a, b, y: QParams { range, ..y }, requant: self.requant };
+                let op = Op::AddI8 {
+                    a,
+                    b,
+                    y: QParams { range, ..y },
+                    requant: self.requant,
+                };
                 self.push(node, op, &node.inputs, y)
             }
             Op::MaxPool(_) | Op::Flatten | Op::Reshape { .. } => {
@@ -82,7 +105,11 @@ impl Freezer<'_> {
                 let op = Op::GlobalAvgPoolI8 {
                     x_zero_point: x.zero_point,
                     scale: f64::from(x.scale) / f64::from(y.scale),
-                    out: OutI8 { requant: self.requant, zero_point: y.zero_point, range: y.range },
+                    out: OutI8 {
+                        requant: self.requant,
+                        zero_point: y.zero_point,
+                        range: y.range,
+                    },
                 };
                 self.push(node, op, &node.inputs, y)
             }
@@ -97,7 +124,10 @@ impl Freezer<'_> {
     }
 
     fn push(&mut self, node: &Node, op: Op, old_inputs: &[ValueId], q: QParams) -> Result<()> {
-        let inputs: Vec<ValueId> = old_inputs.iter().map(|&id| self.rewriter.get(id)).collect::<Result<_>>()?;
+        let inputs: Vec<ValueId> = old_inputs
+            .iter()
+            .map(|&id| self.rewriter.get(id))
+            .collect::<Result<_>>()?;
         let y = self.rewriter.graph.push(&node.name, op, &inputs)?;
         self.rewriter.map(node.outputs[0], y);
         self.known.insert(node.outputs[0], q);
@@ -123,7 +153,10 @@ impl Freezer<'_> {
             let accumulator = graph.push(&name, Op::LinearI32, &[operand, w, bias])?;
             let scales: Vec<f32> = tensors.acc_scales.iter().map(|&s| s as f32).collect();
             let zeros = Tensor::zeros(&[scales.len()], DType::I32);
-            let scale = graph.param(&format!("{}:scale", node.name), Tensor::from_f32(&[scales.len()], &scales)?);
+            let scale = graph.param(
+                &format!("{}:scale", node.name),
+                Tensor::from_f32(&[scales.len()], &scales)?,
+            );
             let zero_point = graph.param(&format!("{}:zero_point", node.name), zeros);
             let op = Op::Dequantize { axis: Some(1) };
             let y = graph.push(&node.name, op, &[accumulator, scale, zero_point])?;
@@ -132,12 +165,24 @@ impl Freezer<'_> {
         }
         let y = self.params.activation(&node.name)?;
         let range = if relu { at_least_zero(y) } else { y.range };
-        let out = OutI8 { requant: self.requant, zero_point: y.zero_point, range };
-        let m: Vec<f64> = tensors.acc_scales.iter().map(|s| s / f64::from(y.scale)).collect();
+        let out = OutI8 {
+            requant: self.requant,
+            zero_point: y.zero_point,
+            range,
+        };
+        let m: Vec<f64> = tensors
+            .acc_scales
+            .iter()
+            .map(|s| s / f64::from(y.scale))
+            .collect();
         let multiplier = graph.param(&format!("{}:multiplier", node.name), out.multipliers(&m));
         let op = match conv {
             None => Op::LinearI8 { out },
-            Some(conv) => Op::Conv2dI8 { conv, x_zero_point: x.zero_point, out },
+            Some(conv) => Op::Conv2dI8 {
+                conv,
+                x_zero_point: x.zero_point,
+                out,
+            },
         };
         let result = graph.push(&node.name, op, &[operand, w, bias, multiplier])?;
         self.rewriter.map(node.outputs[0], result);
@@ -147,7 +192,9 @@ impl Freezer<'_> {
 
     /// Results that are still integers become float again.
     fn dequantize_output(&mut self, output: ValueId) -> Result<()> {
-        let Some(q) = self.known.get(&output).copied() else { return Ok(()) };
+        let Some(q) = self.known.get(&output).copied() else {
+            return Ok(());
+        };
         let name = self.graph.value(output).name.clone();
         let x = self.rewriter.get(output)?;
         let graph = &mut self.rewriter.graph;
@@ -163,7 +210,10 @@ impl Freezer<'_> {
 
 /// The range of a result after ReLU: nothing below the zero point.
 fn at_least_zero(y: QParams) -> Range {
-    Range { qmin: y.range.qmin.max(y.zero_point), qmax: y.range.qmax }
+    Range {
+        qmin: y.range.qmin.max(y.zero_point),
+        qmax: y.range.qmax,
+    }
 }
 
 fn scalar_f32(x: f32) -> Result<Tensor> {
@@ -189,7 +239,10 @@ impl IntegerLayer {
         let param = |i: usize| -> Result<&Arc<Tensor>> {
             graph.tensor(node.inputs[i]).ok_or_else(|| {
                 let name = &graph.value(node.inputs[i]).name;
-                Error::invalid(&node.name, format!("`{name}` is computed, not stored; bake masks first"))
+                Error::invalid(
+                    &node.name,
+                    format!("`{name}` is computed, not stored; bake masks first"),
+                )
             })
         };
         let (float_w, float_bias) = (param(1)?, param(2)?.to_f64());
@@ -217,6 +270,10 @@ impl IntegerLayer {
             acc_scales.push(scale);
         }
         let bias = Tensor::from_i32(&[bias.len()], &bias)?;
-        Ok(Self { w, bias, acc_scales })
+        Ok(Self {
+            w,
+            bias,
+            acc_scales,
+        })
     }
 }

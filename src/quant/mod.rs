@@ -1,13 +1,30 @@
-//! Quantization on the host: from what observers saw to parameters, and from weights to integers.
+//! Quantization: where and with which parameters, calibration, integers, fake quantization, errors.
+//!
+//! Graph → graph: [`insert_fake_quant`] for training, [`freeze`] into integers (post-training and
+//! quantization-aware training end in the same function), [`to_f16`], [`to_weight_only`].
 
+mod calibrate;
 mod error;
+mod fake;
+mod float16;
+mod freeze;
 mod histogram;
+mod points;
 mod qparams;
+mod report;
+mod scheme;
 mod weights;
 
+pub use calibrate::{Observer, calibrate, choose_weights};
 pub use error::{clipped_share, cosine, sqnr_db};
+pub use fake::{FakeQuantized, adopt_scales, insert_fake_quant, snap_parameters};
+pub use float16::{to_f16, to_weight_only};
+pub use freeze::freeze;
 pub use histogram::{Search, entropy, mse, non_linear, percentile, search};
+pub use points::{QuantParams, activation_points, has_weights};
 pub use qparams::{Convention, choose};
+pub use report::{LayerReport, layer_reports};
+pub use scheme::{Preset, Scheme};
 pub use weights::{
     WeightMethod, binarize_weights, dequantize, quantize_weights, weight_quantization,
 };

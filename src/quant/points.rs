@@ -21,10 +21,12 @@ impl QuantParams {
     /// # Errors
     /// [`Error::Invalid`] if it was not calibrated.
     pub fn activation(&self, name: &str) -> Result<QParams> {
-        self.activations
-            .get(name)
-            .copied()
-            .ok_or_else(|| Error::invalid("quantize", format!("`{name}` has no range; calibrate first")))
+        self.activations.get(name).copied().ok_or_else(|| {
+            Error::invalid(
+                "quantize",
+                format!("`{name}` has no range; calibrate first"),
+            )
+        })
     }
 
     /// Parameters of a layer's weights.
@@ -32,9 +34,12 @@ impl QuantParams {
     /// # Errors
     /// [`Error::Invalid`] if they were not chosen.
     pub fn weight(&self, layer: &str) -> Result<&Quantization> {
-        self.weights
-            .get(layer)
-            .ok_or_else(|| Error::invalid("quantize", format!("the weights of `{layer}` have no scale")))
+        self.weights.get(layer).ok_or_else(|| {
+            Error::invalid(
+                "quantize",
+                format!("the weights of `{layer}` have no scale"),
+            )
+        })
     }
 }
 
@@ -46,15 +51,22 @@ pub fn has_weights(op: &Op) -> bool {
 /// True if the node's result gets quantization parameters of its own. The others (pooling, reshaping)
 /// pass on those of their operand, and a result of the network stays a full accumulator.
 pub fn is_quantized_result(graph: &Graph, node: &Node) -> bool {
-    let own = has_weights(&node.op) || matches!(node.op, Op::Add { .. } | Op::GlobalAvgPool | Op::Relu);
+    let own =
+        has_weights(&node.op) || matches!(node.op, Op::Add { .. } | Op::GlobalAvgPool | Op::Relu);
     own && !(has_weights(&node.op) && node.outputs.iter().any(|y| graph.outputs().contains(y)))
 }
 
 /// The activations to calibrate, in order: float inputs, then results of layers.
 pub fn activation_points(graph: &Graph) -> Vec<ValueId> {
-    let inputs = graph.values().filter(|(_, v)| {
-        matches!(v.source, Source::Input) && v.dtype == crate::base::DType::F32
-    });
-    let results = graph.nodes().iter().filter(|node| is_quantized_result(graph, node));
-    inputs.map(|(id, _)| id).chain(results.map(|node| node.outputs[0])).collect()
+    let inputs = graph
+        .values()
+        .filter(|(_, v)| matches!(v.source, Source::Input) && v.dtype == crate::base::DType::F32);
+    let results = graph
+        .nodes()
+        .iter()
+        .filter(|node| is_quantized_result(graph, node));
+    inputs
+        .map(|(id, _)| id)
+        .chain(results.map(|node| node.outputs[0]))
+        .collect()
 }

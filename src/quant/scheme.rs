@@ -45,7 +45,11 @@ pub enum Scheme {
 
 impl Scheme {
     /// The default: `int8`.
-    pub const INT8: Self = Self::Integer { weight_bits: 8, activation_bits: 8, preset: Preset::Wizen };
+    pub const INT8: Self = Self::Integer {
+        weight_bits: 8,
+        activation_bits: 8,
+        preset: Preset::Wizen,
+    };
 
     /// Bits of a weight.
     pub fn weight_bits(self) -> u32 {
@@ -58,7 +62,10 @@ impl Scheme {
     /// Integers of a weight.
     pub fn weight_range(self) -> Range {
         match self {
-            Self::Integer { preset: Preset::Torch, .. } => Range::affine(8),
+            Self::Integer {
+                preset: Preset::Torch,
+                ..
+            } => Range::affine(8),
             // One bit is the sign alone: −1 or 1.
             _ => Range::symmetric(self.weight_bits().clamp(2, 8)),
         }
@@ -67,8 +74,13 @@ impl Scheme {
     /// Integers of an activation; `None` if activations stay float.
     pub fn activation_range(self) -> Option<Range> {
         match self {
-            Self::Integer { preset: Preset::Torch, .. } => Some(Range::affine(7)),
-            Self::Integer { activation_bits, .. } => Some(Range::affine(activation_bits)),
+            Self::Integer {
+                preset: Preset::Torch,
+                ..
+            } => Some(Range::affine(7)),
+            Self::Integer {
+                activation_bits, ..
+            } => Some(Range::affine(activation_bits)),
             Self::Fp16 | Self::WeightOnly { .. } => None,
         }
     }
@@ -89,7 +101,11 @@ impl FromStr for Scheme {
             Ok(bits @ 1..=8) => Ok(bits),
             _ => Err(unknown()),
         };
-        let int8 = |preset| Self::Integer { weight_bits: 8, activation_bits: 8, preset };
+        let int8 = |preset| Self::Integer {
+            weight_bits: 8,
+            activation_bits: 8,
+            preset,
+        };
         match text {
             "fp16" | "f16" => return Ok(Self::Fp16),
             "int8" => return Ok(int8(Preset::Wizen)),
@@ -99,7 +115,9 @@ impl FromStr for Scheme {
         }
         let rest = text.strip_prefix('w').ok_or_else(unknown)?;
         match rest.split_once('a') {
-            None => Ok(Self::WeightOnly { weight_bits: bits(rest)? }),
+            None => Ok(Self::WeightOnly {
+                weight_bits: bits(rest)?,
+            }),
             Some((weights, activations)) => Ok(Self::Integer {
                 weight_bits: bits(weights)?,
                 activation_bits: bits(activations)?,
@@ -113,10 +131,20 @@ impl fmt::Display for Scheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Fp16 => f.write_str("fp16"),
-            Self::Integer { preset: Preset::Torch, .. } => f.write_str("int8-torch"),
-            Self::Integer { preset: Preset::Onnx, .. } => f.write_str("int8-onnx"),
+            Self::Integer {
+                preset: Preset::Torch,
+                ..
+            } => f.write_str("int8-torch"),
+            Self::Integer {
+                preset: Preset::Onnx,
+                ..
+            } => f.write_str("int8-onnx"),
             Self::INT8 => f.write_str("int8"),
-            Self::Integer { weight_bits, activation_bits, .. } => write!(f, "w{weight_bits}a{activation_bits}"),
+            Self::Integer {
+                weight_bits,
+                activation_bits,
+                ..
+            } => write!(f, "w{weight_bits}a{activation_bits}"),
             Self::WeightOnly { weight_bits } => write!(f, "w{weight_bits}"),
         }
     }
@@ -128,10 +156,28 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        for name in ["fp16", "int8", "int8-torch", "int8-onnx", "w4a8", "w2a4", "w1a1", "w3"] {
+        for name in [
+            "fp16",
+            "int8",
+            "int8-torch",
+            "int8-onnx",
+            "w4a8",
+            "w2a4",
+            "w1a1",
+            "w3",
+        ] {
             assert_eq!(name.parse::<Scheme>().expect(name).to_string(), name);
         }
-        for name in ["", "int4", "w0a8", "w9", "w4a", "a8", "w4a8a", "int8-dynamic"] {
+        for name in [
+            "",
+            "int4",
+            "w0a8",
+            "w9",
+            "w4a",
+            "a8",
+            "w4a8a",
+            "int8-dynamic",
+        ] {
             assert!(name.parse::<Scheme>().is_err(), "{name}");
         }
     }

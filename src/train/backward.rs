@@ -22,21 +22,32 @@ pub fn backward(graph: &mut Graph, loss: ValueId, params: &[ValueId]) -> Result<
             needed.extend(&node.outputs);
         }
     }
-    let mut tape = Tape { graph, needed, gradients: Gradients::new() };
+    let mut tape = Tape {
+        graph,
+        needed,
+        gradients: Gradients::new(),
+    };
     let mut found = false;
     for node in nodes.iter().rev() {
         if node.outputs.first() == Some(&loss) {
             found = tape.loss(node)?;
             continue;
         }
-        let dy = node.outputs.first().and_then(|y| tape.gradients.get(y)).copied();
+        let dy = node
+            .outputs
+            .first()
+            .and_then(|y| tape.gradients.get(y))
+            .copied();
         if let Some(dy) = dy {
             tape.node(node, dy)?;
         }
     }
     if !found {
         let name = &tape.graph.value(loss).name;
-        return Err(Error::invalid("backward", format!("`{name}` is not a softmax cross-entropy loss")));
+        return Err(Error::invalid(
+            "backward",
+            format!("`{name}` is not a softmax cross-entropy loss"),
+        ));
     }
     Ok(tape.gradients)
 }
@@ -76,7 +87,8 @@ impl Tape<'_> {
             None => gradient,
             Some(&sum) => {
                 let name = format!("d {} + {}", self.graph.value(of).name, node.name);
-                self.graph.push(&name, Op::Add { relu: false }, &[sum, gradient])?
+                self.graph
+                    .push(&name, Op::Add { relu: false }, &[sum, gradient])?
             }
         };
         self.gradients.insert(of, total);
@@ -88,7 +100,11 @@ impl Tape<'_> {
         if !relu {
             return Ok(dy);
         }
-        self.graph.push(&format!("d {} relu", node.name), Op::ReluGrad, &[node.outputs[0], dy])
+        self.graph.push(
+            &format!("d {} relu", node.name),
+            Op::ReluGrad,
+            &[node.outputs[0], dy],
+        )
     }
 
     fn node(&mut self, node: &Node, dy: ValueId) -> Result<()> {
@@ -103,9 +119,15 @@ impl Tape<'_> {
             }
             Op::Conv2d { conv, relu } => {
                 let dy = self.through_relu(node, *relu, dy)?;
-                let to_input = Op::Conv2dGradInput { conv: *conv, x: shape(self.graph, 0) };
+                let to_input = Op::Conv2dGradInput {
+                    conv: *conv,
+                    x: shape(self.graph, 0),
+                };
                 self.add(node, input(0), to_input, &[dy, input(1)])?;
-                let to_weight = Op::Conv2dGradWeight { conv: *conv, w: shape(self.graph, 1) };
+                let to_weight = Op::Conv2dGradWeight {
+                    conv: *conv,
+                    w: shape(self.graph, 1),
+                };
                 self.add(node, input(1), to_weight, &[dy, input(0)])?;
                 self.add(node, input(2), Op::BiasGrad, &[dy])
             }
@@ -117,29 +139,49 @@ impl Tape<'_> {
             }
             Op::MaxPool(pool) => self.add(node, input(0), Op::MaxPoolGrad(*pool), &[input(0), dy]),
             Op::GlobalAvgPool => {
-                let op = Op::GlobalAvgPoolGrad { x: shape(self.graph, 0) };
+                let op = Op::GlobalAvgPoolGrad {
+                    x: shape(self.graph, 0),
+                };
                 self.add(node, input(0), op, &[dy])
             }
             Op::Flatten | Op::Reshape { to: _ } => {
-                let op = Op::Reshape { to: shape(self.graph, 0) };
+                let op = Op::Reshape {
+                    to: shape(self.graph, 0),
+                };
                 self.add(node, input(0), op, &[dy])
             }
             Op::BatchNorm { eps } => {
                 let operands = [input(0), dy, input(1), input(3), input(4)];
                 self.batch_norm(node, Op::BatchNormGrad { eps: *eps }, &operands)
             }
-            Op::BatchNormTrain { eps: _, momentum: _ } => {
+            Op::BatchNormTrain {
+                eps: _,
+                momentum: _,
+            } => {
                 let operands = [input(0), dy, input(1), node.outputs[1], node.outputs[2]];
                 self.batch_norm(node, Op::BatchNormTrainGrad, &operands)
             }
             Op::ApplyMask => self.add(node, input(0), Op::ApplyMask, &[dy, input(1)]),
-            Op::FakeQuant { axis, range, grad_factor } => {
+            Op::FakeQuant {
+                axis,
+                range,
+                grad_factor,
+            } => {
                 let (axis, range, grad_factor) = (*axis, *range, *grad_factor);
                 let (x, scale, inv_scale, zero_point) = (input(0), input(1), input(2), input(3));
                 let to_x = Op::FakeQuantGrad { axis, range };
                 self.add(node, x, to_x, &[x, inv_scale, zero_point, dy])?;
-                let to_scale = Op::FakeQuantScaleGrad { axis, range, grad_factor };
-                self.add(node, scale, to_scale, &[x, scale, inv_scale, zero_point, dy])
+                let to_scale = Op::FakeQuantScaleGrad {
+                    axis,
+                    range,
+                    grad_factor,
+                };
+                self.add(
+                    node,
+                    scale,
+                    to_scale,
+                    &[x, scale, inv_scale, zero_point, dy],
+                )
             }
             Op::Reciprocal
             | Op::Cast { to: _ }
@@ -148,9 +190,22 @@ impl Tape<'_> {
             | Op::Dequantize { axis: _ }
             | Op::LinearI8 { out: _ }
             | Op::LinearI32
-            | Op::Conv2dI8 { conv: _, x_zero_point: _, out: _ }
-            | Op::AddI8 { a: _, b: _, y: _, requant: _ }
-            | Op::GlobalAvgPoolI8 { x_zero_point: _, scale: _, out: _ }
+            | Op::Conv2dI8 {
+                conv: _,
+                x_zero_point: _,
+                out: _,
+            }
+            | Op::AddI8 {
+                a: _,
+                b: _,
+                y: _,
+                requant: _,
+            }
+            | Op::GlobalAvgPoolI8 {
+                x_zero_point: _,
+                scale: _,
+                out: _,
+            }
             | Op::LinearGradInput
             | Op::LinearGradWeight
             | Op::BiasGrad
@@ -163,7 +218,11 @@ impl Tape<'_> {
             | Op::BatchNormGrad { eps: _ }
             | Op::SoftmaxCrossEntropyGrad
             | Op::FakeQuantGrad { axis: _, range: _ }
-            | Op::FakeQuantScaleGrad { axis: _, range: _, grad_factor: _ }
+            | Op::FakeQuantScaleGrad {
+                axis: _,
+                range: _,
+                grad_factor: _,
+            }
             | Op::Kernel(_) => Err(Error::invalid(
                 format!("{} ({})", node.name, node.op.name()),
                 "this operation has no gradient; train the float network",
@@ -172,7 +231,9 @@ impl Tape<'_> {
     }
 
     fn batch_norm(&mut self, node: &Node, op: Op, operands: &[ValueId]) -> Result<()> {
-        let gradients = self.graph.push_all(&format!("d {}", node.name), op, operands)?;
+        let gradients = self
+            .graph
+            .push_all(&format!("d {}", node.name), op, operands)?;
         for (i, gradient) in gradients.into_iter().enumerate() {
             self.accumulate(node, node.inputs[i], gradient)?;
         }

@@ -34,11 +34,24 @@ pub enum Optimizer {
 
 impl Optimizer {
     /// SGD with momentum 0.9 and Nesterov's look-ahead.
-    pub const SGD: Self = Self::Sgd { momentum: 0.9, nesterov: true };
+    pub const SGD: Self = Self::Sgd {
+        momentum: 0.9,
+        nesterov: true,
+    };
     /// Adam with PyTorch's defaults.
-    pub const ADAM: Self = Self::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, decoupled: false };
+    pub const ADAM: Self = Self::Adam {
+        beta1: 0.9,
+        beta2: 0.999,
+        eps: 1e-8,
+        decoupled: false,
+    };
     /// AdamW with PyTorch's defaults.
-    pub const ADAMW: Self = Self::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, decoupled: true };
+    pub const ADAMW: Self = Self::Adam {
+        beta1: 0.9,
+        beta2: 0.999,
+        eps: 1e-8,
+        decoupled: true,
+    };
 
     /// The per-step numbers that the update reads: `[lr]`, or `[lr, 1 − β₁ᵗ, 1 − β₂ᵗ]` for step `t ≥ 1`.
     pub fn hyper(&self, lr: f32, step: u32) -> Vec<f32> {
@@ -64,18 +77,42 @@ impl Optimizer {
         let (name, shape) = (value.name.clone(), value.shape.clone());
         let len = crate::base::num_elements(&shape);
         let flat = |graph: &mut Graph, suffix: &str| {
-            graph.param(&format!("{name}:{suffix}"), Tensor::zeros(&[len], DType::F32))
+            graph.param(
+                &format!("{name}:{suffix}"),
+                Tensor::zeros(&[len], DType::F32),
+            )
         };
         match *self {
             Self::Sgd { momentum, nesterov } => {
                 let velocity = flat(graph, "velocity");
-                let kernel = SgdF32 { len, momentum, weight_decay, nesterov };
+                let kernel = SgdF32 {
+                    len,
+                    momentum,
+                    weight_decay,
+                    nesterov,
+                };
                 let op = Op::Kernel(Arc::new(kernel));
-                graph.push_all(&format!("sgd {name}"), op, &[param, gradient, velocity, hyper])?;
+                graph.push_all(
+                    &format!("sgd {name}"),
+                    op,
+                    &[param, gradient, velocity, hyper],
+                )?;
             }
-            Self::Adam { beta1, beta2, eps, decoupled } => {
+            Self::Adam {
+                beta1,
+                beta2,
+                eps,
+                decoupled,
+            } => {
                 let (m, v) = (flat(graph, "m"), flat(graph, "v"));
-                let kernel = AdamF32 { len, beta1, beta2, eps, weight_decay, decoupled };
+                let kernel = AdamF32 {
+                    len,
+                    beta1,
+                    beta2,
+                    eps,
+                    weight_decay,
+                    decoupled,
+                };
                 let op = Op::Kernel(Arc::new(kernel));
                 graph.push_all(&format!("adam {name}"), op, &[param, gradient, m, v, hyper])?;
             }
@@ -100,7 +137,12 @@ pub struct ParamGroup {
 impl ParamGroup {
     /// Weights: the schedule's own learning rate, no decay.
     pub fn weights(params: Vec<ValueId>) -> Self {
-        Self { params, lr_factor: 1.0, weight_decay: 0.0, min: None }
+        Self {
+            params,
+            lr_factor: 1.0,
+            weight_decay: 0.0,
+            min: None,
+        }
     }
 }
 
@@ -118,7 +160,9 @@ pub(super) fn append_updates(
         inputs.push(hyper);
         for &param in &group.params {
             // A parameter that the loss does not reach stays as it is.
-            let Some(&gradient) = gradients.get(&param) else { continue };
+            let Some(&gradient) = gradients.get(&param) else {
+                continue;
+            };
             optimizer.append(graph, param, gradient, hyper, group.weight_decay)?;
             if let Some(min) = group.min {
                 let name = format!("clamp {}", graph.value(param).name);

@@ -42,17 +42,30 @@ impl Trainer {
         let batch = forward.value(logits).shape[0];
         let labels = forward.input("labels", DType::U32, &[batch]);
         let loss = forward.push("loss", Op::SoftmaxCrossEntropy, &[logits, labels])?;
-        let all: Vec<_> = groups.iter().flat_map(|group| group.params.iter().copied()).collect();
+        let all: Vec<_> = groups
+            .iter()
+            .flat_map(|group| group.params.iter().copied())
+            .collect();
         let gradients = backward(&mut forward, loss, &all)?;
         append_updates(&mut forward, optimizer, groups, &gradients)?;
         let sum = forward.param("loss_sum", Tensor::zeros(&[1], DType::F32));
         let accumulate = Op::Kernel(Arc::new(AccumulateF32 { len: 1 }));
         forward.push_all("accumulate loss", accumulate, &[sum, loss])?;
         forward.set_outputs(Vec::new());
-        let params = all.iter().map(|&id| forward.value(id).name.clone()).collect();
+        let params = all
+            .iter()
+            .map(|&id| forward.value(id).name.clone())
+            .collect();
         let executor = device.load(lower(&forward, &device.caps())?).await?;
         let lr_factors = groups.iter().map(|group| group.lr_factor).collect();
-        Ok(Self { executor, optimizer, lr_factors, params, step: 0, since_read: 0 })
+        Ok(Self {
+            executor,
+            optimizer,
+            lr_factors,
+            params,
+            step: 0,
+            since_read: 0,
+        })
     }
 
     /// One step on a batch: images, labels `u32 [n]`. Waits for the device only now and then.
@@ -82,11 +95,15 @@ impl Trainer {
     /// not finite); what the device reports.
     pub async fn mean_loss(&mut self) -> Result<f32> {
         let sum = self.executor.read("loss_sum").await?.as_f32()?[0];
-        self.executor.write("loss_sum", &Tensor::zeros(&[1], DType::F32))?;
+        self.executor
+            .write("loss_sum", &Tensor::zeros(&[1], DType::F32))?;
         let mean = sum / self.since_read.max(1) as f32;
         self.since_read = 0;
         if !mean.is_finite() {
-            return Err(Error::invalid("train", format!("the loss became {mean}; use a smaller learning rate")));
+            return Err(Error::invalid(
+                "train",
+                format!("the loss became {mean}; use a smaller learning rate"),
+            ));
         }
         Ok(mean)
     }
@@ -123,8 +140,15 @@ impl Trainer {
 /// Index of the largest element of each row of `logits [n, classes]`; the first of equals.
 pub fn argmax_rows(logits: &Tensor) -> Vec<usize> {
     let classes = logits.shape().last().copied().unwrap_or(1).max(1);
-    let better = |(best, max): (usize, f32), (i, &x): (usize, &f32)| if x > max { (i, x) } else { (best, max) };
-    let row = |row: &[f32]| row.iter().enumerate().fold((0, f32::NEG_INFINITY), better).0;
+    let better = |(best, max): (usize, f32), (i, &x): (usize, &f32)| {
+        if x > max { (i, x) } else { (best, max) }
+    };
+    let row = |row: &[f32]| {
+        row.iter()
+            .enumerate()
+            .fold((0, f32::NEG_INFINITY), better)
+            .0
+    };
     logits.to_f32().chunks(classes).map(row).collect()
 }
 
@@ -140,7 +164,9 @@ pub async fn evaluate(
     let mut classes = Vec::new();
     for (images, count) in batches {
         let outputs = executor.run(&[&images]).await?;
-        let logits = outputs.first().ok_or_else(|| Error::invalid("evaluate", "the network has no output"))?;
+        let logits = outputs
+            .first()
+            .ok_or_else(|| Error::invalid("evaluate", "the network has no output"))?;
         classes.extend(argmax_rows(logits).into_iter().take(count));
     }
     Ok(classes)
