@@ -2,3 +2,4 @@
 
 mod all_samples;
 mod relu_f32;
+mod zz_scratch;
