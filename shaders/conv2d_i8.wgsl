@@ -33,7 +33,7 @@ struct Params {
 struct Corner { iy: vec4<i32>, ix: vec4<i32>, at: vec4<i32> }
 struct Corners { a: Corner, b: Corner, c: Corner, d: Corner }
 
-fn corner(p: vec4<u32>) -> Corner {
+fn corner_of(p: vec4<u32>) -> Corner {
     let line = p / params.out_width;
     let oy = line % params.out_height;
     let image = line / params.out_height;
@@ -44,10 +44,10 @@ fn corner(p: vec4<u32>) -> Corner {
 }
 
 // First word of the pixels that lie (dy, dx) from the corners, or OUTSIDE.
-fn tap(from: Corner, dy: u32, dx: u32) -> vec4<u32> {
-    let iy = vec4<u32>(from.iy) + dy;
-    let ix = vec4<u32>(from.ix) + dx;
-    let at = vec4<u32>(from.at) + (dy * params.width + dx) * params.x_words;
+fn tap(corner: Corner, dy: u32, dx: u32) -> vec4<u32> {
+    let iy = vec4<u32>(corner.iy) + dy;
+    let ix = vec4<u32>(corner.ix) + dx;
+    let at = vec4<u32>(corner.at) + (dy * params.width + dx) * params.x_words;
     return select(vec4(OUTSIDE), at, (iy < vec4(params.height)) & (ix < vec4(params.width)));
 }
 
@@ -76,11 +76,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let word = id % blocks * WORDS;
     if row >= params.m { return; }
     let rows = sixteen(row, params.m);
-    var from = Corners(corner(rows.a), Corner(), Corner(), Corner());
-    if ROWS > 4u { from.b = corner(rows.b); }
+    var corners = Corners(corner_of(rows.a), Corner(), Corner(), Corner());
+    if ROWS > 4u { corners.b = corner_of(rows.b); }
     if ROWS > 8u {
-        from.c = corner(rows.c);
-        from.d = corner(rows.d);
+        corners.c = corner_of(rows.c);
+        corners.d = corner_of(rows.d);
     }
     let columns = sixteen(4u * word, params.n);
     let w_first = times(columns, params.kernel_h * params.kernel_w * params.w_words);
@@ -90,11 +90,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let dy = ky * params.dilation;
         for (var kx = 0u; kx < params.kernel_w; kx++) {
             let dx = kx * params.dilation;
-            var pixels = Sixteen(tap(from.a, dy, dx), vec4(0u), vec4(0u), vec4(0u));
-            if ROWS > 4u { pixels.b = tap(from.b, dy, dx); }
+            var pixels = Sixteen(tap(corners.a, dy, dx), vec4(0u), vec4(0u), vec4(0u));
+            if ROWS > 4u { pixels.b = tap(corners.b, dy, dx); }
             if ROWS > 8u {
-                pixels.c = tap(from.c, dy, dx);
-                pixels.d = tap(from.d, dy, dx);
+                pixels.c = tap(corners.c, dy, dx);
+                pixels.d = tap(corners.d, dy, dx);
             }
             if ODD_GROUPS {
                 add_odd(&tile, pixels.a, columns.a, w_first.a + t);
