@@ -32,18 +32,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         at = i - row * params.inner;
         ch = row % params.channels;
     }
-    for (var s = 0u; s < STRIP; s++) {
+    var z = zero_point[ch];
+    var inv = inv_scale[ch];
+    var s = scale[ch];
+    for (var n = 0u; n < STRIP; n++) {
         if i < params.len {
-            let z = zero_point[ch];
-            let q = clamp(unclamped(x[i], inv_scale[ch], z), QMIN, QMAX);
-            y[i] = f32(q - z) * scale[ch];
+            let q = clamp(unclamped(x[i], inv, z), QMIN, QMAX);
+            y[i] = f32(q - z) * s;
         }
         i += WORKGROUP;
         if PER_CHANNEL {            // the division above, carried along
+            let before = ch;
             at += params.step_inner;
             ch += params.step_channels;
             if at >= params.inner { at -= params.inner; ch++; }
             if ch >= params.channels { ch -= params.channels; }
+            if ch != before {
+                z = zero_point[ch];
+                inv = inv_scale[ch];
+                s = scale[ch];
+            }
         }
     }
 }

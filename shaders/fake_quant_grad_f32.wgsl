@@ -32,17 +32,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         at = i - row * params.inner;
         ch = row % params.channels;
     }
-    for (var s = 0u; s < STRIP; s++) {
+    var z = zero_point[ch];
+    var inv = inv_scale[ch];
+    for (var n = 0u; n < STRIP; n++) {
         if i < params.len {
-            let u = unclamped(x[i], inv_scale[ch], zero_point[ch]);
+            let u = unclamped(x[i], inv, z);
             dx[i] = select(0.0, dy[i], u >= QMIN && u <= QMAX);
         }
         i += WORKGROUP;
         if PER_CHANNEL {            // the division above, carried along
+            let before = ch;
             at += params.step_inner;
             ch += params.step_channels;
             if at >= params.inner { at -= params.inner; ch++; }
             if ch >= params.channels { ch -= params.channels; }
+            if ch != before {
+                z = zero_point[ch];
+                inv = inv_scale[ch];
+            }
         }
     }
 }

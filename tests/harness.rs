@@ -17,6 +17,12 @@ const GUARD_WORDS: usize = 64;
 /// A quiet NaN as f32 and f16, an unlikely integer, none of the values kernels write on purpose.
 const POISON: u32 = 0x7fc5_7fc5;
 
+/// The poison of binding `i`: arithmetic passes a NaN on with its bits, so a kernel that computes past the
+/// end of its input and writes past the end of its output must not find there what it writes.
+fn poison(i: usize) -> u32 {
+    POISON + i as u32
+}
+
 /// The device that the tests run on, opened once; `None` skips, loudly.
 pub fn gpu() -> Option<Gpu> {
     static GPU: OnceLock<Result<Gpu, String>> = OnceLock::new();
@@ -81,7 +87,7 @@ pub fn verify(
     let mut report = String::new();
     for (i, binding) in bindings.iter().enumerate() {
         let (words, guard) = raw[i].split_at(want[i].words().len());
-        if let Some(at) = guard.iter().position(|&word| word != POISON) {
+        if let Some(at) = guard.iter().position(|&word| word != poison(i)) {
             let _ = writeln!(report, "`{}`: wrote {at} words past its end", binding.name);
         }
         let got = Tensor::from_words(&binding.shape, binding.dtype, words.to_vec())
@@ -131,7 +137,11 @@ fn run_guarded(
         };
         let session = Session::new(gpu, Arc::clone(&plan), options).await?;
         let mut inputs = Vec::new();
-        for (value, arg) in plan.values.iter().zip(args) {
+        for (i, (value, arg)) in plan.values.iter().zip(args).enumerate() {
+            let words = vec![poison(i); value.words() + GUARD_WORDS];
+            let bytes: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
+            gpu.queue()
+                .write_buffer(session.buffer(&value.name)?, 0, &bytes);
             match value.kind {
                 Kind::Input => inputs.push(arg),
                 Kind::State(_) => session.write(&value.name, arg)?,

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use crate::harness;
 use wizen::Result;
-use wizen::base::{Rng, Tensor};
+use wizen::base::{Range, Requant, Rng, Tensor};
 use wizen::kernels::batch_norm_f32::BatchNormF32;
 use wizen::kernels::global_avg_pool_f16::GlobalAvgPoolF16;
+use wizen::kernels::matmul_i8::MatmulI8;
 use wizen::kernels::relu_f32::ReluF32;
-use wizen::kernels::{Agreement, Binding, Caps, Kernel, Launch};
+use wizen::kernels::{Agreement, Binding, Caps, Kernel, Launch, OutI8};
 
 /// What is wrong with a kernel.
 #[derive(Clone, Debug)]
@@ -137,6 +138,7 @@ fn catches(kernel: impl Kernel + 'static, defects: &[(Defect, &str)]) {
 const WRONG: &str = "elements disagree";
 const BEYOND: &str = "past its end";
 const VACUOUS: &str = "is as large as it";
+const TIES: &str = "is called a tie";
 
 #[test]
 fn relu_f32() {
@@ -246,10 +248,46 @@ fn global_avg_pool_f16() {
 }
 
 #[test]
+fn matmul_i8() {
+    use Defect::{AllTies, Param, Text};
+    let out = OutI8 {
+        requant: Requant::Float,
+        zero_point: 5,
+        range: Range::affine(8),
+    };
+    let kernel = MatmulI8 {
+        m: 21,
+        n: 5,
+        k: 30,
+        out,
+    };
+    let rounded = "return out_i8(acc, multiplier[column], params.zero_point, params.qmin, params.qmax);";
+    let floored = "return clamp(i32(floor(f32(acc) * bitcast<f32>(multiplier[column].x))) + params.zero_point, \
+                   params.qmin, params.qmax);";
+    let padding = "row padding is not zero";
+    catches(
+        kernel,
+        &[
+            (Text(rounded, floored), WRONG),
+            (Text("params.zero_point,", "-params.zero_point,"), WRONG),
+            (Text("params.zero_point,", "params.zero_point + 1,"), WRONG),
+            (Text("multiplier[column]", "multiplier[0]"), WRONG),
+            (Text("t < params.k_words", "t + 1u < params.k_words"), WRONG),
+            (Text("keep_lanes(pack_i8(q), params.n - 4u * word)", "pack_i8(q)"), padding),
+            (Text("y[row * params.n_words + word]", "y[row * params.n_words + word + 1u]"), BEYOND),
+            (Param(0, -1), WRONG),
+            (Param(0, 1), BEYOND),
+            (Param(6, -100), WRONG),
+            (AllTies, TIES),
+        ],
+    );
+}
+
+#[test]
 fn everything_called_a_tie_is_rejected() {
     catches(
         ReluF32 { shape: vec![509] },
-        &[(Defect::AllTies, "is called a tie")],
+        &[(Defect::AllTies, TIES)],
     );
 }
 

@@ -1,8 +1,22 @@
 // The two rules that bring an int32 accumulator back to a few bits; src/base/requant.rs is their twin.
 
-// round_ties_even(f32(acc) · M), M given by its bits.
-fn requant_float(acc: i32, m_bits: u32) -> i32 {
-    return i32(round(f32(acc) * bitcast<f32>(m_bits)));
+// false: the float rule; true: the fixed rule.
+const FIXED: bool = false;
+
+// clamp(requant(acc) + zero_point, qmin, qmax); clamped before the zero point is added, so nothing wraps.
+// `words` is [bits of M, 0] under the float rule, [multiplier, shift] under the fixed rule.
+fn out_i8(acc: i32, words: vec2<u32>, zero_point: i32, qmin: i32, qmax: i32) -> i32 {
+    let low = qmin - zero_point;
+    let high = qmax - zero_point;
+    if FIXED {
+        return clamp(requant_fixed(acc, words.x, words.y), low, high) + zero_point;
+    }
+    return requant_float(acc, words.x, low, high) + zero_point;
+}
+
+// clamp(round_ties_even(f32(acc) · M), low, high), M given by its bits.
+fn requant_float(acc: i32, m_bits: u32, low: i32, high: i32) -> i32 {
+    return i32(clamp(round(f32(acc) * bitcast<f32>(m_bits)), f32(low), f32(high)));
 }
 
 // sign(acc) · ((|acc| · multiplier + 2^(shift−1)) >> shift), saturated: 64-bit arithmetic in 16-bit pieces.

@@ -94,6 +94,10 @@ const COMMON: &[(&str, &str)] = &[
         "common/requant.wgsl",
         include_str!("../../shaders/common/requant.wgsl"),
     ),
+    (
+        "common/tile_i8.wgsl",
+        include_str!("../../shaders/common/tile_i8.wgsl"),
+    ),
 ];
 
 /// Resolves includes and rewrites the constants that `spec` names.

@@ -8,7 +8,15 @@ pub mod accumulate_f32;
 pub mod adam_f32;
 pub mod add_f16;
 pub mod add_f32;
+pub mod add_i8;
 mod agreement;
+pub mod column_sum_f32;
+pub mod conv2d_f32;
+pub mod conv2d_grad_input_f32;
+pub mod conv2d_grad_weight_f32;
+pub mod matmul_f32;
+pub mod matmul_grad_input_f32;
+pub mod matmul_grad_weight_f32;
 mod stubs;
 pub use stubs::*;
 pub mod apply_mask_f32;
@@ -23,11 +31,10 @@ pub mod channel_mask_expand;
 pub mod channel_norm_f32;
 mod channels;
 pub mod clamp_min_f32;
-pub mod column_sum_f32;
 mod conv;
-pub mod conv2d_f32;
-pub mod conv2d_grad_input_f32;
-pub mod conv2d_grad_weight_f32;
+pub mod conv2d_i8;
+pub mod dequantize_i32;
+pub mod dequantize_i8;
 mod elementwise;
 pub mod fake_quant_f32;
 pub mod fake_quant_grad_f32;
@@ -36,28 +43,33 @@ mod float_bits;
 pub mod global_avg_pool_f16;
 pub mod global_avg_pool_f32;
 pub mod global_avg_pool_grad_f32;
+pub mod global_avg_pool_i8;
 pub mod inv_std_f32;
-pub mod matmul_f32;
-pub mod matmul_grad_input_f32;
-pub mod matmul_grad_weight_f32;
+pub mod matmul_i8;
+pub mod matmul_i8_i32;
 pub mod max_pool_f16;
 pub mod max_pool_f32;
 pub mod max_pool_grad_f32;
+pub mod max_pool_i8;
 pub mod observe_histogram_f32;
 pub mod observe_histogram_range_f32;
 pub mod observe_min_max_f32;
 pub mod observe_moving_average_f32;
 mod out_i8;
 mod pool;
+pub mod quantize_i8;
 pub mod reciprocal_f32;
 pub mod relu_f16;
 pub mod relu_f32;
 pub mod relu_grad_f32;
+pub mod repack_f16;
+pub mod repack_i8;
 mod rounding;
 pub mod scale_f32;
 pub mod sgd_f32;
 pub mod softmax_cross_entropy_f32;
 pub mod softmax_cross_entropy_grad_f32;
+mod tile_i8;
 pub mod topk_begin;
 pub mod topk_histogram_f32;
 pub mod topk_mask_f32;
@@ -172,11 +184,16 @@ pub trait Kernel: fmt::Debug + Send + Sync {
     /// Random arguments that satisfy the kernel's preconditions, for tests and benches: overridden
     /// where an argument is not simply any number (labels, zero points, scales).
     fn example_args(&self, rng: &mut Rng) -> Vec<Tensor> {
-        self.bindings()
-            .iter()
-            .map(|binding| random_tensor(binding, rng))
-            .collect()
+        random_args(&self.bindings(), rng)
     }
+}
+
+/// A random tensor for every binding.
+pub fn random_args(bindings: &[Binding], rng: &mut Rng) -> Vec<Tensor> {
+    bindings
+        .iter()
+        .map(|binding| random_tensor(binding, rng))
+        .collect()
 }
 
 /// Bytes of all bindings, each counted once.
@@ -317,6 +334,17 @@ pub fn all() -> Vec<Box<dyn Kernel>> {
         observe_histogram_range_f32::samples(),
         observe_min_max_f32::samples(),
         observe_moving_average_f32::samples(),
+        add_i8::samples(),
+        conv2d_i8::samples(),
+        dequantize_i32::samples(),
+        dequantize_i8::samples(),
+        global_avg_pool_i8::samples(),
+        matmul_i8::samples(),
+        matmul_i8_i32::samples(),
+        max_pool_i8::samples(),
+        quantize_i8::samples(),
+        repack_f16::samples(),
+        repack_i8::samples(),
     ]
     .into_iter()
     .flatten()

@@ -198,7 +198,7 @@ pub fn percentile(counts: &[f64], edges: (f64, f64), share: f64) -> (f64, f64) {
         }
         bins
     };
-    if !(total > 0.0) || cut == 0.0 {
+    if total <= 0.0 || cut == 0.0 {
         return edges;
     }
     let min = edges.0 + width * inside(&mut counts.iter());
@@ -216,7 +216,7 @@ pub fn percentile(counts: &[f64], edges: (f64, f64), share: f64) -> (f64, f64) {
 /// values have one sign.
 pub fn entropy(counts: &[f64], edges: (f64, f64), range: Range) -> (f64, f64) {
     let largest = edges.1.max(-edges.0);
-    if !(largest > 0.0) || counts.is_empty() {
+    if largest <= 0.0 || counts.is_empty() {
         return edges;
     }
     let one_sided = edges.0 >= 0.0 || edges.1 <= 0.0;
@@ -273,7 +273,7 @@ fn fold(counts: &[f64], edges: (f64, f64), largest: f64) -> Vec<f64> {
 fn divergence(bins: &[f64], beyond: f64, levels: usize) -> f64 {
     let inside: f64 = bins.iter().sum();
     let total = inside + beyond;
-    if !(inside > 0.0) {
+    if inside <= 0.0 {
         return f64::INFINITY;
     }
     let mut sum = 0.0;

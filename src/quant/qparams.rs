@@ -41,8 +41,7 @@ pub fn choose(
     symmetric: bool,
     convention: Convention,
 ) -> QParams {
-    // Fails for NaN, too.
-    if !(min <= max) {
+    if min.is_nan() || max.is_nan() || min > max {
         return params(1.0, 0, range);
     }
     let min = min.clamp(-f32::MAX, 0.0);

@@ -1,0 +1,65 @@
+// acc[i, j] = bias[j] + Σ_t x[i, t]·w[j, t]                    (int32)
+// y[i, j]   = clamp(requant(acc[i, j]) + zero_point, qmin, qmax)
+//# include common/index.wgsl
+//# include common/i8.wgsl
+//# include common/requant.wgsl
+//# include common/tile_i8.wgsl
+const WORKGROUP: u32 = 64u;
+
+// k_words = ⌈k / 4⌉, n_words = ⌈n / 4⌉: four int8 to a word.
+struct Params { m: u32, n: u32, k_words: u32, n_words: u32, zero_point: i32, qmin: i32, qmax: i32 }
+@group(0) @binding(0) var<storage, read> x: array<u32>;                 // [m, k_words]
+@group(0) @binding(1) var<storage, read> w: array<u32>;                 // [n, k_words]
+@group(0) @binding(2) var<storage, read> bias: array<i32>;              // [n]
+@group(0) @binding(3) var<storage, read> multiplier: array<vec2<u32>>;  // [n]
+@group(0) @binding(4) var<storage, read_write> y: array<u32>;           // [m, n_words]
+@group(1) @binding(0) var<uniform> params: Params;
+
+fn x_at(i: vec4<u32>) -> vec4<u32> {
+    return vec4(x[i.x], x[i.y], x[i.z], x[i.w]);
+}
+
+// Word `t` of the rows, which start at `first`.
+fn x_words(first: Sixteen, t: u32) -> Sixteen {
+    var q = Sixteen(vec4(x[first.a.x + t], 0u, 0u, 0u), vec4(0u), vec4(0u), vec4(0u));
+    if ROWS > 1u { q.a = x_at(first.a + t); }
+    if ROWS > 4u { q.b = x_at(first.b + t); }
+    if ROWS > 8u {
+        q.c = x_at(first.c + t);
+        q.d = x_at(first.d + t);
+    }
+    return q;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
+        @builtin(num_workgroups) groups: vec3<u32>) {
+    let id = linear_id(group, local, groups, WORKGROUP);
+    let blocks = (params.n_words + WORDS - 1u) / WORDS;
+    let row = id / blocks * ROWS;
+    let word = id % blocks * WORDS;
+    if row >= params.m { return; }
+    let x_first = times(sixteen(row, params.m), params.k_words);
+    let columns = sixteen(4u * word, params.n);
+    let w_first = times(columns, params.k_words);
+    var tile = start(columns);
+    for (var t = 0u; t < params.k_words; t++) {
+        add_words(&tile, x_words(x_first, t), weights(w_first, t));
+    }
+    var sums = flat(&tile);
+    for (var r = 0u; r < min(ROWS, params.m - row); r++) {
+        for (var j = 0u; j < min(WORDS, params.n_words - word); j++) {
+            store(row + r, word + j, sums[4u * r + j]);
+        }
+    }
+}
+
+fn store(row: u32, word: u32, acc: vec4<i32>) {
+    let columns = sixteen(4u * word, params.n).a;
+    let q = vec4(out(acc.x, columns.x), out(acc.y, columns.y), out(acc.z, columns.z), out(acc.w, columns.w));
+    y[row * params.n_words + word] = keep_lanes(pack_i8(q), params.n - 4u * word);
+}
+
+fn out(acc: i32, column: u32) -> i32 {
+    return out_i8(acc, multiplier[column], params.zero_point, params.qmin, params.qmax);
+}

@@ -1,0 +1,283 @@
+//! ```text
+//! acc[n, oy, ox, o] = bias[o] + Σ_ky,kx,c x[n, iy, ix, g·cg + c] · w[o, ky, kx, c]       int32, wrapping
+//!   iy = oy·stride + ky·dilation − padding, ix likewise; g = o / og
+//!   x outside the image is x_zero_point
+//! y[n, oy, ox, o]   = clamp(requant(acc, multiplier[o]) + zero_point, qmin, qmax)
+//! ```
+//!
+//! `x`: i8 `[n, h, w, c]`, `w`: i8 `[o, kh, kw, cg]`, `bias`: i32 `[o]`, `multiplier`: u32 `[o, 2]`
+//! ([`OutI8::multipliers`]), `y`: i8 `[n, oh, ow, o]`. A group has `cg = c / groups` channels of `x` and
+//! `og = o / groups` of `y`. The caller has put `−x_zero_point · Σ w[o]`, over all taps, into `bias`: hence the
+//! padding adds `x_zero_point · w`, which is the real 0. Sums are exact and the same in any order.
+
+use rayon::prelude::*;
+
+use super::tile_i8::TileI8;
+use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, OutI8};
+use super::{grid_1d, out_i8, params_bytes, random_args};
+use crate::base::{DType, Rng, Tensor, num_elements};
+use crate::error::Result;
+
+/// `y = out(bias + x ∗ w)`. Bindings: `x`, `w`, `bias`, `multiplier`, `y`.
+#[derive(Clone, Debug)]
+pub struct Conv2dI8 {
+    /// `[n, h, w, c]`
+    pub x: [usize; 4],
+    /// `[o, kh, kw, c / groups]`
+    pub w: [usize; 4],
+    /// How the filter moves.
+    pub conv: Conv,
+    /// The integer of `x` that stands for 0, −128 ..= 127.
+    pub x_zero_point: i32,
+    /// How an accumulator becomes an output.
+    pub out: OutI8,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::NoUninit)]
+struct Params {
+    m: u32,
+    n: u32,
+    n_words: u32,
+    height: u32,
+    width: u32,
+    x_words: u32,
+    out_height: u32,
+    out_width: u32,
+    kernel_h: u32,
+    kernel_w: u32,
+    w_words: u32,
+    stride: u32,
+    padding: u32,
+    dilation: u32,
+    cg: u32,
+    og: u32,
+    x_zero_points: u32,
+    zero_point: i32,
+    qmin: i32,
+    qmax: i32,
+}
+
+impl Kernel for Conv2dI8 {
+    fn name(&self) -> &'static str {
+        "conv2d_i8"
+    }
+
+    fn bindings(&self) -> Vec<Binding> {
+        let o = self.w[0];
+        vec![
+            Binding::read("x", DType::I8, self.x),
+            Binding::read("w", DType::I8, self.w),
+            Binding::read("bias", DType::I32, [o]),
+            Binding::read("multiplier", DType::U32, [o, 2]),
+            Binding::write("y", DType::I8, self.y()),
+        ]
+    }
+
+    fn launch(&self, caps: &Caps) -> Result<Launch> {
+        let [n, out_height, out_width, o] = self.conv.output_shape(self.x, self.w)?;
+        let (m, n_words) = (n * out_height * out_width, o.div_ceil(4));
+        let (cg, og) = (self.w[3], o / self.conv.groups);
+        let grouped = self.conv.groups > 1;
+        let odd_groups = grouped && !(cg.is_multiple_of(4) && og.is_multiple_of(4));
+        let tile = if odd_groups {
+            TileI8 {
+                rows: 4,
+                words: 1,
+                workgroup: 64,
+            }
+        } else {
+            // The columns of a tile share the words of x: they are of one group.
+            TileI8::new(m, n_words, if grouped { og / 4 } else { 4 }, caps)
+        };
+        let spec = tile
+            .spec(self.out.spec())
+            .with("ODD_GROUPS", odd_groups)
+            .with("DEPTHWISE", cg == 1 && og == 1);
+        Ok(Launch {
+            source: include_str!("../../shaders/conv2d_i8.wgsl").into(),
+            spec,
+            params: params_bytes(&Params {
+                m: m as u32,
+                n: o as u32,
+                n_words: n_words as u32,
+                height: self.x[1] as u32,
+                width: self.x[2] as u32,
+                x_words: self.x[3].div_ceil(4) as u32,
+                out_height: out_height as u32,
+                out_width: out_width as u32,
+                kernel_h: self.w[1] as u32,
+                kernel_w: self.w[2] as u32,
+                w_words: cg.div_ceil(4) as u32,
+                stride: self.conv.stride as u32,
+                padding: self.conv.padding as u32,
+                dilation: self.conv.dilation as u32,
+                cg: cg as u32,
+                og: og as u32,
+                x_zero_points: u32::from_le_bytes([self.x_zero_point as u8; 4]),
+                zero_point: self.out.zero_point,
+                qmin: self.out.range.qmin,
+                qmax: self.out.range.qmax,
+            }),
+            workgroups: grid_1d(tile.invocations(m, n_words), tile.workgroup, caps),
+        })
+    }
+
+    fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
+        let acc = self.accumulate(args)?;
+        let (inputs, y) = args.split_at_mut(4);
+        self.out.store(&acc, inputs[3].as_u32()?, &mut y[0])
+    }
+
+    fn agreement(&self, args: &[Tensor]) -> Result<Vec<Agreement>> {
+        let mut all = vec![Agreement::Equal; 5];
+        all[4] = self
+            .out
+            .agreement(&self.accumulate(args)?, args[3].as_u32()?);
+        Ok(all)
+    }
+
+    fn operations(&self) -> f64 {
+        2.0 * (num_elements(&self.y()) * self.taps()) as f64
+    }
+
+    fn example_args(&self, rng: &mut Rng) -> Vec<Tensor> {
+        let mut args = random_args(&self.bindings(), rng);
+        args[3] = self.out.example_multipliers(self.w[0], self.taps(), rng);
+        args
+    }
+}
+
+impl Conv2dI8 {
+    /// Shape of `y`; without elements where the geometry is wrong, which [`Kernel::launch`] reports.
+    fn y(&self) -> [usize; 4] {
+        self.conv.output_shape(self.x, self.w).unwrap_or([0; 4])
+    }
+
+    /// Products of one output.
+    fn taps(&self) -> usize {
+        num_elements(&self.w[1..])
+    }
+
+    fn accumulate(&self, args: &[Tensor]) -> Result<Vec<i32>> {
+        let [_, out_height, out_width, o] = self.conv.output_shape(self.x, self.w)?;
+        let (x, w, bias) = (args[0].to_i8()?, args[1].to_i8()?, args[2].as_i32()?);
+        let [n, height, width, c] = self.x;
+        let [_, kernel_h, kernel_w, cg] = self.w;
+        let Conv {
+            stride,
+            padding,
+            dilation,
+            groups,
+        } = self.conv;
+        let input = |image: usize, iy: usize, ix: usize, channel: usize| {
+            // `iy` and `ix` count from the first row and column of the padding.
+            let inside = (padding..padding + height).contains(&iy)
+                && (padding..padding + width).contains(&ix);
+            if !inside {
+                return self.x_zero_point;
+            }
+            let pixel = (image * height + iy - padding) * width + ix - padding;
+            i32::from(x[pixel * c + channel])
+        };
+        let pixel = |p: usize| -> Vec<i32> {
+            let (image, oy, ox) = (
+                p / (out_height * out_width),
+                p / out_width % out_height,
+                p % out_width,
+            );
+            let output = |o_at: usize| {
+                let mut acc = bias[o_at];
+                for ky in 0..kernel_h {
+                    for kx in 0..kernel_w {
+                        let (iy, ix) = (oy * stride + ky * dilation, ox * stride + kx * dilation);
+                        let w_at = ((o_at * kernel_h + ky) * kernel_w + kx) * cg;
+                        for ci in 0..cg {
+                            let channel = o_at / (o / groups) * cg + ci;
+                            let product = input(image, iy, ix, channel) * i32::from(w[w_at + ci]);
+                            acc = acc.wrapping_add(product);
+                        }
+                    }
+                }
+                acc
+            };
+            (0..o).map(output).collect()
+        };
+        let pixels = n * out_height * out_width;
+        Ok((0..pixels).into_par_iter().flat_map_iter(pixel).collect())
+    }
+}
+
+/// Shapes that hurt: one, odd channels, stride, dilation, every kind of groups; LeNet's two layers.
+pub fn samples() -> Vec<Box<dyn Kernel>> {
+    let conv = |stride, padding, dilation, groups| Conv {
+        stride,
+        padding,
+        dilation,
+        groups,
+    };
+    let cases = [
+        ([1, 1, 1, 1], [1, 1, 1, 1], conv(1, 0, 1, 1)),
+        ([2, 5, 7, 3], [5, 3, 3, 3], conv(1, 1, 1, 1)),
+        ([1, 9, 8, 5], [7, 3, 2, 5], conv(2, 1, 2, 1)),
+        ([1, 6, 5, 8], [16, 3, 3, 4], conv(1, 1, 1, 2)),
+        ([1, 6, 5, 6], [10, 3, 3, 3], conv(1, 1, 1, 2)),
+        ([1, 7, 7, 10], [10, 3, 3, 1], conv(2, 1, 1, 10)),
+        ([1, 5, 5, 15], [6, 2, 2, 5], conv(1, 2, 1, 3)),
+        ([2, 28, 28, 1], [6, 5, 5, 1], conv(1, 2, 1, 1)),
+        ([2, 14, 14, 6], [16, 5, 5, 6], conv(1, 0, 1, 1)),
+    ];
+    let outs = out_i8::sample_outs();
+    cases
+        .into_iter()
+        .enumerate()
+        .map(|(i, (x, w, conv))| {
+            let kernel = Conv2dI8 {
+                x,
+                w,
+                conv,
+                x_zero_point: [7, -128, 127][i % 3],
+                out: outs[(i + 1) % outs.len()],
+            };
+            Box::new(kernel) as Box<dyn Kernel>
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Range, Requant};
+
+    #[test]
+    fn padding_is_real_zero() {
+        let out = OutI8 {
+            requant: Requant::Fixed,
+            zero_point: -1,
+            range: Range::affine(8),
+        };
+        let kernel = Conv2dI8 {
+            x: [1, 1, 2, 1],
+            w: [1, 1, 3, 1],
+            conv: Conv {
+                stride: 1,
+                padding: 1,
+                dilation: 1,
+                groups: 1,
+            },
+            x_zero_point: 10,
+            out,
+        };
+        // The height is padded too: three rows of outputs, the outer two see padding alone.
+        let mut args = [
+            Tensor::from_i8(&[1, 1, 2, 1], &[11, 14]).expect("fits"),
+            Tensor::from_i8(&[1, 1, 3, 1], &[1, 2, 3]).expect("fits"),
+            Tensor::from_i32(&[1], &[-60]).expect("fits"),
+            out.multipliers(&[1.0]),
+            Tensor::zeros(&[1, 3, 2, 1], DType::I8),
+        ];
+        kernel.cpu(&mut args).expect("right types");
+        // Real values 1 and 4: 2·1 + 3·4 and 1·1 + 2·4.
+        assert_eq!(args[4].to_i8().expect("i8"), [-1, -1, 13, 8, -1, -1]);
+    }
+}
