@@ -9,8 +9,10 @@
 
 use rayon::prelude::*;
 
-use super::{Agreement, Binding, Caps, Kernel, Launch, OutI8, grid_1d, out_i8, params_bytes, random_args};
 use super::tile_i8::TileI8;
+use super::{
+    Agreement, Binding, Caps, Kernel, Launch, OutI8, grid_1d, out_i8, params_bytes, random_args,
+};
 use crate::base::{DType, Rng, Tensor};
 use crate::error::Result;
 

@@ -4,8 +4,8 @@
 //! [`super::matmul_i8`] as they are. Exact.
 
 use super::matmul_i8::accumulate;
-use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, grid_1d, params_bytes};
 use super::tile_i8::TileI8;
+use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
 

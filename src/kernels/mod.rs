@@ -4,14 +4,22 @@
 //! what must come out, and [`Kernel::agreement`] says how closely the two have to agree. Shader file,
 //! Rust file, pipeline label, test and bench share one name: `<operation>_<storage dtype>`.
 
+pub mod add_i8;
 mod agreement;
 mod conv;
 pub mod conv2d_i8;
+pub mod dequantize_i32;
+pub mod dequantize_i8;
+pub mod global_avg_pool_i8;
 pub mod matmul_i8;
 pub mod matmul_i8_i32;
+pub mod max_pool_i8;
 mod out_i8;
 mod pool;
+pub mod quantize_i8;
 pub mod relu_f32;
+pub mod repack_f16;
+pub mod repack_i8;
 mod tile_i8;
 
 pub use agreement::{Agreement, Disagreement, gamma, ulp_f16, ulp_f32};
@@ -215,10 +223,18 @@ pub fn check_args(kernel: &dyn Kernel, args: &[Tensor]) -> Result<()> {
 /// times.
 pub fn all() -> Vec<Box<dyn Kernel>> {
     [
+        add_i8::samples(),
         conv2d_i8::samples(),
+        dequantize_i32::samples(),
+        dequantize_i8::samples(),
+        global_avg_pool_i8::samples(),
         matmul_i8::samples(),
         matmul_i8_i32::samples(),
+        max_pool_i8::samples(),
+        quantize_i8::samples(),
         relu_f32::samples(),
+        repack_f16::samples(),
+        repack_i8::samples(),
     ]
     .into_iter()
     .flatten()

@@ -107,7 +107,12 @@ impl OutI8 {
     }
 
     /// Multipliers for tests: products of `terms` random int8 pairs come out spread over the range.
-    pub(super) fn example_multipliers(&self, channels: usize, terms: usize, rng: &mut Rng) -> Tensor {
+    pub(super) fn example_multipliers(
+        &self,
+        channels: usize,
+        terms: usize,
+        rng: &mut Rng,
+    ) -> Tensor {
         // A uniform int8 has a standard deviation of 74.
         let spread = 74.0 * 74.0 * (terms as f64).sqrt();
         let m: Vec<f64> = (0..channels)
@@ -154,9 +159,18 @@ mod tests {
     fn by_hand() {
         let [float, fixed, relu] = sample_outs();
         let half = |out: OutI8| out.multiplier(0.5);
-        assert_eq!([1, 3, -1, -3].map(|a| float.apply(a, half(float))), [5, 7, 5, 3]);
-        assert_eq!([1, 3, -1, -3].map(|a| fixed.apply(a, half(fixed))), [-2, -1, -4, -5]);
-        assert_eq!([-9, 0, 9].map(|a| relu.apply(a, half(relu))), [-100, -100, -96]);
+        assert_eq!(
+            [1, 3, -1, -3].map(|a| float.apply(a, half(float))),
+            [5, 7, 5, 3]
+        );
+        assert_eq!(
+            [1, 3, -1, -3].map(|a| fixed.apply(a, half(fixed))),
+            [-2, -1, -4, -5]
+        );
+        assert_eq!(
+            [-9, 0, 9].map(|a| relu.apply(a, half(relu))),
+            [-100, -100, -96]
+        );
         for out in [float, fixed, relu] {
             let words = out.multiplier(1.0);
             assert_eq!(out.apply(i32::MAX, words), 127);
@@ -170,7 +184,10 @@ mod tests {
         let [float, fixed, relu] = sample_outs();
         let words = float.multiplier(0.5);
         assert!(float.near_tie(3, words) && !float.near_tie(4, words));
-        assert!(!float.near_tie(2_000_001, words), "it is clamped either way");
+        assert!(
+            !float.near_tie(2_000_001, words),
+            "it is clamped either way"
+        );
         assert!(!relu.near_tie(-3, words), "it is clamped either way");
         assert!(!fixed.near_tie(3, fixed.multiplier(0.5)));
     }
