@@ -1,5 +1,13 @@
 //! One test binary: wgpu is linked once.
 
+mod golden;
+mod golden_array;
+mod golden_case;
+mod golden_float;
+mod golden_int8;
+mod golden_prune;
+mod golden_quant;
+mod golden_train;
 mod harness;
 mod harness_fails;
 mod kernels;

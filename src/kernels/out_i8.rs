@@ -190,8 +190,5 @@ mod tests {
         );
         assert!(!relu.near_tie(-3, words), "it is clamped either way");
         assert!(!fixed.near_tie(3, fixed.multiplier(0.5)));
-    /// m
-    pub fn multipliers(&self, m: &[f64]) -> crate::base::Tensor {
-        crate::base::Tensor::zeros(&[m.len(), 2], crate::base::DType::U32)
     }
 }
