@@ -28,12 +28,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let tile = id / (CG * KW * KH);
     let in_group = tile % tiles * 4u;
     let g = tile / tiles;
-    let active = g * params.og < params.o;
+    let inside = g * params.og < params.o;
     let first = g * params.og + in_group;
     let count = min(4u, params.og - in_group);
     let o = vec4(first) + min(vec4(0u, 1u, 2u, 3u), vec4(count - 1u));
     var acc = vec4<f32>();
-    let rows = select(0u, params.n * params.oh, active);
+    let rows = select(0u, params.n * params.oh, inside);
     for (var line = local; line < rows; line += WORKGROUP) {
         let row = line % params.oh * STRIDE + ky * DILATION - PADDING;
         if row >= params.h { continue; }
@@ -52,7 +52,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if local < half { partial[local] += partial[local + half]; }
         workgroupBarrier();
     }
-    if local == 0u && active {
+    if local == 0u && inside {
         for (var t = 0u; t < count; t++) {
             dw[(((first + t) * KH + ky) * KW + kx) * CG + c] = partial[0][t];
         }

@@ -7,7 +7,10 @@ use serde_json::Value;
 use wizen::io::{write_idx, write_safetensors};
 
 fn wizen(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_wizen")).args(args).output().expect("the binary was built")
+    Command::new(env!("CARGO_BIN_EXE_wizen"))
+        .args(args)
+        .output()
+        .expect("the binary was built")
 }
 
 /// Runs a command that must succeed and returns its JSON object.
@@ -16,7 +19,11 @@ fn json(args: &[&str]) -> Value {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{args:?}: {stderr}");
     let stdout = String::from_utf8(output.stdout).expect("UTF-8");
-    assert_eq!(stdout.trim_end().lines().count(), 1, "exactly one object: {stdout}");
+    assert_eq!(
+        stdout.trim_end().lines().count(),
+        1,
+        "exactly one object: {stdout}"
+    );
     serde_json::from_str(&stdout).expect("JSON")
 }
 
@@ -40,7 +47,12 @@ fn digits(dir: &Path) -> PathBuf {
         let labels: Vec<u8> = set.labels().iter().map(|&l| l as u8).collect();
         let images = data.join(format!("{prefix}-images-idx3-ubyte.gz"));
         write_idx(images, &[set.len(), 28, 28], set.pixels()).expect("writable");
-        write_idx(data.join(format!("{prefix}-labels-idx1-ubyte")), &[set.len()], &labels).expect("writable");
+        write_idx(
+            data.join(format!("{prefix}-labels-idx1-ubyte")),
+            &[set.len()],
+            &labels,
+        )
+        .expect("writable");
     }
     data
 }
@@ -55,42 +67,124 @@ fn the_whole_life_of_a_model() {
     let data = digits(dir.path());
     let data = text(&data);
     let path = |name: &str| dir.path().join(name);
-    let (fp32, int8, w4, sparse, low) =
-        (path("fp32.st"), path("int8.st"), path("w4.st"), path("sparse.st"), path("low.st"));
+    let (fp32, int8, w4, sparse, low) = (
+        path("fp32.st"),
+        path("int8.st"),
+        path("w4.st"),
+        path("sparse.st"),
+        path("low.st"),
+    );
 
-    let trained =
-        json(&["train", "--data", data, "--out", text(&fp32), "--epochs", "4", "--batch", "32", "--shift", "0"]);
+    let trained = json(&[
+        "train",
+        "--data",
+        data,
+        "--out",
+        text(&fp32),
+        "--epochs",
+        "4",
+        "--batch",
+        "32",
+        "--shift",
+        "0",
+    ]);
     for field in ["accuracy", "loss", "epochs", "seconds", "images_per_second"] {
         assert!(trained[field].is_number(), "{field}: {trained}");
     }
     assert!(trained["accuracy"].as_f64() > Some(0.5), "{trained}");
 
-    let q = json(&["quantize", text(&fp32), "--data", data, "--out", text(&int8), "--calib", "64", "--requant", "fixed"]);
+    let q = json(&[
+        "quantize",
+        text(&fp32),
+        "--data",
+        data,
+        "--out",
+        text(&int8),
+        "--calib",
+        "64",
+        "--requant",
+        "fixed",
+    ]);
     assert_eq!(q["scheme"], "int8");
     assert_eq!(q["layers"].as_array().map(Vec::len), Some(5));
     assert!(q["layers"][0]["sqnr_db"].as_f64() > Some(20.0), "{q}");
-    json(&["quantize", text(&fp32), "--data", data, "--out", text(&w4), "--scheme", "w4a8", "--calib", "64"]);
+    json(&[
+        "quantize",
+        text(&fp32),
+        "--data",
+        data,
+        "--out",
+        text(&w4),
+        "--scheme",
+        "w4a8",
+        "--calib",
+        "64",
+    ]);
 
-    let p = json(&["prune", text(&fp32), "--out", text(&sparse), "--sparsity", "0.8"]);
-    assert!((p["sparsity"].as_f64().expect("number") - 0.8).abs() < 0.001, "{p}");
+    let p = json(&[
+        "prune",
+        text(&fp32),
+        "--out",
+        text(&sparse),
+        "--sparsity",
+        "0.8",
+    ]);
+    assert!(
+        (p["sparsity"].as_f64().expect("number") - 0.8).abs() < 0.001,
+        "{p}"
+    );
     assert_eq!(p["macs_before"], p["macs_after"]);
     let p = json(&[
-        "prune", text(&fp32), "--out", text(&sparse), "--sparsity", "0.9", "--data", data, "--epochs", "2", "--batch",
+        "prune",
+        text(&fp32),
+        "--out",
+        text(&sparse),
+        "--sparsity",
+        "0.9",
+        "--data",
+        data,
+        "--epochs",
+        "2",
+        "--batch",
         "32",
     ]);
-    assert!((p["sparsity"].as_f64().expect("number") - 0.9).abs() < 0.001, "{p}");
+    assert!(
+        (p["sparsity"].as_f64().expect("number") - 0.9).abs() < 0.001,
+        "{p}"
+    );
     assert!(p["accuracy"].is_number());
     assert!(p["bytes_after"].as_u64() < p["bytes_before"].as_u64());
 
     let a = json(&[
-        "qat", text(&sparse), "--data", data, "--out", text(&low), "--scheme", "w4a4", "--epochs", "1", "--batch",
-        "32", "--calib", "64",
+        "qat",
+        text(&sparse),
+        "--data",
+        data,
+        "--out",
+        text(&low),
+        "--scheme",
+        "w4a4",
+        "--epochs",
+        "1",
+        "--batch",
+        "32",
+        "--calib",
+        "64",
     ]);
     assert!(a["accuracy"].is_number() && a["layers"].is_array(), "{a}");
 
-    for (file, precision) in [(&fp32, "fp32"), (&int8, "int8"), (&w4, "w4a8"), (&sparse, "fp32"), (&low, "w4a4")] {
+    for (file, precision) in [
+        (&fp32, "fp32"),
+        (&int8, "int8"),
+        (&w4, "w4a8"),
+        (&sparse, "fp32"),
+        (&low, "w4a4"),
+    ] {
         let e = json(&["eval", text(file), "--data", data, "--limit", "200"]);
-        assert_eq!((&e["precision"], &e["images"]), (&precision.into(), &200.into()));
+        assert_eq!(
+            (&e["precision"], &e["images"]),
+            (&precision.into(), &200.into())
+        );
         assert!(e["top5"].as_f64() >= e["top1"].as_f64());
         let i = json(&["inspect", text(file)]);
         assert_eq!(i["arch"], "lenet5");
@@ -99,7 +193,16 @@ fn the_whole_life_of_a_model() {
     }
     let c = json(&["compare", text(&int8), "--data", data, "--limit", "4"]);
     assert_eq!(c["equal"], true, "fixed requantisation: {c}");
-    let c = json(&["compare", text(&fp32), "--data", data, "--limit", "4", "--against", text(&int8)]);
+    let c = json(&[
+        "compare",
+        text(&fp32),
+        "--data",
+        data,
+        "--limit",
+        "4",
+        "--against",
+        text(&int8),
+    ]);
     assert!(c["output_sqnr_db"].as_f64() > Some(15.0), "{c}");
     assert!(c["steps"].as_array().is_some_and(|s| s.len() >= 4));
 
@@ -118,19 +221,55 @@ fn tensor_bytes_shrink_as_theory_says() {
     let data = text(&data);
     let path = |name: &str| dir.path().join(name);
     let (fp32, sparse, out) = (path("a.st"), path("b.st"), path("c.st"));
-    json(&["train", "--data", data, "--out", text(&fp32), "--epochs", "1", "--batch", "64"]);
-    json(&["prune", text(&fp32), "--out", text(&sparse), "--sparsity", "0.9"]);
+    json(&[
+        "train",
+        "--data",
+        data,
+        "--out",
+        text(&fp32),
+        "--epochs",
+        "1",
+        "--batch",
+        "64",
+    ]);
+    json(&[
+        "prune",
+        text(&fp32),
+        "--out",
+        text(&sparse),
+        "--sparsity",
+        "0.9",
+    ]);
     let sizes = |file: &Path| {
         let bytes = std::fs::read(file).expect("written");
         let header = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes"));
         (header, bytes.len() as u64 - 8 - header)
     };
     let full = sizes(&fp32).1 as f64;
-    let limits = [(&fp32, "int8", 0.26), (&fp32, "w4a8", 0.14), (&sparse, "int8", 0.07), (&fp32, "fp16", 0.51)];
+    let limits = [
+        (&fp32, "int8", 0.26),
+        (&fp32, "w4a8", 0.14),
+        (&sparse, "int8", 0.07),
+        (&fp32, "fp16", 0.51),
+    ];
     for (model, scheme, limit) in limits {
-        json(&["quantize", text(model), "--data", data, "--out", text(&out), "--scheme", scheme, "--calib", "32"]);
+        json(&[
+            "quantize",
+            text(model),
+            "--data",
+            data,
+            "--out",
+            text(&out),
+            "--scheme",
+            scheme,
+            "--calib",
+            "32",
+        ]);
         let (header, tensors) = sizes(&out);
-        assert!(tensors as f64 <= limit * full, "{scheme}: {tensors} of {full} bytes");
+        assert!(
+            tensors as f64 <= limit * full,
+            "{scheme}: {tensors} of {full} bytes"
+        );
         assert!(header <= 8 * 1024, "{scheme}: {header} bytes of metadata");
     }
 }
@@ -143,7 +282,15 @@ fn devices_lists_what_there_is() {
         assert!(!devices.is_empty());
     }
     for device in devices {
-        for field in ["name", "backend", "driver", "device_type", "f16", "index", "default"] {
+        for field in [
+            "name",
+            "backend",
+            "driver",
+            "device_type",
+            "f16",
+            "index",
+            "default",
+        ] {
             assert!(!device[field].is_null(), "{field}: {device}");
         }
     }
@@ -151,7 +298,12 @@ fn devices_lists_what_there_is() {
 
 #[test]
 fn wrong_usage_is_status_2() {
-    for args in [&["frobnicate"][..], &["eval"], &["train", "--epochs", "many", "--out", "x"], &[]] {
+    for args in [
+        &["frobnicate"][..],
+        &["eval"],
+        &["train", "--epochs", "many", "--out", "x"],
+        &[],
+    ] {
         assert_eq!(wizen(args).status.code(), Some(2), "{args:?}");
     }
 }
@@ -161,10 +313,29 @@ fn bad_input_is_one_sentence_and_writes_nothing() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let data = digits(dir.path());
     let good = dir.path().join("good.st");
-    json(&["train", "--data", text(&data), "--out", text(&good), "--epochs", "1", "--device", "cpu", "--batch", "320"]);
+    json(&[
+        "train",
+        "--data",
+        text(&data),
+        "--out",
+        text(&good),
+        "--epochs",
+        "1",
+        "--device",
+        "cpu",
+        "--batch",
+        "320",
+    ]);
     let out = dir.path().join("out.st");
     let quantize = |model: &Path, extra: &[&str]| -> String {
-        let base = ["quantize", text(model), "--data", text(&data), "--out", text(&out)];
+        let base = [
+            "quantize",
+            text(model),
+            "--data",
+            text(&data),
+            "--out",
+            text(&out),
+        ];
         let line = fails(&[&base[..], extra].concat());
         assert!(!out.exists(), "something was written");
         line
@@ -189,7 +360,11 @@ fn bad_input_is_one_sentence_and_writes_nothing() {
     // NaN, infinite and all-zero weights.
     let (_, tensors) = wizen::io::read_safetensors(&good).expect("valid");
     let (metadata, _) = wizen::io::read_safetensors(&good).expect("valid");
-    for (value, expected) in [(f32::NAN, Some("NaN")), (f32::INFINITY, Some("inf")), (0.0, None)] {
+    for (value, expected) in [
+        (f32::NAN, Some("NaN")),
+        (f32::INFINITY, Some("inf")),
+        (0.0, None),
+    ] {
         let mut tensors = tensors.clone();
         for (name, tensor) in &mut tensors {
             if name == "fc1.weight" {
@@ -207,7 +382,16 @@ fn bad_input_is_one_sentence_and_writes_nothing() {
                 assert!(line.contains(word) && line.contains("fc1.weight"), "{line}");
             }
             None => {
-                let args = ["quantize", text(&bad), "--data", text(&data), "--out", text(&out), "--calib", "32"];
+                let args = [
+                    "quantize",
+                    text(&bad),
+                    "--data",
+                    text(&data),
+                    "--out",
+                    text(&out),
+                    "--calib",
+                    "32",
+                ];
                 json(&[&args[..], &["--device", "cpu"]].concat());
                 std::fs::remove_file(&out).expect("written");
             }
@@ -233,7 +417,27 @@ fn bad_input_is_one_sentence_and_writes_nothing() {
     assert!(eval(&data).contains("t10k-images"));
 
     // A quantized model is not a float one; sparsity outside 0..1.
-    assert!(fails(&["prune", text(&good), "--out", text(&out), "--sparsity", "1.5"]).contains("1.5"));
-    assert!(fails(&["prune", text(&good), "--out", text(&out), "--sparsity", "nan"]).contains("NaN"));
+    assert!(
+        fails(&[
+            "prune",
+            text(&good),
+            "--out",
+            text(&out),
+            "--sparsity",
+            "1.5"
+        ])
+        .contains("1.5")
+    );
+    assert!(
+        fails(&[
+            "prune",
+            text(&good),
+            "--out",
+            text(&out),
+            "--sparsity",
+            "nan"
+        ])
+        .contains("NaN")
+    );
     assert!(!out.exists());
 }

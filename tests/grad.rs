@@ -16,11 +16,14 @@ fn check(name: &str, build: impl Fn(&mut Graph, &mut Rng) -> (ValueId, Vec<Value
     let mut rng = Rng::new(harness::seed());
     let mut graph = Graph::new();
     let (logits, params) = build(&mut graph, &mut rng);
-    let [rows, classes] = <[usize; 2]>::try_from(graph.value(logits).shape.as_slice()).expect("matrix");
+    let [rows, classes] =
+        <[usize; 2]>::try_from(graph.value(logits).shape.as_slice()).expect("matrix");
     let labels: Vec<u32> = (0..rows).map(|_| rng.below(classes) as u32).collect();
     let labels = Tensor::from_u32(&[rows], &labels).expect("fits");
     let labels = graph.param("labels", labels);
-    let loss = graph.push("loss", Op::SoftmaxCrossEntropy, &[logits, labels]).expect("fits");
+    let loss = graph
+        .push("loss", Op::SoftmaxCrossEntropy, &[logits, labels])
+        .expect("fits");
     let forward = graph.clone();
     let gradients = backward(&mut graph, loss, &params).unwrap_or_else(|e| panic!("{name}: {e}"));
     graph.set_outputs(params.iter().map(|p| gradients[p]).collect());
@@ -28,23 +31,43 @@ fn check(name: &str, build: impl Fn(&mut Graph, &mut Rng) -> (ValueId, Vec<Value
     for (&param, got) in params.iter().zip(got) {
         let tensor = graph.tensor(param).expect("parameter").as_ref().clone();
         let got = got.to_f64();
-        assert!(got.iter().any(|&g| g != 0.0), "{name}: the gradient of `{}` is zero", graph.value(param).name);
-        for _ in 0..8.min(got.len()) {
+        assert!(
+            got.iter().any(|&g| g != 0.0),
+            "{name}: the gradient of `{}` is zero",
+            graph.value(param).name
+        );
+        let (mut checked, mut tries) = (0, 0);
+        while checked < 8.min(got.len()) {
+            tries += 1;
+            assert!(
+                tries < 100,
+                "{name}: no smooth element of `{}`",
+                graph.value(param).name
+            );
             let i = rng.below(got.len());
             let h = 1e-2;
             let at = |delta: f32| -> f64 {
                 let mut moved = tensor.clone();
                 moved.as_f32_mut().expect("f32")[i] += delta;
                 let mut graph = forward.clone();
-                graph.set_tensor(param, Arc::new(moved)).expect("same shape");
+                graph
+                    .set_tensor(param, Arc::new(moved))
+                    .expect("same shape");
                 graph.set_outputs(vec![loss]);
                 run(&graph)[0].to_f64()[0]
             };
             // Richardson: the error of central differences falls with h⁴.
             let central = |h: f32| (at(h) - at(-h)) / (2.0 * f64::from(h));
-            let want = (4.0 * central(h / 2.0) - central(h)) / 3.0;
+            let (far, near) = (central(h), central(h / 2.0));
+            let want = (4.0 * near - far) / 3.0;
             // The loss is an f32: differences over h carry its rounding.
-            let tolerance = 2e-3 * want.abs().max(got[i].abs()) + 2.0 * f64::from(f32::EPSILON) * 4.0 / f64::from(h);
+            let rounding = 8.0 * f64::from(f32::EPSILON) / f64::from(h);
+            // A kink of ReLU or max-pool within h: there is no derivative to compare with.
+            if (far - near).abs() > 2e-4 * near.abs() + rounding / 4.0 {
+                continue;
+            }
+            checked += 1;
+            let tolerance = 2e-3 * want.abs().max(got[i].abs()) + rounding;
             assert!(
                 (got[i] - want).abs() <= tolerance,
                 "{name}: d loss / d {}[{i}] = {}, finite differences say {want} ± {tolerance}",
@@ -57,11 +80,15 @@ fn check(name: &str, build: impl Fn(&mut Graph, &mut Rng) -> (ValueId, Vec<Value
 
 fn run(graph: &Graph) -> Vec<Tensor> {
     let plan = lower(graph, &Caps::portable()).expect("lowers");
-    CpuSession::new(Arc::new(plan), false).run(&[]).expect("runs")
+    CpuSession::new(Arc::new(plan), false)
+        .run(&[])
+        .expect("runs")
 }
 
 fn param(graph: &mut Graph, rng: &mut Rng, name: &str, shape: &[usize]) -> ValueId {
-    let data: Vec<f32> = (0..shape.iter().product()).map(|_| rng.normal() * 0.5).collect();
+    let data: Vec<f32> = (0..shape.iter().product())
+        .map(|_| rng.normal() * 0.5)
+        .collect();
     graph.param(name, Tensor::from_f32(shape, &data).expect("fits"))
 }
 
@@ -70,9 +97,13 @@ fn linear_and_relu() {
     check("linear", |g, rng| {
         let x = param(g, rng, "x", &[5, 7]);
         let (w, b) = (param(g, rng, "w", &[9, 7]), param(g, rng, "b", &[9]));
-        let h = g.push("h", Op::Linear { relu: true }, &[x, w, b]).expect("fits");
+        let h = g
+            .push("h", Op::Linear { relu: true }, &[x, w, b])
+            .expect("fits");
         let (w2, b2) = (param(g, rng, "w2", &[4, 9]), param(g, rng, "b2", &[4]));
-        let y = g.push("y", Op::Linear { relu: false }, &[h, w2, b2]).expect("fits");
+        let y = g
+            .push("y", Op::Linear { relu: false }, &[h, w2, b2])
+            .expect("fits");
         (y, vec![x, w, b, w2, b2])
     });
 }
@@ -80,18 +111,44 @@ fn linear_and_relu() {
 #[test]
 fn convolutions_pools_and_adds() {
     let convs = [
-        Conv { stride: 1, padding: 1, dilation: 1, groups: 1 },
-        Conv { stride: 2, padding: 0, dilation: 1, groups: 2 },
-        Conv { stride: 1, padding: 2, dilation: 2, groups: 4 },
+        Conv {
+            stride: 1,
+            padding: 1,
+            dilation: 1,
+            groups: 1,
+        },
+        Conv {
+            stride: 2,
+            padding: 0,
+            dilation: 1,
+            groups: 2,
+        },
+        Conv {
+            stride: 1,
+            padding: 2,
+            dilation: 2,
+            groups: 4,
+        },
     ];
     for conv in convs {
         check(&format!("{conv:?}"), |g, rng| {
             let x = param(g, rng, "x", &[2, 7, 7, 4]);
-            let (w, b) = (param(g, rng, "w", &[4, 3, 3, 4 / conv.groups]), param(g, rng, "b", &[4]));
-            let y = g.push("conv", Op::Conv2d { conv, relu: false }, &[x, w, b]).expect("fits");
+            let (w, b) = (
+                param(g, rng, "w", &[4, 3, 3, 4 / conv.groups]),
+                param(g, rng, "b", &[4]),
+            );
+            let y = g
+                .push("conv", Op::Conv2d { conv, relu: false }, &[x, w, b])
+                .expect("fits");
             let y2 = g.push("relu", Op::Relu, &[y]).expect("fits");
-            let sum = g.push("add", Op::Add { relu: true }, &[y, y2]).expect("fits");
-            let pool = Pool { kernel: 3, stride: 2, padding: 1 };
+            let sum = g
+                .push("add", Op::Add { relu: true }, &[y, y2])
+                .expect("fits");
+            let pool = Pool {
+                kernel: 3,
+                stride: 2,
+                padding: 1,
+            };
             let p = g.push("pool", Op::MaxPool(pool), &[sum]).expect("fits");
             let y = g.push("gap", Op::GlobalAvgPool, &[p]).expect("fits");
             (y, vec![x, w, b])
@@ -106,8 +163,13 @@ fn batch_norm_in_both_modes() {
         let (gamma, beta) = (param(g, rng, "gamma", &[5]), param(g, rng, "beta", &[5]));
         let mean = g.param("mean", Tensor::zeros(&[5], DType::F32));
         let variance = g.param("variance", Tensor::from_f32(&[5], &[1.0; 5]).expect("fits"));
-        let op = Op::BatchNormTrain { eps: 1e-5, momentum: 0.1 };
-        let y = g.push_all("bn", op, &[x, gamma, beta, mean, variance]).expect("fits")[0];
+        let op = Op::BatchNormTrain {
+            eps: 1e-5,
+            momentum: 0.1,
+        };
+        let y = g
+            .push_all("bn", op, &[x, gamma, beta, mean, variance])
+            .expect("fits")[0];
         let r = g.push("relu", Op::Relu, &[y]).expect("fits");
         let y = g.push("gap", Op::GlobalAvgPool, &[r]).expect("fits");
         (y, vec![x, gamma, beta])
@@ -116,9 +178,14 @@ fn batch_norm_in_both_modes() {
         let x = param(g, rng, "x", &[6, 5]);
         let (gamma, beta) = (param(g, rng, "gamma", &[5]), param(g, rng, "beta", &[5]));
         let mean = param(g, rng, "mean", &[5]);
-        let variance = g.param("variance", Tensor::from_f32(&[5], &[0.5, 1.0, 2.0, 0.25, 4.0]).expect("fits"));
+        let variance = g.param(
+            "variance",
+            Tensor::from_f32(&[5], &[0.5, 1.0, 2.0, 0.25, 4.0]).expect("fits"),
+        );
         let op = Op::BatchNorm { eps: 1e-5 };
-        let y = g.push("bn", op, &[x, gamma, beta, mean, variance]).expect("fits");
+        let y = g
+            .push("bn", op, &[x, gamma, beta, mean, variance])
+            .expect("fits");
         (y, vec![x, gamma, beta])
     });
 }
@@ -129,10 +196,15 @@ fn masks_and_flattening() {
         let x = param(g, rng, "x", &[3, 2, 2, 3]);
         let flat = g.push("flat", Op::Flatten, &[x]).expect("fits");
         let w = param(g, rng, "w", &[4, 12]);
-        let mask = g.param("mask", Tensor::from_u32(&[2], &[0xA5A5_5A5A, 0x0000_F0F0]).expect("fits"));
+        let mask = g.param(
+            "mask",
+            Tensor::from_u32(&[2], &[0xA5A5_5A5A, 0x0000_F0F0]).expect("fits"),
+        );
         let masked = g.push("masked", Op::ApplyMask, &[w, mask]).expect("fits");
         let b = param(g, rng, "b", &[4]);
-        let y = g.push("y", Op::Linear { relu: false }, &[flat, masked, b]).expect("fits");
+        let y = g
+            .push("y", Op::Linear { relu: false }, &[flat, masked, b])
+            .expect("fits");
         (y, vec![x, w, b])
     });
 }
@@ -147,10 +219,21 @@ fn straight_through() {
     let scale = g.param("scale", Tensor::from_f32(&[1], &[0.1]).expect("fits"));
     let zero_point = g.param("zp", Tensor::zeros(&[1], DType::I32));
     let inv = g.push("inv", Op::Reciprocal, &[scale]).expect("fits");
-    let op = Op::FakeQuant { axis: None, range: Range { qmin: -4, qmax: 3 }, grad_factor: 1.0 };
-    let y = g.push("fq", op, &[x, scale, inv, zero_point]).expect("fits");
-    let labels = g.param("labels", Tensor::from_u32(&[4], &[0, 1, 2, 3]).expect("fits"));
-    let loss = g.push("loss", Op::SoftmaxCrossEntropy, &[y, labels]).expect("fits");
+    let op = Op::FakeQuant {
+        axis: None,
+        range: Range { qmin: -4, qmax: 3 },
+        grad_factor: 1.0,
+    };
+    let y = g
+        .push("fq", op, &[x, scale, inv, zero_point])
+        .expect("fits");
+    let labels = g.param(
+        "labels",
+        Tensor::from_u32(&[4], &[0, 1, 2, 3]).expect("fits"),
+    );
+    let loss = g
+        .push("loss", Op::SoftmaxCrossEntropy, &[y, labels])
+        .expect("fits");
     let gradients = backward(&mut g, loss, &[x, scale]).expect("differentiable");
     g.set_outputs(vec![gradients[&x], gradients[&y], gradients[&scale]]);
     let out = run(&g);

@@ -261,7 +261,8 @@ fn matmul_i8() {
         k: 30,
         out,
     };
-    let rounded = "return out_i8(acc, multiplier[column], params.zero_point, params.qmin, params.qmax);";
+    let rounded =
+        "return out_i8(acc, multiplier[column], params.zero_point, params.qmin, params.qmax);";
     let floored = "return clamp(i32(floor(f32(acc) * bitcast<f32>(multiplier[column].x))) + params.zero_point, \
                    params.qmin, params.qmax);";
     let padding = "row padding is not zero";
@@ -273,8 +274,17 @@ fn matmul_i8() {
             (Text("params.zero_point,", "params.zero_point + 1,"), WRONG),
             (Text("multiplier[column]", "multiplier[0]"), WRONG),
             (Text("t < params.k_words", "t + 1u < params.k_words"), WRONG),
-            (Text("keep_lanes(pack_i8(q), params.n - 4u * word)", "pack_i8(q)"), padding),
-            (Text("y[row * params.n_words + word]", "y[row * params.n_words + word + 1u]"), BEYOND),
+            (
+                Text("keep_lanes(pack_i8(q), params.n - 4u * word)", "pack_i8(q)"),
+                padding,
+            ),
+            (
+                Text(
+                    "y[row * params.n_words + word]",
+                    "y[row * params.n_words + word + 1u]",
+                ),
+                BEYOND,
+            ),
             (Param(0, -1), WRONG),
             (Param(0, 1), BEYOND),
             (Param(6, -100), WRONG),
@@ -285,10 +295,7 @@ fn matmul_i8() {
 
 #[test]
 fn everything_called_a_tie_is_rejected() {
-    catches(
-        ReluF32 { shape: vec![509] },
-        &[(Defect::AllTies, TIES)],
-    );
+    catches(ReluF32 { shape: vec![509] }, &[(Defect::AllTies, TIES)]);
 }
 
 #[test]

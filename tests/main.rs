@@ -1,5 +1,6 @@
 //! One test binary: wgpu is linked once.
 
+mod cli;
 mod golden;
 mod golden_array;
 mod golden_case;
@@ -8,9 +9,12 @@ mod golden_int8;
 mod golden_prune;
 mod golden_quant;
 mod golden_train;
+mod grad;
 mod harness;
 mod harness_fails;
 mod kernels;
+mod network;
+mod plan;
 mod prune;
 mod shaders;
 mod tidy;

@@ -15,8 +15,13 @@ use crate::harness;
 const BATCH: usize = 3;
 
 fn images(n: usize, seed: u64) -> Tensor {
-    let digits = wizen::io::synthetic_splits(seed, n, 1).expect("digits").train;
-    digits.batch(&(0..n).collect::<Vec<_>>()).expect("indices exist").0
+    let digits = wizen::io::synthetic_splits(seed, n, 1)
+        .expect("digits")
+        .train;
+    digits
+        .batch(&(0..n).collect::<Vec<_>>())
+        .expect("indices exist")
+        .0
 }
 
 fn float_lenet(batch: usize) -> Graph {
@@ -25,8 +30,8 @@ fn float_lenet(batch: usize) -> Graph {
 }
 
 fn calibrated(graph: &Graph, device: &Device, scheme: Scheme) -> QuantParams {
-    let weights =
-        quant::choose_weights(graph, scheme, WeightMethod::for_scheme(scheme)).expect("finite weights");
+    let weights = quant::choose_weights(graph, scheme, WeightMethod::for_scheme(scheme))
+        .expect("finite weights");
     let range = scheme.activation_range().expect("integer activations");
     let batches = (0..4).map(|i| Ok(images(BATCH, 100 + i)));
     let activations = pollster::block_on(quant::calibrate(
@@ -38,13 +43,22 @@ fn calibrated(graph: &Graph, device: &Device, scheme: Scheme) -> QuantParams {
         scheme,
     ))
     .expect("calibration");
-    QuantParams { activations, weights }
+    QuantParams {
+        activations,
+        weights,
+    }
 }
 
 fn trace_gpu(gpu: &wizen::gpu::Gpu, plan: &Arc<Plan>, x: &Tensor) -> Vec<Option<Tensor>> {
-    let options = SessionOptions { trace: true, ..Default::default() };
+    let options = SessionOptions {
+        trace: true,
+        ..Default::default()
+    };
     pollster::block_on(async {
-        Session::new(gpu, Arc::clone(plan), options).await?.trace(&[x]).await
+        Session::new(gpu, Arc::clone(plan), options)
+            .await?
+            .trace(&[x])
+            .await
     })
     .expect("trace")
 }
@@ -57,8 +71,14 @@ fn every_step_agrees_in_fp32_fp16_and_int8() {
     let networks = [
         ("fp32", float.clone()),
         ("fp16", quant::to_f16(&float).expect("small weights")),
-        ("int8 float", quant::freeze(&float, &params, Requant::Float).expect("freezes")),
-        ("w8", quant::to_weight_only(&float, &params).expect("freezes")),
+        (
+            "int8 float",
+            quant::freeze(&float, &params, Requant::Float).expect("freezes"),
+        ),
+        (
+            "w8",
+            quant::to_weight_only(&float, &params).expect("freezes"),
+        ),
     ];
     let x = images(BATCH, 7);
     for (name, graph) in networks {
@@ -91,10 +111,16 @@ fn int8_with_fixed_requantisation_is_equal_in_every_value() {
                 compared += 1;
             }
         }
-        assert!(compared > plan.steps.len(), "only {compared} values were compared");
+        assert!(
+            compared > plan.steps.len(),
+            "only {compared} values were compared"
+        );
         // Different images give different answers: the network computes something.
         let logits = got[plan.outputs[0]].as_ref().expect("logits").to_f32();
-        assert!(logits.windows(2).any(|w| w[0] != w[1]), "{scheme}: {logits:?}");
+        assert!(
+            logits.windows(2).any(|w| w[0] != w[1]),
+            "{scheme}: {logits:?}"
+        );
     }
 }
 
@@ -108,8 +134,14 @@ fn calibration_is_the_same_on_cpu_and_gpu() {
     for (name, cpu) in &on_cpu.activations {
         let gpu = on_gpu.activation(name).expect("same points");
         // Activations differ in their last bits, so the window may move by a bin of 2048.
-        assert!((cpu.scale / gpu.scale - 1.0).abs() < 2e-3, "{name}: {cpu:?} {gpu:?}");
-        assert!((cpu.zero_point - gpu.zero_point).abs() <= 1, "{name}: {cpu:?} {gpu:?}");
+        assert!(
+            (cpu.scale / gpu.scale - 1.0).abs() < 2e-3,
+            "{name}: {cpu:?} {gpu:?}"
+        );
+        assert!(
+            (cpu.zero_point - gpu.zero_point).abs() <= 1,
+            "{name}: {cpu:?} {gpu:?}"
+        );
     }
 }
 
@@ -134,10 +166,16 @@ fn the_fake_quantized_network_equals_the_int8_network() {
         let mut layers = 0;
         for node in snapped.nodes() {
             let y = snapped.value(node.outputs[0]);
-            let Some(q) = params.activations.get(&y.name) else { continue };
+            let Some(q) = params.activations.get(&y.name) else {
+                continue;
+            };
             let source = snapped.value(node.inputs[0]).name.clone();
             let (name, input_params) = input_of(&params, &source);
-            let input = dequantized(int8_value(&name), &input_params, &snapped.value(node.inputs[0]).shape);
+            let input = dequantized(
+                int8_value(&name),
+                &input_params,
+                &snapped.value(node.inputs[0]).shape,
+            );
             let one = single_node(&snapped, node, &input);
             let want = int8_value(&y.name).to_i8().expect("i8");
             let mut off = 0;
@@ -147,12 +185,25 @@ fn the_fake_quantized_network_equals_the_int8_network() {
                     let steps = real / f64::from(q.scale);
                     let to_tie = ((steps - steps.floor()) - 0.5).abs();
                     // f32 products and sums of the int8 path: a few ULP of the number of steps.
-                    assert!(to_tie <= 4.0 * wizen::kernels::ulp_f32(steps.abs().max(1.0)), "{}: {real} {want}", y.name);
-                    assert!((got - i32::from(want)).abs() == 1, "{}: {got} {want}", y.name);
+                    assert!(
+                        to_tie <= 4.0 * wizen::kernels::ulp_f32(steps.abs().max(1.0)),
+                        "{}: {real} {want}",
+                        y.name
+                    );
+                    assert!(
+                        (got - i32::from(want)).abs() == 1,
+                        "{}: {got} {want}",
+                        y.name
+                    );
                     off += 1;
                 }
             }
-            assert!(off * 100 <= want.len(), "{}: {off} of {} next to ties", y.name, want.len());
+            assert!(
+                off * 100 <= want.len(),
+                "{}: {off} of {} next to ties",
+                y.name,
+                want.len()
+            );
             layers += 1;
         }
         assert_eq!(layers, 4, "{scheme}: conv1, conv2, fc1, fc2");
@@ -167,7 +218,10 @@ fn input_of(params: &QuantParams, source: &str) -> (String, wizen::base::QParams
         "pool2" | "flatten" => ("pool2", "conv2"),
         other => (other, other),
     };
-    (value.to_owned(), params.activation(layer).expect("calibrated"))
+    (
+        value.to_owned(),
+        params.activation(layer).expect("calibrated"),
+    )
 }
 
 fn dequantized(q: &Tensor, params: &wizen::base::QParams, shape: &[usize]) -> Vec<f64> {
@@ -194,16 +248,27 @@ fn single_node(graph: &Graph, node: &wizen::graph::Node, x: &[f64]) -> Vec<f64> 
             }
         }
         Op::Conv2d { conv, .. } => {
-            let [_, h, wd, c] = <[usize; 4]>::try_from(graph.value(node.inputs[0]).shape.as_slice()).expect("image");
+            let [_, h, wd, c] =
+                <[usize; 4]>::try_from(graph.value(node.inputs[0]).shape.as_slice())
+                    .expect("image");
             let kernel = graph.value(node.inputs[1]).shape[1];
             let (oh, ow, o_len) = (y[1], y[2], y[3]);
             for (i, out) in out.iter_mut().enumerate() {
-                let (o, px, py, n) = (i % o_len, i / o_len % ow, i / o_len / ow % oh, i / o_len / ow / oh);
+                let (o, px, py, n) = (
+                    i % o_len,
+                    i / o_len % ow,
+                    i / o_len / ow % oh,
+                    i / o_len / ow / oh,
+                );
                 let mut sum = bias[o];
                 for ky in 0..kernel {
                     for kx in 0..kernel {
                         let (iy, ix) = (py + ky, px + kx);
-                        if iy < conv.padding || ix < conv.padding || iy - conv.padding >= h || ix - conv.padding >= wd {
+                        if iy < conv.padding
+                            || ix < conv.padding
+                            || iy - conv.padding >= h
+                            || ix - conv.padding >= wd
+                        {
                             continue;
                         }
                         let at = ((n * h + iy - conv.padding) * wd + ix - conv.padding) * c;
@@ -227,6 +292,9 @@ fn random_inputs_of_another_shape_are_refused() {
     let mut cpu = CpuSession::new(plan, false);
     let wrong = Tensor::zeros(&[2, 28, 28, 1], DType::F32);
     let error = cpu.run(&[&wrong]).expect_err("batch 2").to_string();
-    assert_eq!(error, "run: `images` has shape [2, 28, 28, 1], expected [1, 28, 28, 1]");
+    assert_eq!(
+        error,
+        "run: `images` has shape [2, 28, 28, 1], expected [1, 28, 28, 1]"
+    );
     let _ = Rng::new(0);
 }

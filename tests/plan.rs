@@ -15,16 +15,26 @@ use crate::harness;
 fn random_plan(rng: &mut Rng) -> Plan {
     let mut graph = Graph::new();
     let widths = [3, 8, 17];
-    let mut values: Vec<_> =
-        widths.iter().map(|&w| (w, graph.input(&format!("in{w}"), DType::F32, &[2, w]))).collect();
+    let mut values: Vec<_> = widths
+        .iter()
+        .map(|&w| (w, graph.input(&format!("in{w}"), DType::F32, &[2, w])))
+        .collect();
     for i in 0..30 {
         let (width, a) = values[rng.below(values.len())];
-        let same: Vec<_> = values.iter().filter(|(w, _)| *w == width).map(|(_, v)| *v).collect();
+        let same: Vec<_> = values
+            .iter()
+            .filter(|(w, _)| *w == width)
+            .map(|(_, v)| *v)
+            .collect();
         let b = same[rng.below(same.len())];
         let y = if rng.below(3) == 0 {
-            graph.push(&format!("relu{i}"), Op::Relu, &[a]).expect("fits")
+            graph
+                .push(&format!("relu{i}"), Op::Relu, &[a])
+                .expect("fits")
         } else {
-            graph.push(&format!("add{i}"), Op::Add { relu: false }, &[a, b]).expect("fits")
+            graph
+                .push(&format!("add{i}"), Op::Add { relu: false }, &[a, b])
+                .expect("fits")
         };
         values.push((width, y));
     }
@@ -50,8 +60,12 @@ fn values_that_live_together_never_share_a_buffer() {
             }
             for (binding, &arg) in step.kernel.bindings().iter().zip(&step.args) {
                 if let (Access::Write, Some(slot)) = (binding.access, plan.values[arg].slot) {
-                    let read = |other: &usize| plan.values[*other].slot == Some(slot) && *other != arg;
-                    assert!(!step.args.iter().any(|other| read(other)), "read and written at once: {plan}");
+                    let read =
+                        |other: &usize| plan.values[*other].slot == Some(slot) && *other != arg;
+                    assert!(
+                        !step.args.iter().any(|other| read(other)),
+                        "read and written at once: {plan}"
+                    );
                     assert!(plan.slots[slot] >= plan.values[arg].words());
                     holds[slot] = Some(arg);
                 }
@@ -59,14 +73,21 @@ fn values_that_live_together_never_share_a_buffer() {
         }
         for &output in &plan.outputs {
             if let Some(slot) = plan.values[output].slot {
-                assert_eq!(holds[slot], Some(output), "an output was overwritten: {plan}");
+                assert_eq!(
+                    holds[slot],
+                    Some(output),
+                    "an output was overwritten: {plan}"
+                );
             }
         }
         let temps = plan.values.iter().filter(|v| v.slot.is_some()).count();
         shared += usize::from(plan.slots.len() < temps);
         assert!(plan.activation_bytes() >= plan.activation_lower_bound());
     }
-    assert!(shared > 25, "buffers were shared in only {shared} of 50 plans");
+    assert!(
+        shared > 25,
+        "buffers were shared in only {shared} of 50 plans"
+    );
 }
 
 #[test]
@@ -84,16 +105,24 @@ fn sharing_does_not_change_results() {
             })
             .collect();
         let refs: Vec<&Tensor> = inputs.iter().collect();
-        let want = CpuSession::new(Arc::clone(&plan), false).run(&refs).expect("runs");
+        let want = CpuSession::new(Arc::clone(&plan), false)
+            .run(&refs)
+            .expect("runs");
         let Some(gpu) = harness::gpu() else { return };
         let got = pollster::block_on(async {
-            wizen::graph::Session::new(&gpu, plan, Default::default()).await?.run(&refs)?.await
+            wizen::graph::Session::new(&gpu, plan, Default::default())
+                .await?
+                .run(&refs)?
+                .await
         })
         .expect("runs");
         for (got, want) in got.iter().zip(&want) {
             // Sums of at most 2^30 terms of one magnitude: a ULP per addition.
             for (got, want) in got.to_f64().iter().zip(want.to_f64()) {
-                assert!((got - want).abs() <= 1e-5 * want.abs().max(1.0), "{got} {want}");
+                assert!(
+                    (got - want).abs() <= 1e-5 * want.abs().max(1.0),
+                    "{got} {want}"
+                );
             }
         }
     }
@@ -106,13 +135,26 @@ fn operands_are_checked_with_names() {
     let y = builder.value("y", DType::F32, &[4], Kind::Temp);
     builder.step("relu1", Arc::new(ReluF32 { shape: vec![3] }), vec![a, y]);
     let error = builder.finish().expect_err("3 is not 4").to_string();
-    assert_eq!(error, "relu1 (relu_f32): `y` has shape [4], expected [3] with at least one element");
+    assert_eq!(
+        error,
+        "relu1 (relu_f32): `y` has shape [4], expected [3] with at least one element"
+    );
 
     let mut builder = PlanBuilder::default();
     let a = builder.value("a", DType::F32, &[3], Kind::Input);
-    builder.step("sum", Arc::new(AddF32 { shape: vec![3], relu: false }), vec![a, a, a]);
+    builder.step(
+        "sum",
+        Arc::new(AddF32 {
+            shape: vec![3],
+            relu: false,
+        }),
+        vec![a, a, a],
+    );
     let error = builder.finish().expect_err("writes an input").to_string();
-    assert_eq!(error, "sum (add_f32): `y` writes to `a`, which is not state");
+    assert_eq!(
+        error,
+        "sum (add_f32): `y` writes to `a`, which is not state"
+    );
 
     let mut builder = PlanBuilder::default();
     let a = builder.value("a", DType::F32, &[0], Kind::Input);
@@ -132,18 +174,31 @@ fn golden_plans() {
     let float = lenet(2);
     let weights =
         quant::choose_weights(&float, Scheme::INT8, WeightMethod::MinMax).expect("finite weights");
-    let q = wizen::base::QParams { scale: 0.0625, zero_point: -128, range: wizen::base::Range::affine(8) };
+    let q = wizen::base::QParams {
+        scale: 0.0625,
+        zero_point: -128,
+        range: wizen::base::Range::affine(8),
+    };
     let names = ["images", "conv1", "conv2", "fc1", "fc2"];
     let activations = names.iter().map(|name| ((*name).to_owned(), q)).collect();
-    let params = QuantParams { activations, weights };
+    let params = QuantParams {
+        activations,
+        weights,
+    };
     let int8 = quant::freeze(&float, &params, Requant::Fixed).expect("freezes");
     for (name, graph) in [("lenet5_fp32", &float), ("lenet5_int8", &int8)] {
         let text = lower(graph, &Caps::portable()).expect("lowers").to_string();
-        let path = format!("{}/tests/golden/plan_{name}.txt", env!("CARGO_MANIFEST_DIR"));
+        let path = format!(
+            "{}/tests/golden/plan_{name}.txt",
+            env!("CARGO_MANIFEST_DIR")
+        );
         if std::env::var("WIZEN_BLESS").is_ok_and(|v| v == "1") {
             std::fs::write(&path, &text).expect("writable");
         }
         let want = std::fs::read_to_string(&path).expect("golden plan; make it with WIZEN_BLESS=1");
-        assert_eq!(text, want, "the plan of {name} changed; if that is right, run with WIZEN_BLESS=1");
+        assert_eq!(
+            text, want,
+            "the plan of {name} changed; if that is right, run with WIZEN_BLESS=1"
+        );
     }
 }

@@ -37,19 +37,15 @@ pub enum AdapterChoice {
     Named(String),
 }
 
-fn instance() -> wgpu::Instance {
-    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env())
-}
-
-/// All adapters, best first.
-async fn ranked_adapters() -> Vec<wgpu::Adapter> {
-    // `WGPU_BACKEND` narrows the instance; enumerate within that.
-    let mut adapters = instance().enumerate_adapters(wgpu::Backends::all()).await;
+/// Adapters of these backends (narrowed further by `WGPU_BACKEND`), best first.
+async fn ranked_adapters(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    descriptor.backends &= backends;
+    let instance = wgpu::Instance::new(descriptor);
+    let mut adapters = instance.enumerate_adapters(backends).await;
     adapters.retain(|adapter| {
-        adapter
-            .get_downlevel_capabilities()
-            .flags
-            .contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+        let flags = adapter.get_downlevel_capabilities().flags;
+        flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
     });
     adapters.sort_by_key(|adapter| {
         let info = adapter.get_info();
@@ -60,18 +56,28 @@ async fn ranked_adapters() -> Vec<wgpu::Adapter> {
             wgpu::DeviceType::Cpu => 3,
             wgpu::DeviceType::Other => 4,
         };
-        let gl = u8::from(info.backend == wgpu::Backend::Gl);
-        // A software rasteriser reached through OpenGL may call itself `Other`.
-        (gl, kind)
+        (u8::from(info.backend == wgpu::Backend::Gl), kind)
     });
     adapters
+}
+
+/// The adapters to choose from: OpenGL is asked only where nothing better answers, because asking it
+/// is slow and noisy.
+async fn adapters_for(choice: &AdapterChoice) -> Vec<wgpu::Adapter> {
+    if *choice == AdapterChoice::Best {
+        let adapters = ranked_adapters(wgpu::Backends::PRIMARY).await;
+        if !adapters.is_empty() {
+            return adapters;
+        }
+    }
+    ranked_adapters(wgpu::Backends::all()).await
 }
 
 /// Lists the adapters of this machine, the one that [`AdapterChoice::Best`] takes first.
 ///
 /// `WGPU_BACKEND` (for example `vulkan` or `gl`) narrows the list.
 pub async fn list_adapters() -> Vec<AdapterSummary> {
-    let adapters = ranked_adapters().await;
+    let adapters = ranked_adapters(wgpu::Backends::all()).await;
     adapters
         .iter()
         .enumerate()
@@ -131,7 +137,7 @@ impl Gpu {
     /// # Errors
     /// [`Error::NoGpu`] if no adapter matches (the message lists those there are) or it refuses to open.
     pub async fn open_adapter(choice: &AdapterChoice) -> Result<Self> {
-        let adapters = ranked_adapters().await;
+        let adapters = adapters_for(choice).await;
         let names: Vec<String> = adapters.iter().map(|a| a.get_info().name).collect();
         let found = match choice {
             AdapterChoice::Best => adapters.into_iter().next(),

@@ -1,7 +1,7 @@
 //! Shapes and types: what every operation takes and makes. The only place that rejects shapes.
 
 use super::op::{Op, Value};
-use crate::base::{DType, Shape, num_elements};
+use crate::base::{DType, Shape, num_elements, words_for};
 use crate::error::{Error, Result};
 use crate::kernels::{Access, Pool};
 
@@ -414,7 +414,11 @@ pub(super) fn infer(node: &str, op: &Op, values: &[&Value]) -> Result<Vec<(Shape
             x.count(reads.len())?;
             for (i, binding) in reads.iter().enumerate() {
                 x.expect_dtype(i, binding.name, &[binding.dtype])?;
-                x.expect_shape(i, binding.name, &binding.shape)?;
+                // A kernel over plain elements takes any shape with as many words.
+                let words = |shape: &[usize]| words_for(shape, binding.dtype);
+                if words(x.shape(i)) != words(&binding.shape) {
+                    return Err(x.wrong_shape(i, binding.name, &format!("{:?}", binding.shape)));
+                }
             }
             Ok(writes.into_iter().map(|b| (b.shape, b.dtype)).collect())
         }

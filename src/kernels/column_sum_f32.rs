@@ -2,7 +2,9 @@
 //!
 //! f32: the gradient of a bias. `x` is `[rows, cols]`, `y` is `[cols]`.
 
-use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, gamma, grid_1d, params_bytes, ulp_f32};
+use super::{
+    Agreement, Binding, Caps, Kernel, Launch, Spec, gamma, grid_1d, params_bytes, ulp_f32,
+};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
 
@@ -44,14 +46,19 @@ impl Kernel for ColumnSumF32 {
         Ok(Launch {
             source: include_str!("../../shaders/column_sum_f32.wgsl").into(),
             spec: Spec::new(),
-            params: params_bytes(&Params { rows: self.rows as u32, cols: self.cols as u32 }),
+            params: params_bytes(&Params {
+                rows: self.rows as u32,
+                cols: self.cols as u32,
+            }),
             workgroups: grid_1d(self.cols, 1, caps),
         })
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
         let x = args[0].to_f64();
-        let y: Vec<f64> = (0..self.cols).map(|col| self.column(&x, col, |x| x)).collect();
+        let y: Vec<f64> = (0..self.cols)
+            .map(|col| self.column(&x, col, |x| x))
+            .collect();
         args[1].store_f64(&y)
     }
 
@@ -61,7 +68,10 @@ impl Kernel for ColumnSumF32 {
             let sum = self.column(&x, col, |x| x);
             gamma(self.rows) * self.column(&x, col, f64::abs) + ulp_f32(sum)
         };
-        Ok(vec![Agreement::Equal, Agreement::Within((0..self.cols).map(bound).collect())])
+        Ok(vec![
+            Agreement::Equal,
+            Agreement::Within((0..self.cols).map(bound).collect()),
+        ])
     }
 
     fn operations(&self) -> f64 {
@@ -72,5 +82,8 @@ impl Kernel for ColumnSumF32 {
 /// One, primes, more rows than invocations.
 pub fn samples() -> Vec<Box<dyn Kernel>> {
     let sizes = [(1, 1), (7, 5), (64, 10), (1009, 6), (130, 67)];
-    sizes.into_iter().map(|(rows, cols)| Box::new(ColumnSumF32 { rows, cols }) as Box<dyn Kernel>).collect()
+    sizes
+        .into_iter()
+        .map(|(rows, cols)| Box::new(ColumnSumF32 { rows, cols }) as Box<dyn Kernel>)
+        .collect()
 }

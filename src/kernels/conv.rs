@@ -58,7 +58,12 @@ impl Conv {
 
     /// The pixel (row · width + column) that kernel element `[ky, kx]` meets at output `[i, j]`; `None`
     /// in the padding.
-    pub(super) fn tap(&self, x: [usize; 4], [i, j]: [usize; 2], [ky, kx]: [usize; 2]) -> Option<usize> {
+    pub(super) fn tap(
+        &self,
+        x: [usize; 4],
+        [i, j]: [usize; 2],
+        [ky, kx]: [usize; 2],
+    ) -> Option<usize> {
         let row = (i * self.stride + ky * self.dilation).checked_sub(self.padding)?;
         let col = (j * self.stride + kx * self.dilation).checked_sub(self.padding)?;
         (row < x[1] && col < x[2]).then_some(row * x[2] + col)

@@ -4,7 +4,9 @@
 
 use rayon::prelude::*;
 
-use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, gamma, grid_1d, params_bytes, ulp_f32};
+use super::{
+    Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, gamma, grid_1d, params_bytes, ulp_f32,
+};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
 
@@ -45,7 +47,9 @@ impl Conv2dF32 {
                 let (ch, j, i, image) = (at % o, at / o % ow, at / o / ow % oh, at / o / ow / oh);
                 let (mut sum, mut size) = (bias[ch], bias[ch].abs());
                 for (ky, kx) in (0..kh).flat_map(|ky| (0..kw).map(move |kx| (ky, kx))) {
-                    let Some(pixel) = self.conv.tap(self.x, [i, j], [ky, kx]) else { continue };
+                    let Some(pixel) = self.conv.tap(self.x, [i, j], [ky, kx]) else {
+                        continue;
+                    };
                     let first = (image * self.x[1] * self.x[2] + pixel) * self.x[3]
                         + ch / (o / self.conv.groups) * cg;
                     for c in 0..cg {
@@ -67,7 +71,12 @@ impl Kernel for Conv2dF32 {
     }
 
     fn bindings(&self) -> Vec<Binding> {
-        vec![Binding::read("x", DType::F32, self.x), Binding::read("w", DType::F32, self.w), Binding::read("bias", DType::F32, [self.w[0]]), Binding::write("y", DType::F32, self.y())]
+        vec![
+            Binding::read("x", DType::F32, self.x),
+            Binding::read("w", DType::F32, self.w),
+            Binding::read("bias", DType::F32, [self.w[0]]),
+            Binding::write("y", DType::F32, self.y()),
+        ]
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
@@ -76,10 +85,20 @@ impl Kernel for Conv2dF32 {
         let [_, kh, kw, cg] = self.w;
         let og = o / self.conv.groups;
         let sizes = [n, h, w, c, oh, ow, o, og].map(|size| size as u32);
-        let spec = [("KH", kh), ("KW", kw), ("CG", cg), ("STRIDE", self.conv.stride)]
-            .into_iter()
-            .chain([("PADDING", self.conv.padding), ("DILATION", self.conv.dilation)])
-            .fold(Spec::new(), |spec, (name, value)| spec.with(name, value as u32));
+        let spec = [
+            ("KH", kh),
+            ("KW", kw),
+            ("CG", cg),
+            ("STRIDE", self.conv.stride),
+        ]
+        .into_iter()
+        .chain([
+            ("PADDING", self.conv.padding),
+            ("DILATION", self.conv.dilation),
+        ])
+        .fold(Spec::new(), |spec, (name, value)| {
+            spec.with(name, value as u32)
+        });
         Ok(Launch {
             source: include_str!("../../shaders/conv2d_f32.wgsl").into(),
             spec: spec.with("RELU", self.relu),
@@ -107,7 +126,12 @@ impl Kernel for Conv2dF32 {
 
 /// Odd channels, stride, padding, dilation, groups, depthwise, one pixel.
 pub fn samples() -> Vec<Box<dyn Kernel>> {
-    let conv = |stride, padding, dilation, groups| Conv { stride, padding, dilation, groups };
+    let conv = |stride, padding, dilation, groups| Conv {
+        stride,
+        padding,
+        dilation,
+        groups,
+    };
     let cases = [
         ([1, 1, 1, 1], [1, 1, 1, 1], conv(1, 0, 1, 1)),
         ([2, 7, 5, 3], [5, 3, 3, 3], conv(1, 1, 1, 1)),
@@ -118,7 +142,12 @@ pub fn samples() -> Vec<Box<dyn Kernel>> {
     ];
     let make = |(i, (x, w, conv)): (usize, _)| {
         let _ = i;
-        Box::new(Conv2dF32 { x, w, conv, relu: i % 2 == 1 }) as Box<dyn Kernel>
+        Box::new(Conv2dF32 {
+            x,
+            w,
+            conv,
+            relu: i % 2 == 1,
+        }) as Box<dyn Kernel>
     };
     cases.into_iter().enumerate().map(make).collect()
 }

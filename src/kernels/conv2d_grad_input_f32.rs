@@ -4,7 +4,9 @@
 
 use rayon::prelude::*;
 
-use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, gamma, grid_1d, params_bytes, ulp_f32};
+use super::{
+    Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, gamma, grid_1d, params_bytes, ulp_f32,
+};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
 
@@ -17,8 +19,6 @@ pub struct Conv2dGradInputF32 {
     pub w: [usize; 4],
     /// Stride, padding, dilation, groups.
     pub conv: Conv,
-    
-    
 }
 
 #[repr(C)]
@@ -48,15 +48,21 @@ impl Conv2dGradInputF32 {
                 for at in 0..oh * ow * o {
                     let (ch, j, i) = (at % o, at / o % ow, at / o / ow);
                     for (ky, kx) in (0..kh).flat_map(|ky| (0..kw).map(move |kx| (ky, kx))) {
-                        let Some(pixel) = self.conv.tap(self.x, [i, j], [ky, kx]) else { continue };
+                        let Some(pixel) = self.conv.tap(self.x, [i, j], [ky, kx]) else {
+                            continue;
+                        };
                         for c in 0..cg {
-                            let term = dy[image * oh * ow * o + at] * w[((ch * kh + ky) * kw + kx) * cg + c];
+                            let term = dy[image * oh * ow * o + at]
+                                * w[((ch * kh + ky) * kw + kx) * cg + c];
                             sums[pixel * self.x[3] + ch / og * cg + c] += term;
                             sizes[pixel * self.x[3] + ch / og * cg + c] += term.abs();
                         }
                     }
                 }
-                let bounds = sums.iter().zip(&sizes).map(|(sum, size)| rounding * size + ulp_f32(*sum));
+                let bounds = sums
+                    .iter()
+                    .zip(&sizes)
+                    .map(|(sum, size)| rounding * size + ulp_f32(*sum));
                 let bounds = bounds.collect();
                 (sums, bounds)
             })
@@ -72,7 +78,11 @@ impl Kernel for Conv2dGradInputF32 {
     }
 
     fn bindings(&self) -> Vec<Binding> {
-        vec![Binding::read("dy", DType::F32, self.y()), Binding::read("w", DType::F32, self.w), Binding::write("dx", DType::F32, self.x)]
+        vec![
+            Binding::read("dy", DType::F32, self.y()),
+            Binding::read("w", DType::F32, self.w),
+            Binding::write("dx", DType::F32, self.x),
+        ]
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
@@ -81,10 +91,20 @@ impl Kernel for Conv2dGradInputF32 {
         let [_, kh, kw, cg] = self.w;
         let og = o / self.conv.groups;
         let sizes = [n, h, w, c, oh, ow, o, og].map(|size| size as u32);
-        let spec = [("KH", kh), ("KW", kw), ("CG", cg), ("STRIDE", self.conv.stride)]
-            .into_iter()
-            .chain([("PADDING", self.conv.padding), ("DILATION", self.conv.dilation)])
-            .fold(Spec::new(), |spec, (name, value)| spec.with(name, value as u32));
+        let spec = [
+            ("KH", kh),
+            ("KW", kw),
+            ("CG", cg),
+            ("STRIDE", self.conv.stride),
+        ]
+        .into_iter()
+        .chain([
+            ("PADDING", self.conv.padding),
+            ("DILATION", self.conv.dilation),
+        ])
+        .fold(Spec::new(), |spec, (name, value)| {
+            spec.with(name, value as u32)
+        });
         Ok(Launch {
             source: include_str!("../../shaders/conv2d_grad_input_f32.wgsl").into(),
             spec: spec,
@@ -112,7 +132,12 @@ impl Kernel for Conv2dGradInputF32 {
 
 /// Odd channels, stride, padding, dilation, groups, depthwise, one pixel.
 pub fn samples() -> Vec<Box<dyn Kernel>> {
-    let conv = |stride, padding, dilation, groups| Conv { stride, padding, dilation, groups };
+    let conv = |stride, padding, dilation, groups| Conv {
+        stride,
+        padding,
+        dilation,
+        groups,
+    };
     let cases = [
         ([1, 1, 1, 1], [1, 1, 1, 1], conv(1, 0, 1, 1)),
         ([2, 7, 5, 3], [5, 3, 3, 3], conv(1, 1, 1, 1)),

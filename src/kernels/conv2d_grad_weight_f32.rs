@@ -4,7 +4,9 @@
 
 use rayon::prelude::*;
 
-use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, gamma, grid_1d, params_bytes, ulp_f32};
+use super::{
+    Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, gamma, grid_1d, params_bytes, ulp_f32,
+};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
 
@@ -17,8 +19,6 @@ pub struct Conv2dGradWeightF32 {
     pub w: [usize; 4],
     /// Stride, padding, dilation, groups.
     pub conv: Conv,
-    
-    
 }
 
 #[repr(C)]
@@ -46,7 +46,9 @@ impl Conv2dGradWeightF32 {
                 let (mut sum, mut size) = (0.0, 0.0f64);
                 for pixel in 0..n * oh * ow {
                     let (j, i, image) = (pixel % ow, pixel / ow % oh, pixel / ow / oh);
-                    let Some(tap) = self.conv.tap(self.x, [i, j], [ky, kx]) else { continue };
+                    let Some(tap) = self.conv.tap(self.x, [i, j], [ky, kx]) else {
+                        continue;
+                    };
                     let first = (image * self.x[1] * self.x[2] + tap) * self.x[3];
                     let term = dy[pixel * o + ch] * x[first + ch / (o / self.conv.groups) * cg + c];
                     sum += term;
@@ -64,7 +66,11 @@ impl Kernel for Conv2dGradWeightF32 {
     }
 
     fn bindings(&self) -> Vec<Binding> {
-        vec![Binding::read("dy", DType::F32, self.y()), Binding::read("x", DType::F32, self.x), Binding::write("dw", DType::F32, self.w)]
+        vec![
+            Binding::read("dy", DType::F32, self.y()),
+            Binding::read("x", DType::F32, self.x),
+            Binding::write("dw", DType::F32, self.w),
+        ]
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
@@ -73,10 +79,20 @@ impl Kernel for Conv2dGradWeightF32 {
         let [_, kh, kw, cg] = self.w;
         let og = o / self.conv.groups;
         let sizes = [n, h, w, c, oh, ow, o, og].map(|size| size as u32);
-        let spec = [("KH", kh), ("KW", kw), ("CG", cg), ("STRIDE", self.conv.stride)]
-            .into_iter()
-            .chain([("PADDING", self.conv.padding), ("DILATION", self.conv.dilation)])
-            .fold(Spec::new(), |spec, (name, value)| spec.with(name, value as u32));
+        let spec = [
+            ("KH", kh),
+            ("KW", kw),
+            ("CG", cg),
+            ("STRIDE", self.conv.stride),
+        ]
+        .into_iter()
+        .chain([
+            ("PADDING", self.conv.padding),
+            ("DILATION", self.conv.dilation),
+        ])
+        .fold(Spec::new(), |spec, (name, value)| {
+            spec.with(name, value as u32)
+        });
         Ok(Launch {
             source: include_str!("../../shaders/conv2d_grad_weight_f32.wgsl").into(),
             spec: spec,
@@ -104,7 +120,12 @@ impl Kernel for Conv2dGradWeightF32 {
 
 /// Odd channels, stride, padding, dilation, groups, depthwise, one pixel.
 pub fn samples() -> Vec<Box<dyn Kernel>> {
-    let conv = |stride, padding, dilation, groups| Conv { stride, padding, dilation, groups };
+    let conv = |stride, padding, dilation, groups| Conv {
+        stride,
+        padding,
+        dilation,
+        groups,
+    };
     let cases = [
         ([1, 1, 1, 1], [1, 1, 1, 1], conv(1, 0, 1, 1)),
         ([2, 7, 5, 3], [5, 3, 3, 3], conv(1, 1, 1, 1)),

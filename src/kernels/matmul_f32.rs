@@ -4,7 +4,9 @@
 
 use rayon::prelude::*;
 
-use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, gamma, grid_1d, params_bytes, ulp_f32};
+use super::{
+    Agreement, Binding, Caps, Kernel, Launch, Spec, gamma, grid_1d, params_bytes, ulp_f32,
+};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
 
@@ -41,8 +43,13 @@ impl MatmulF32 {
             .map(|i| {
                 let (r, c) = (i / self.n, i % self.n);
                 let terms = (0..self.k).map(|t| a[r * self.k + t] * b[c * self.k + t]);
-                let (mut sum, mut size) = terms.fold((0.0, 0.0), |(s, z), x: f64| (s + x, z + x.abs()));
-                sum += bias[c]; size += bias[c].abs(); if self.relu { sum = f64::max(sum, 0.0); }
+                let (mut sum, mut size) =
+                    terms.fold((0.0, 0.0), |(s, z), x: f64| (s + x, z + x.abs()));
+                sum += bias[c];
+                size += bias[c].abs();
+                if self.relu {
+                    sum = f64::max(sum, 0.0);
+                }
                 (sum, rounding * size + ulp_f32(sum))
             })
             .unzip()
@@ -55,12 +62,22 @@ impl Kernel for MatmulF32 {
     }
 
     fn bindings(&self) -> Vec<Binding> {
-        vec![Binding::read("x", DType::F32, [self.m, self.k]), Binding::read("w", DType::F32, [self.n, self.k]), Binding::read("bias", DType::F32, [self.n]), Binding::write("y", DType::F32, [self.m, self.n])]
+        vec![
+            Binding::read("x", DType::F32, [self.m, self.k]),
+            Binding::read("w", DType::F32, [self.n, self.k]),
+            Binding::read("bias", DType::F32, [self.n]),
+            Binding::write("y", DType::F32, [self.m, self.n]),
+        ]
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
         let tiles = self.n.div_ceil(4);
-        let params = Params { m: self.m as u32, n: self.n as u32, k: self.k as u32, tiles: tiles as u32 };
+        let params = Params {
+            m: self.m as u32,
+            n: self.n as u32,
+            k: self.k as u32,
+            tiles: tiles as u32,
+        };
         Ok(Launch {
             source: include_str!("../../shaders/matmul_f32.wgsl").into(),
             spec: Spec::new().with("RELU", self.relu),
@@ -89,6 +106,13 @@ impl Kernel for MatmulF32 {
 pub fn samples() -> Vec<Box<dyn Kernel>> {
     [(1, 1, 1), (7, 5, 13), (33, 10, 84), (4, 17, 64)]
         .into_iter()
-        .map(|(m, n, k)| Box::new(MatmulF32 { m, n, k, relu: m % 2 == 1 }) as Box<dyn Kernel>)
+        .map(|(m, n, k)| {
+            Box::new(MatmulF32 {
+                m,
+                n,
+                k,
+                relu: m % 2 == 1,
+            }) as Box<dyn Kernel>
+        })
         .collect()
 }

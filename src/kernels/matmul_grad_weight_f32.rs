@@ -4,7 +4,9 @@
 
 use rayon::prelude::*;
 
-use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, gamma, grid_1d, params_bytes, ulp_f32};
+use super::{
+    Agreement, Binding, Caps, Kernel, Launch, Spec, gamma, grid_1d, params_bytes, ulp_f32,
+};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
 
@@ -17,8 +19,6 @@ pub struct MatmulGradWeightF32 {
     pub n: usize,
     /// Inputs of the layer.
     pub k: usize,
-    
-    
 }
 
 #[repr(C)]
@@ -34,15 +34,17 @@ impl MatmulGradWeightF32 {
     /// Exact values, and `γ·Σ|a||b|` of each.
     fn exact(&self, args: &[Tensor]) -> (Vec<f64>, Vec<f64>) {
         let (a, b) = (args[0].to_f64(), args[1].to_f64());
-        
+
         let rounding = gamma(self.m + 1);
         (0..self.n * self.k)
             .into_par_iter()
             .map(|i| {
                 let (r, c) = (i / self.k, i % self.k);
                 let terms = (0..self.m).map(|t| a[t * self.n + r] * b[t * self.k + c]);
-                let (mut sum, mut size) = terms.fold((0.0, 0.0), |(s, z), x: f64| (s + x, z + x.abs()));
-                sum += 0.0; size += 0.0;
+                let (mut sum, mut size) =
+                    terms.fold((0.0, 0.0), |(s, z), x: f64| (s + x, z + x.abs()));
+                sum += 0.0;
+                size += 0.0;
                 (sum, rounding * size + ulp_f32(sum))
             })
             .unzip()
@@ -55,12 +57,21 @@ impl Kernel for MatmulGradWeightF32 {
     }
 
     fn bindings(&self) -> Vec<Binding> {
-        vec![Binding::read("dy", DType::F32, [self.m, self.n]), Binding::read("x", DType::F32, [self.m, self.k]), Binding::write("dw", DType::F32, [self.n, self.k])]
+        vec![
+            Binding::read("dy", DType::F32, [self.m, self.n]),
+            Binding::read("x", DType::F32, [self.m, self.k]),
+            Binding::write("dw", DType::F32, [self.n, self.k]),
+        ]
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
         let tiles = self.k.div_ceil(4);
-        let params = Params { m: self.m as u32, n: self.n as u32, k: self.k as u32, tiles: tiles as u32 };
+        let params = Params {
+            m: self.m as u32,
+            n: self.n as u32,
+            k: self.k as u32,
+            tiles: tiles as u32,
+        };
         Ok(Launch {
             source: include_str!("../../shaders/matmul_grad_weight_f32.wgsl").into(),
             spec: Spec::new(),

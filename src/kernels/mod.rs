@@ -10,6 +10,8 @@ pub mod add_f16;
 pub mod add_f32;
 pub mod add_i8;
 mod agreement;
+mod stubs;
+pub use stubs::*;
 pub mod column_sum_f32;
 pub mod conv2d_f32;
 pub mod conv2d_grad_input_f32;
@@ -17,8 +19,6 @@ pub mod conv2d_grad_weight_f32;
 pub mod matmul_f32;
 pub mod matmul_grad_input_f32;
 pub mod matmul_grad_weight_f32;
-mod stubs;
-pub use stubs::*;
 pub mod apply_mask_f32;
 mod approx;
 pub mod batch_norm_eval_grad_input_f32;
@@ -31,8 +31,8 @@ pub mod channel_mask_expand;
 pub mod channel_norm_f32;
 mod channels;
 pub mod clamp_min_f32;
-pub mod conv2d_i8;
 mod conv;
+pub mod conv2d_i8;
 pub mod dequantize_i32;
 pub mod dequantize_i8;
 mod elementwise;
@@ -343,6 +343,7 @@ pub fn all() -> Vec<Box<dyn Kernel>> {
         matmul_i8_i32::samples(),
         max_pool_i8::samples(),
         quantize_i8::samples(),
+        relu_f32::samples(),
         repack_f16::samples(),
         repack_i8::samples(),
     ]
