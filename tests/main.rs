@@ -1,6 +1,14 @@
 //! One test binary: wgpu is linked once.
 
 mod cli;
+mod golden;
+mod golden_array;
+mod golden_case;
+mod golden_float;
+mod golden_int8;
+mod golden_prune;
+mod golden_quant;
+mod golden_train;
 mod grad;
 mod harness;
 mod harness_fails;

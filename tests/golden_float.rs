@@ -1,0 +1,228 @@
+//! Float operations: forward and every gradient.
+
+use wizen::base::Tensor;
+use wizen::graph::Device;
+use wizen::kernels::{Conv, Pool};
+use wizen::kernels::batch_norm_eval_grad_input_f32::BatchNormEvalGradInputF32;
+use wizen::kernels::batch_norm_f32::BatchNormF32;
+use wizen::kernels::batch_norm_grad_input_f32::BatchNormGradInputF32;
+use wizen::kernels::batch_norm_grad_params_f32::BatchNormGradParamsF32;
+use wizen::kernels::batch_norm_stats_f32::BatchNormStatsF32;
+use wizen::kernels::batch_norm_train_f32::BatchNormTrainF32;
+use wizen::kernels::column_sum_f32::ColumnSumF32;
+use wizen::kernels::conv2d_f32::Conv2dF32;
+use wizen::kernels::conv2d_grad_input_f32::Conv2dGradInputF32;
+use wizen::kernels::conv2d_grad_weight_f32::Conv2dGradWeightF32;
+use wizen::kernels::global_avg_pool_f32::GlobalAvgPoolF32;
+use wizen::kernels::global_avg_pool_grad_f32::GlobalAvgPoolGradF32;
+use wizen::kernels::inv_std_f32::InvStdF32;
+use wizen::kernels::matmul_f32::MatmulF32;
+use wizen::kernels::matmul_grad_input_f32::MatmulGradInputF32;
+use wizen::kernels::matmul_grad_weight_f32::MatmulGradWeightF32;
+use wizen::kernels::max_pool_f32::MaxPoolF32;
+use wizen::kernels::max_pool_grad_f32::MaxPoolGradF32;
+use wizen::kernels::relu_f32::ReluF32;
+use wizen::kernels::relu_grad_f32::ReluGradF32;
+use wizen::kernels::softmax_cross_entropy_f32::SoftmaxCrossEntropyF32;
+use wizen::kernels::softmax_cross_entropy_grad_f32::SoftmaxCrossEntropyGradF32;
+
+use crate::golden::{Outputs, run_kernel};
+use crate::golden_array::Array;
+use crate::golden_case::{CaseResult, Reader};
+
+/// Outputs by role.
+pub fn outputs<const N: usize>(roles: [(&str, Array); N]) -> Outputs {
+    roles.into_iter().map(|(role, array)| (role.to_owned(), array)).collect()
+}
+
+/// Stride, padding, dilation, groups.
+pub fn conv_of(case: &Reader) -> CaseResult<Conv> {
+    Ok(Conv {
+        stride: case.count("stride")?,
+        padding: case.count("padding")?,
+        dilation: case.count("dilation")?,
+        groups: case.count("groups")?,
+    })
+}
+
+/// Kernel, stride, padding.
+pub fn pool_of(case: &Reader) -> CaseResult<Pool> {
+    Ok(Pool {
+        kernel: case.count("kernel")?,
+        stride: case.count("stride")?,
+        padding: case.count("padding")?,
+    })
+}
+
+/// `[rows, columns]`: the last axis against all others.
+fn rows_and_columns(array: &Array) -> [usize; 2] {
+    let columns = array.shape.last().copied().unwrap_or(1);
+    [array.len() / columns, columns]
+}
+
+fn flat(array: &Array) -> Tensor {
+    array.clone().reshaped(&rows_and_columns(array)).f32()
+}
+
+pub fn linear(case: &Reader, device: &Device) -> CaseResult<Outputs> {
+    let (x, w, dy) = (case.input("x")?, case.input("w")?, case.input("dy")?);
+    let bias = case.input("bias")?;
+    let [m, k] = rows_and_columns(x);
+    let n = w.shape[0];
+    let kernel = MatmulF32 { m, n, k, relu: false };
+    let given = [("x", flat(x)), ("w", w.f32()), ("bias", bias.f32())];
+    let y = run_kernel(device, kernel, &given)?;
+    let given = [("dy", flat(dy)), ("w", w.f32())];
+    let dx = run_kernel(device, MatmulGradInputF32 { m, n, k }, &given)?;
+    let given = [("dy", flat(dy)), ("x", flat(x))];
+    let dw = run_kernel(device, MatmulGradWeightF32 { m, n, k }, &given)?;
+    let dbias = run_kernel(device, ColumnSumF32 { rows: m, cols: n }, &[("x", flat(dy))])?;
+    Ok(outputs([
+        ("y", Array::of(&y["y"]).reshaped(&dy.shape)),
+        ("dx", Array::of(&dx["dx"]).reshaped(&x.shape)),
+        ("dw", Array::of(&dw["dw"])),
+        ("dbias", Array::of(&dbias["y"])),
+    ]))
+}
+
+pub fn conv2d(case: &Reader, device: &Device) -> CaseResult<Outputs> {
+    let (x, w, dy) = (case.input("x")?, case.input("w")?, case.input("dy")?);
+    let (x, w, dy) = (x.channels_last(), w.channels_last(), dy.channels_last());
+    let (bias, conv) = (case.input("bias")?, conv_of(case)?);
+    let (xs, ws) = (x.dims4(), w.dims4());
+    let kernel = Conv2dF32 { x: xs, w: ws, conv, relu: false };
+    let given = [("x", x.f32()), ("w", w.f32()), ("bias", bias.f32())];
+    let y = run_kernel(device, kernel, &given)?;
+    let kernel = Conv2dGradInputF32 { x: xs, w: ws, conv };
+    let dx = run_kernel(device, kernel, &[("dy", dy.f32()), ("w", w.f32())])?;
+    let kernel = Conv2dGradWeightF32 { x: xs, w: ws, conv };
+    let dw = run_kernel(device, kernel, &[("dy", dy.f32()), ("x", x.f32())])?;
+    let [rows, cols] = rows_and_columns(&dy);
+    let dbias = run_kernel(device, ColumnSumF32 { rows, cols }, &[("x", flat(&dy))])?;
+    Ok(outputs([
+        ("y", Array::of(&y["y"]).channels_first()),
+        ("dx", Array::of(&dx["dx"]).channels_first()),
+        ("dw", Array::of(&dw["dw"]).channels_first()),
+        ("dbias", Array::of(&dbias["y"])),
+    ]))
+}
+
+pub fn relu(case: &Reader, device: &Device) -> CaseResult<Outputs> {
+    let (x, dy) = (case.input("x")?, case.input("dy")?);
+    let shape = x.shape.clone();
+    let y = run_kernel(device, ReluF32 { shape: shape.clone() }, &[("x", x.f32())])?;
+    let given = [("y", y["y"].clone()), ("dy", dy.f32())];
+    let dx = run_kernel(device, ReluGradF32 { shape }, &given)?;
+    Ok(outputs([("y", Array::of(&y["y"])), ("dx", Array::of(&dx["dx"]))]))
+}
+
+pub fn max_pool(case: &Reader, device: &Device) -> CaseResult<Outputs> {
+    let (x, dy) = (case.input("x")?.channels_last(), case.input("dy")?.channels_last());
+    let pool = pool_of(case)?;
+    let y = run_kernel(device, MaxPoolF32 { x: x.dims4(), pool }, &[("x", x.f32())])?;
+    let given = [("x", x.f32()), ("dy", dy.f32())];
+    let dx = run_kernel(device, MaxPoolGradF32 { x: x.dims4(), pool }, &given)?;
+    Ok(outputs([
+        ("y", Array::of(&y["y"]).channels_first()),
+        ("dx", Array::of(&dx["dx"]).channels_first()),
+    ]))
+}
+
+pub fn global_avg_pool(case: &Reader, device: &Device) -> CaseResult<Outputs> {
+    let (x, dy) = (case.input("x")?.channels_last(), case.input("dy")?);
+    let [n, _, _, c] = x.dims4();
+    let y = run_kernel(device, GlobalAvgPoolF32 { x: x.dims4() }, &[("x", x.f32())])?;
+    let given = [("dy", dy.clone().reshaped(&[n, c]).f32())];
+    let dx = run_kernel(device, GlobalAvgPoolGradF32 { x: x.dims4() }, &given)?;
+    Ok(outputs([
+        ("y", Array::of(&y["y"]).reshaped(&dy.shape)),
+        ("dx", Array::of(&dx["dx"]).channels_first()),
+    ]))
+}
+
+/// A `[rows, channels]` result as a PyTorch image like `x` (which is channels last).
+fn image(result: &Tensor, x: &Array) -> Array {
+    Array::of(result).reshaped(&x.shape).channels_first()
+}
+
+pub fn batch_norm_eval(case: &Reader, device: &Device) -> CaseResult<Outputs> {
+    let (x, dy) = (case.input("x")?.channels_last(), case.input("dy")?.channels_last());
+    let (gamma, beta) = (case.input("gamma")?.f32(), case.input("beta")?.f32());
+    let mean = case.input("running_mean")?.f32();
+    let variance = case.input("running_var")?.f32();
+    let eps = case.number("eps")? as f32;
+    let [rows, channels] = rows_and_columns(&x);
+    let given = [
+        ("x", flat(&x)),
+        ("gamma", gamma.clone()),
+        ("beta", beta),
+        ("mean", mean.clone()),
+        ("variance", variance.clone()),
+    ];
+    let y = run_kernel(device, BatchNormF32 { rows, channels, eps }, &given)?;
+    let given = [("dy", flat(&dy)), ("gamma", gamma), ("variance", variance.clone())];
+    let dx = run_kernel(device, BatchNormEvalGradInputF32 { rows, channels, eps }, &given)?;
+    let inv_std = run_kernel(device, InvStdF32 { len: channels, eps }, &[("variance", variance)])?;
+    let given = [
+        ("x", flat(&x)),
+        ("dy", flat(&dy)),
+        ("mean", mean),
+        ("inv_std", inv_std["inv_std"].clone()),
+    ];
+    let params = run_kernel(device, BatchNormGradParamsF32 { rows, channels }, &given)?;
+    Ok(outputs([
+        ("y", image(&y["y"], &x)),
+        ("dx", image(&dx["dx"], &x)),
+        ("dgamma", Array::of(&params["dgamma"])),
+        ("dbeta", Array::of(&params["dbeta"])),
+    ]))
+}
+
+pub fn batch_norm_train(case: &Reader, device: &Device) -> CaseResult<Outputs> {
+    let (x, dy) = (case.input("x")?.channels_last(), case.input("dy")?.channels_last());
+    let (gamma, beta) = (case.input("gamma")?.f32(), case.input("beta")?.f32());
+    let (eps, momentum) = (case.number("eps")? as f32, case.number("momentum")? as f32);
+    let [rows, channels] = rows_and_columns(&x);
+    let given = [
+        ("x", flat(&x)),
+        ("running_mean", case.input("running_mean")?.f32()),
+        ("running_variance", case.input("running_var")?.f32()),
+    ];
+    let stats = run_kernel(device, BatchNormStatsF32 { rows, channels, eps, momentum }, &given)?;
+    let (mean, inv_std) = (("mean", stats["mean"].clone()), ("inv_std", stats["inv_std"].clone()));
+    let given =
+        [("x", flat(&x)), ("gamma", gamma.clone()), ("beta", beta), mean.clone(), inv_std.clone()];
+    let y = run_kernel(device, BatchNormTrainF32 { rows, channels }, &given)?;
+    let given = [("x", flat(&x)), ("dy", flat(&dy)), mean.clone(), inv_std.clone()];
+    let params = run_kernel(device, BatchNormGradParamsF32 { rows, channels }, &given)?;
+    let given = [
+        ("x", flat(&x)),
+        ("dy", flat(&dy)),
+        ("gamma", gamma),
+        mean,
+        inv_std,
+        ("dgamma", params["dgamma"].clone()),
+        ("dbeta", params["dbeta"].clone()),
+    ];
+    let dx = run_kernel(device, BatchNormGradInputF32 { rows, channels }, &given)?;
+    Ok(outputs([
+        ("y", image(&y["y"], &x)),
+        ("dx", image(&dx["dx"], &x)),
+        ("dgamma", Array::of(&params["dgamma"])),
+        ("dbeta", Array::of(&params["dbeta"])),
+        ("running_mean", Array::of(&stats["running_mean"])),
+        ("running_var", Array::of(&stats["running_variance"])),
+    ]))
+}
+
+pub fn softmax_cross_entropy(case: &Reader, device: &Device) -> CaseResult<Outputs> {
+    let (logits, labels) = (case.input("logits")?, case.input("labels")?);
+    let [rows, classes] = rows_and_columns(logits);
+    let given = [("logits", logits.f32()), ("labels", labels.u32())];
+    let loss = run_kernel(device, SoftmaxCrossEntropyF32 { rows, classes }, &given)?;
+    let dlogits = run_kernel(device, SoftmaxCrossEntropyGradF32 { rows, classes }, &given)?;
+    Ok(outputs([
+        ("loss", Array::of(&loss["loss"])),
+        ("dlogits", Array::of(&dlogits["dlogits"])),
+    ]))
+}
