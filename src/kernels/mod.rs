@@ -5,9 +5,11 @@
 //! Rust file, pipeline label, test and bench share one name: `<operation>_<storage dtype>`.
 
 mod agreement;
+mod conv;
 pub mod relu_f32;
 
 pub use agreement::{Agreement, Disagreement, gamma, ulp_f16, ulp_f32};
+pub use conv::Conv;
 
 use std::fmt;
 
