@@ -5,8 +5,21 @@
 //! Rust file, pipeline label, test and bench share one name: `<operation>_<storage dtype>`.
 
 mod agreement;
+pub mod cast_f16_f32;
+pub mod cast_f32_f16;
+pub mod column_sum_f32;
 mod conv;
+pub mod conv2d_f16;
+pub mod conv2d_f32;
+pub mod conv2d_grad_input_f32;
+pub mod conv2d_grad_weight_f32;
+pub mod matmul_f16;
+pub mod matmul_f32;
+pub mod matmul_grad_input_f32;
+pub mod matmul_grad_weight_f32;
+mod reference;
 pub mod relu_f32;
+mod tile;
 
 pub use agreement::{Agreement, Disagreement, gamma, ulp_f16, ulp_f32};
 pub use conv::Conv;
@@ -201,5 +214,21 @@ pub fn check_args(kernel: &dyn Kernel, args: &[Tensor]) -> Result<()> {
 /// Sample instances of every kernel: what the harness checks, the shader test validates and the bench
 /// times.
 pub fn all() -> Vec<Box<dyn Kernel>> {
-    [relu_f32::samples()].into_iter().flatten().collect()
+    [
+        cast_f16_f32::samples(),
+        cast_f32_f16::samples(),
+        column_sum_f32::samples(),
+        conv2d_f16::samples(),
+        conv2d_f32::samples(),
+        conv2d_grad_input_f32::samples(),
+        conv2d_grad_weight_f32::samples(),
+        matmul_f16::samples(),
+        matmul_f32::samples(),
+        matmul_grad_input_f32::samples(),
+        matmul_grad_weight_f32::samples(),
+        relu_f32::samples(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
