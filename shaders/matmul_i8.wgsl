@@ -46,11 +46,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var t = 0u; t < params.k_words; t++) {
         add_words(&tile, x_words(x_first, t), weights(w_first, t));
     }
-    var sums = flat(&tile);
     for (var r = 0u; r < min(ROWS, params.m - row); r++) {
+        var sums = tile.s0;
         for (var j = 0u; j < min(WORDS, params.n_words - word); j++) {
-            store(row + r, word + j, sums[4u * r + j]);
+            store(row + r, word + j, sums.a);
+            sums = Sums(sums.b, sums.c, sums.d, sums.d);
         }
+        next_row(&tile);
     }
 }
 

@@ -92,37 +92,27 @@ fn add_words(tile: ptr<function, Tile>, x: Sixteen, q: Sixteen) {
     }
 }
 
-// The tile as an array that can be indexed: row r, word j is at 4·r + j.
-fn flat(tile: ptr<function, Tile>) -> array<vec4<i32>, 64> {
-    var out: array<vec4<i32>, 64>;
-    put(&out, 0u, (*tile).s0);
+// The rows move up by one: so a loop reads them all from s0, which an index into registers could not.
+fn next_row(tile: ptr<function, Tile>) {
     if ROWS > 1u {
-        put(&out, 1u, (*tile).s1);
-        put(&out, 2u, (*tile).s2);
-        put(&out, 3u, (*tile).s3);
+        (*tile).s0 = (*tile).s1;
+        (*tile).s1 = (*tile).s2;
+        (*tile).s2 = (*tile).s3;
     }
     if ROWS > 4u {
-        put(&out, 4u, (*tile).s4);
-        put(&out, 5u, (*tile).s5);
-        put(&out, 6u, (*tile).s6);
-        put(&out, 7u, (*tile).s7);
+        (*tile).s3 = (*tile).s4;
+        (*tile).s4 = (*tile).s5;
+        (*tile).s5 = (*tile).s6;
+        (*tile).s6 = (*tile).s7;
     }
     if ROWS > 8u {
-        put(&out, 8u, (*tile).s8);
-        put(&out, 9u, (*tile).s9);
-        put(&out, 10u, (*tile).s10);
-        put(&out, 11u, (*tile).s11);
-        put(&out, 12u, (*tile).s12);
-        put(&out, 13u, (*tile).s13);
-        put(&out, 14u, (*tile).s14);
-        put(&out, 15u, (*tile).s15);
+        (*tile).s7 = (*tile).s8;
+        (*tile).s8 = (*tile).s9;
+        (*tile).s9 = (*tile).s10;
+        (*tile).s10 = (*tile).s11;
+        (*tile).s11 = (*tile).s12;
+        (*tile).s12 = (*tile).s13;
+        (*tile).s13 = (*tile).s14;
+        (*tile).s14 = (*tile).s15;
     }
-    return out;
-}
-
-fn put(out: ptr<function, array<vec4<i32>, 64>>, row: u32, s: Sums) {
-    (*out)[4u * row] = s.a;
-    (*out)[4u * row + 1u] = s.b;
-    (*out)[4u * row + 2u] = s.c;
-    (*out)[4u * row + 3u] = s.d;
 }

@@ -16,11 +16,10 @@ const ENOUGH: usize = 8192;
 impl TileI8 {
     /// A tile for `rows` by `words` words of output, of which a tile may take a divisor of `words_step`.
     ///
-    /// A CPU (a software driver: subgroups of always eight) pays for every load and little for spilled
-    /// registers: the largest tile. A GPU has 255 registers at best, and needs many invocations.
+    /// A CPU (a software driver: subgroups of always eight) pays dearly for every load and little for
+    /// spilled registers: the largest tile. A GPU has 255 registers at best, and needs many invocations.
     pub fn new(rows: usize, words: usize, words_step: usize, caps: &Caps) -> Self {
         let cpu = caps.subgroups == Some((8, 8));
-        let fits = |size: usize, step: usize| words >= step && words_step.is_multiple_of(size);
         let mut tile = Self {
             rows: match rows {
                 1 => 1,
@@ -30,8 +29,8 @@ impl TileI8 {
                 _ => 8,
             },
             words: match words {
-                _ if fits(4, 3) => 4,
-                _ if fits(2, 2) => 2,
+                3.. if words_step.is_multiple_of(4) => 4,
+                2.. if words_step.is_multiple_of(2) => 2,
                 _ => 1,
             },
             workgroup: if cpu { 8 } else { 64 },
