@@ -31,7 +31,13 @@ fn cases() -> Vec<(String, Arc<dyn Kernel>)> {
     for n in [256, 1024] {
         let (m, k, relu, native) = (n, n, false, false);
         let f32 = MatmulF32 { m, n, k, relu };
-        let f16 = MatmulF16 { m, n, k, relu, native };
+        let f16 = MatmulF16 {
+            m,
+            n,
+            k,
+            relu,
+            native,
+        };
         let i8 = MatmulI8 { m, n, k, out };
         cases.push((format!("matmul_f32/{n}"), Arc::new(f32)));
         cases.push((format!("matmul_f16/{n}"), Arc::new(f16)));
@@ -46,13 +52,30 @@ fn cases() -> Vec<(String, Arc<dyn Kernel>)> {
     let layers = [
         ("lenet5_conv1_b64", [64, 28, 28, 1], [6, 5, 5, 1], conv(2)),
         ("lenet5_conv2_b64", [64, 14, 14, 6], [16, 5, 5, 6], conv(0)),
-        ("resnet18_56x56x64", [1, 56, 56, 64], [64, 3, 3, 64], conv(1)),
+        (
+            "resnet18_56x56x64",
+            [1, 56, 56, 64],
+            [64, 3, 3, 64],
+            conv(1),
+        ),
     ];
     for (name, x, w, conv) in layers {
         let (relu, native, x_zero_point) = (true, false, -128);
         let f32 = Conv2dF32 { x, w, conv, relu };
-        let f16 = Conv2dF16 { x, w, conv, relu, native };
-        let i8 = Conv2dI8 { x, w, conv, x_zero_point, out };
+        let f16 = Conv2dF16 {
+            x,
+            w,
+            conv,
+            relu,
+            native,
+        };
+        let i8 = Conv2dI8 {
+            x,
+            w,
+            conv,
+            x_zero_point,
+            out,
+        };
         cases.push((format!("conv2d_f32/{name}"), Arc::new(f32)));
         cases.push((format!("conv2d_f16/{name}"), Arc::new(f16)));
         cases.push((format!("conv2d_i8/{name}"), Arc::new(i8)));

@@ -13,6 +13,7 @@ const IN_W: u32 = 4u;
 const OUT_H: u32 = 2u;
 const OUT_W: u32 = 2u;
 const CHANNELS: u32 = 3u;
+const RELU: bool = false;  // nothing flows where x <= 0
 
 struct Params { items: u32 }  // windows, those cut off by the border included, if TILED; else elements of dx
 @group(0) @binding(0) var<storage, read> x: array<f32>;  // [n, IN_H, IN_W, CHANNELS]
@@ -49,7 +50,7 @@ fn one_element(i: u32) {
             sum += select(0.0, dy[((n * OUT_H + oh) * OUT_W + ow) * CHANNELS + c], first_maximum);
         }
     }
-    dx[i] = sum;
+    dx[i] = select(sum, 0.0, RELU && here <= 0.0);
 }
 
 const TILES_H: u32 = (IN_H + STRIDE - 1u) / STRIDE;
@@ -75,6 +76,7 @@ fn one_tile(i: u32) {
                 first_maximum = k;
             }
         }
+        gradient = select(gradient, 0.0, RELU && best <= 0.0);
     }
     for (var k = 0u; k < KERNEL * KERNEL; k++) {
         let h = oh * STRIDE + k / KERNEL;

@@ -17,6 +17,8 @@ pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T>>>>;
 pub(super) struct Poller {
     #[cfg(not(target_arch = "wasm32"))]
     requests: Option<std::sync::mpsc::Sender<wgpu::SubmissionIndex>>,
+    #[cfg(not(target_arch = "wasm32"))]
+    thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Poller {
@@ -43,8 +45,10 @@ impl Poller {
                 }
             });
         // Without a thread every read back reports it; nothing hangs.
+        let thread = thread.ok();
         Self {
-            requests: thread.is_ok().then_some(requests),
+            requests: thread.is_some().then_some(requests),
+            thread,
         }
     }
 
@@ -58,6 +62,19 @@ impl Poller {
         self.requests
             .as_ref()
             .is_some_and(|requests| requests.send(submission).is_ok())
+    }
+}
+
+/// The thread holds the device: it must be gone before the driver may be unloaded at exit.
+#[cfg(not(target_arch = "wasm32"))]
+impl Drop for Poller {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            log::error!("the thread that polls the GPU device panicked");
+        }
     }
 }
 

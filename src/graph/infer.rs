@@ -346,7 +346,7 @@ pub(super) fn infer(node: &str, op: &Op, values: &[&Value]) -> Result<Vec<(Shape
             x.expect_shape(1, "dy", x.shape(0))?;
             one(x.shape(0), DType::F32)
         }
-        Op::MaxPoolGrad(pool) => {
+        Op::MaxPoolGrad { pool, relu: _ } => {
             x.count(2)?;
             let image = x.image(0, "x")?;
             x.expect_shape(1, "dy", &pooled(pool, image)?)?;

@@ -393,9 +393,16 @@ impl Lowering<'_> {
                 self.step(node, Conv2dGradWeightF32 { x, w, conv: *conv })
             }
             Op::ReluGrad => self.step(node, ReluGradF32 { shape }),
-            Op::MaxPoolGrad(pool) => {
+            Op::MaxPoolGrad { pool, relu } => {
                 let x = self.image(input(0))?;
-                self.step(node, MaxPoolGradF32 { x, pool: *pool })
+                self.step(
+                    node,
+                    MaxPoolGradF32 {
+                        x,
+                        pool: *pool,
+                        relu: *relu,
+                    },
+                )
             }
             Op::GlobalAvgPoolGrad { x: _ } => {
                 let x = self.image(node.outputs[0])?;

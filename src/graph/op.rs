@@ -148,7 +148,12 @@ pub enum Op {
     /// `y, dy → dx`.
     ReluGrad,
     /// `x, dy → dx`.
-    MaxPoolGrad(Pool),
+    MaxPoolGrad {
+        /// The window.
+        pool: Pool,
+        /// `x` is the result of a fused ReLU whose gradient is taken as well.
+        relu: bool,
+    },
     /// `dy [n, c] → dx`.
     GlobalAvgPoolGrad {
         /// Shape of `x`.

@@ -5,6 +5,8 @@
 //! dx[n, h, w, c] = Σ dy[n, oh, ow, c] over the windows (oh, ow) whose first maximum is x[n, h, w, c]
 //! ```
 //!
+//! With `relu` only where `x > 0`: the gradient of pooling and of the ReLU before it in one go.
+//!
 //! `x`, `dx`: f32 `[n, h, w, c]`, `dy`: f32 `[n, out_h, out_w, c]`. Nothing is scattered: where the windows
 //! tile the image, each invocation owns a window; where they overlap, each element of `dx` looks at those that contain
 //! it, so the order of the sum is fixed. `x` must not hold NaN.
@@ -23,6 +25,8 @@ pub struct MaxPoolGradF32 {
     pub x: [usize; 4],
     /// The window.
     pub pool: Pool,
+    /// `x` is the result of a ReLU, and the gradient before it is wanted: nothing flows where `x ≤ 0`.
+    pub relu: bool,
 }
 
 #[repr(C)]
@@ -57,7 +61,8 @@ impl Kernel for MaxPoolGradF32 {
             .with("IN_W", w as u32)
             .with("OUT_H", out_h as u32)
             .with("OUT_W", out_w as u32)
-            .with("CHANNELS", c as u32);
+            .with("CHANNELS", c as u32)
+            .with("RELU", self.relu);
         let items = if self.tiled() {
             n * c * h.div_ceil(self.pool.stride) * w.div_ceil(self.pool.stride)
         } else {
@@ -133,7 +138,7 @@ impl MaxPoolGradF32 {
                     }
                 }
             }
-            if let Some(first) = first {
+            if let Some(first) = first.filter(|&first| !self.relu || x[first] > 0.0) {
                 chosen_by[first].push(Approx::exact(dy));
             }
         }
@@ -158,9 +163,32 @@ pub fn samples() -> Vec<Box<dyn Kernel>> {
             stride,
             padding,
         };
-        Box::new(MaxPoolGradF32 { x, pool }) as Box<dyn Kernel>
+        Box::new(MaxPoolGradF32 {
+            x,
+            pool,
+            relu: false,
+        }) as Box<dyn Kernel>
     };
-    cases.into_iter().map(kernel).collect()
+    let with_relu = MaxPoolGradF32 {
+        x: [2, 6, 7, 3],
+        pool: Pool {
+            kernel: 2,
+            stride: 2,
+            padding: 0,
+        },
+        relu: true,
+    };
+    let overlapping = MaxPoolGradF32 {
+        x: [1, 7, 7, 2],
+        pool: Pool {
+            kernel: 3,
+            stride: 2,
+            padding: 1,
+        },
+        relu: true,
+    };
+    let fused = [with_relu, overlapping].map(|kernel| Box::new(kernel) as Box<dyn Kernel>);
+    cases.into_iter().map(kernel).chain(fused).collect()
 }
 
 #[cfg(test)]
@@ -179,6 +207,7 @@ mod tests {
                 stride: 1,
                 padding: 0,
             },
+            relu: false,
         };
         kernel.cpu(&mut args).expect("f32");
         assert_eq!(args[2].to_f32(), [0.0, 11.0, 0.0, 0.0, 0.0, 0.0]);

@@ -22,10 +22,12 @@ pub fn backward(graph: &mut Graph, loss: ValueId, params: &[ValueId]) -> Result<
             needed.extend(&node.outputs);
         }
     }
+    let relu_before = relus_before_pools(graph);
     let mut tape = Tape {
         graph,
         needed,
         gradients: Gradients::new(),
+        relu_before,
     };
     let mut found = false;
     for node in nodes.iter().rev() {
@@ -52,10 +54,34 @@ pub fn backward(graph: &mut Graph, loss: ValueId, params: &[ValueId]) -> Result<
     Ok(tape.gradients)
 }
 
+fn relus_before_pools(graph: &Graph) -> HashSet<ValueId> {
+    let fused = |op: &Op| {
+        matches!(
+            op,
+            Op::Linear { relu: true } | Op::Conv2d { relu: true, .. } | Op::Add { relu: true }
+        )
+    };
+    let results = graph
+        .nodes()
+        .iter()
+        .filter(|node| fused(&node.op))
+        .map(|node| node.outputs[0]);
+    let pooled_alone = |y: &ValueId| {
+        let mut users = graph.users(*y);
+        let first = users
+            .next()
+            .is_some_and(|user| matches!(user.op, Op::MaxPool(_)));
+        first && users.next().is_none() && !graph.outputs().contains(y)
+    };
+    results.filter(pooled_alone).collect()
+}
+
 struct Tape<'a> {
     graph: &'a mut Graph,
     needed: HashSet<ValueId>,
     gradients: Gradients,
+    /// Results of a fused ReLU that only a max-pool uses: its gradient kernel takes both.
+    relu_before: HashSet<ValueId>,
 }
 
 impl Tape<'_> {
@@ -97,7 +123,7 @@ impl Tape<'_> {
 
     /// The gradient before a fused ReLU.
     fn through_relu(&mut self, node: &Node, relu: bool, dy: ValueId) -> Result<ValueId> {
-        if !relu {
+        if !relu || self.relu_before.contains(&node.outputs[0]) {
             return Ok(dy);
         }
         self.graph.push(
@@ -137,7 +163,11 @@ impl Tape<'_> {
                 self.accumulate(node, input(0), dy)?;
                 self.accumulate(node, input(1), dy)
             }
-            Op::MaxPool(pool) => self.add(node, input(0), Op::MaxPoolGrad(*pool), &[input(0), dy]),
+            Op::MaxPool(pool) => {
+                let relu = self.relu_before.contains(&input(0));
+                let op = Op::MaxPoolGrad { pool: *pool, relu };
+                self.add(node, input(0), op, &[input(0), dy])
+            }
             Op::GlobalAvgPool => {
                 let op = Op::GlobalAvgPoolGrad {
                     x: shape(self.graph, 0),
@@ -212,7 +242,7 @@ impl Tape<'_> {
             | Op::Conv2dGradInput { conv: _, x: _ }
             | Op::Conv2dGradWeight { conv: _, w: _ }
             | Op::ReluGrad
-            | Op::MaxPoolGrad(_)
+            | Op::MaxPoolGrad { pool: _, relu: _ }
             | Op::GlobalAvgPoolGrad { x: _ }
             | Op::BatchNormTrainGrad
             | Op::BatchNormGrad { eps: _ }

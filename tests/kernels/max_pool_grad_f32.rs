@@ -15,7 +15,11 @@ fn every_window_on_awkward_images() {
                     padding,
                 };
                 let x = [2, 4 + stride, 9 - kernel, 3];
-                harness::check(Box::new(MaxPoolGradF32 { x, pool }));
+                harness::check(Box::new(MaxPoolGradF32 {
+                    x,
+                    pool,
+                    relu: false,
+                }));
             }
         }
     }
@@ -29,7 +33,11 @@ fn real_layers() {
             stride: 2,
             padding,
         };
-        harness::check(Box::new(MaxPoolGradF32 { x, pool }));
+        harness::check(Box::new(MaxPoolGradF32 {
+            x,
+            pool,
+            relu: false,
+        }));
     }
 }
 
@@ -41,6 +49,11 @@ fn a_window_that_does_not_fit_is_an_error() {
         padding: 0,
     };
     let x = [1, 2, 8, 1];
-    let error = MaxPoolGradF32 { x, pool }.launch(&Caps::portable());
+    let error = MaxPoolGradF32 {
+        x,
+        pool,
+        relu: false,
+    }
+    .launch(&Caps::portable());
     assert!(error.is_err(), "{error:?}");
 }
