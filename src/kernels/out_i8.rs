@@ -41,7 +41,8 @@ impl OutI8 {
         match self.requant {
             Requant::Float => [(m as f32).to_bits(), 0],
             Requant::Fixed => {
-                let fixed = FixedMultiplier::from_f64(m);
+                // Through f32 as well, so that four bytes in a model file state either exactly.
+                let fixed = FixedMultiplier::from_f64(f64::from(m as f32));
                 [fixed.multiplier, fixed.shift]
             }
         }
