@@ -109,7 +109,13 @@ fn check(case: &Case, device: &Device) -> Result<(), String> {
     if problems.is_empty() {
         return Ok(());
     }
-    let place = format!("{}/{} ({}) on {}", case.family, case.name, case.op, device.name());
+    let place = format!(
+        "{}/{} ({}) on {}",
+        case.family,
+        case.name,
+        case.op,
+        device.name()
+    );
     Err(format!("{place}: {}", problems.join("; ")))
 }
 
@@ -120,10 +126,19 @@ fn run_folder(folder: &Path, devices: &[Device]) -> Result<BTreeMap<String, usiz
     for case in &cases {
         *counts.entry(case.family.clone()).or_default() += 1;
     }
-    let jobs: Vec<_> = devices.iter().flat_map(|d| cases.iter().map(move |c| (c, d))).collect();
-    let failures: Vec<String> =
-        jobs.par_iter().filter_map(|(case, device)| check(case, device).err()).collect();
-    if failures.is_empty() { Ok(counts) } else { Err(failures) }
+    let jobs: Vec<_> = devices
+        .iter()
+        .flat_map(|d| cases.iter().map(move |c| (c, d)))
+        .collect();
+    let failures: Vec<String> = jobs
+        .par_iter()
+        .filter_map(|(case, device)| check(case, device).err())
+        .collect();
+    if failures.is_empty() {
+        Ok(counts)
+    } else {
+        Err(failures)
+    }
 }
 
 #[test]
@@ -139,7 +154,9 @@ fn every_case_of_every_family() {
             let names: Vec<String> = devices.iter().map(Device::name).collect();
             let line = format!("golden: {counts:?} on {}\n", names.join(" and "));
             // Not `eprintln`: the test runner would swallow it.
-            std::io::stderr().write_all(line.as_bytes()).expect("stderr");
+            std::io::stderr()
+                .write_all(line.as_bytes())
+                .expect("stderr");
         }
         Err(failures) => {
             let shown = failures.len().min(40);
@@ -164,7 +181,12 @@ mod controls {
         let bytes = |values: [f32; 2]| values.map(f32::to_le_bytes).concat();
         let (x, y) = (bytes([-1.0, 2.0]), bytes([0.0, 2.0]));
         let view = |data| TensorView::new(Dtype::F32, vec![2], data).expect("two numbers");
-        let tensors = [("x", view(&x)), ("y", view(&y)), ("dy", view(&y)), ("dx", view(&y))];
+        let tensors = [
+            ("x", view(&x)),
+            ("y", view(&y)),
+            ("dy", view(&y)),
+            ("dx", view(&y)),
+        ];
         let file = safetensors::serialize(tensors, None).expect("valid");
         std::fs::write(folder.path().join("f.safetensors"), file).expect("writable");
         let json = format!(r#"{{"family": "f", "cases": [{case}]}}"#);
@@ -189,17 +211,25 @@ mod controls {
         for (found, symptom) in [
             (relu("rely", "", dy, "y", exact), "unknown op `rely`"),
             (relu("relu", r#""slope": 1"#, dy, "y", exact), "`slope`"),
-            (relu("relu", "", r#", "dy": "dy", "z": "x""#, "y", exact), "`z`"),
+            (
+                relu("relu", "", r#", "dy": "dy", "z": "x""#, "y", exact),
+                "`z`",
+            ),
             (relu("relu", "", "", "y", exact), "no input `dy`"),
             (relu("relu", "", dy, "x", exact), "1 of 2"),
             (relu("relu", "", dy, "w", exact), "no tensor `w`"),
             (relu("relu", "", dy, "y", ""), "no tolerance"),
-            (relu("relu", "", dy, "y", r#""y": {"about": 1}"#), "tolerance"),
+            (
+                relu("relu", "", dy, "y", r#""y": {"about": 1}"#),
+                "tolerance",
+            ),
         ] {
             assert!(found.contains(symptom), "{found:?}, expected `{symptom}`");
         }
-        let twice = failures(r#"{"name": "c", "op": "relu", "attrs": {}, "inputs": {"x": "x", "dy": "dy"},
-            "outputs": {"z": "y"}, "tol": {"z": {"exact": true}}}"#);
+        let twice = failures(
+            r#"{"name": "c", "op": "relu", "attrs": {}, "inputs": {"x": "x", "dy": "dy"},
+            "outputs": {"z": "y"}, "tol": {"z": {"exact": true}}}"#,
+        );
         assert!(twice.contains("`z` was not computed"), "{twice:?}");
         assert!(failures("").contains("no case"));
     }
@@ -209,7 +239,11 @@ mod controls {
         let folder = tempfile::tempdir().expect("a temporary folder");
         assert!(run_folder(folder.path(), &[Device::Cpu]).is_err());
         assert!(run_folder(&folder.path().join("none"), &[Device::Cpu]).is_err());
-        std::fs::write(folder.path().join("f.json"), r#"{"family": "f", "cases": []}"#).expect("writable");
+        std::fs::write(
+            folder.path().join("f.json"),
+            r#"{"family": "f", "cases": []}"#,
+        )
+        .expect("writable");
         assert!(run_folder(folder.path(), &[Device::Cpu]).is_err());
     }
 }

@@ -13,7 +13,10 @@ pub struct Array {
 impl Array {
     pub fn new(shape: &[usize], data: Vec<f64>) -> Self {
         assert_eq!(shape.iter().product::<usize>(), data.len(), "{shape:?}");
-        Self { shape: shape.to_vec(), data }
+        Self {
+            shape: shape.to_vec(),
+            data,
+        }
     }
 
     /// The elements of a tensor, as they lie.
@@ -35,9 +38,16 @@ impl Array {
             Dtype::U8 | Dtype::BOOL => each(bytes, |b| f64::from(u8::from_le_bytes(b))),
             Dtype::I32 => each(bytes, |b| f64::from(i32::from_le_bytes(b))),
             Dtype::I64 => each(bytes, |b| i64::from_le_bytes(b) as f64),
-            other => return Err(format!("tensor `{name}` is {other:?}, which no case has had")),
+            other => {
+                return Err(format!(
+                    "tensor `{name}` is {other:?}, which no case has had"
+                ));
+            }
         };
-        Ok(Self { shape: view.shape().to_vec(), data })
+        Ok(Self {
+            shape: view.shape().to_vec(),
+            data,
+        })
     }
 
     pub fn len(&self) -> usize {
@@ -83,7 +93,10 @@ impl Array {
 
     /// The four axes of an image or a convolution weight.
     pub fn dims4(&self) -> [usize; 4] {
-        self.shape.as_slice().try_into().unwrap_or_else(|_| panic!("{:?} has not four axes", self.shape))
+        self.shape
+            .as_slice()
+            .try_into()
+            .unwrap_or_else(|_| panic!("{:?} has not four axes", self.shape))
     }
 
     pub fn to_f32(&self) -> Vec<f32> {
@@ -109,7 +122,12 @@ impl Array {
 
     pub fn i8(&self) -> Tensor {
         let data: Vec<i8> = self.data.iter().map(|&x| x as i8).collect();
-        assert!(data.iter().zip(&self.data).all(|(&q, &x)| f64::from(q) == x), "not int8");
+        assert!(
+            data.iter()
+                .zip(&self.data)
+                .all(|(&q, &x)| f64::from(q) == x),
+            "not int8"
+        );
         Tensor::from_i8(&self.shape, &data).expect("as many elements as the shape says")
     }
 }

@@ -17,8 +17,14 @@ pub type CaseResult<T> = Result<T, String>;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Tolerance {
     Exact,
-    Relative { rtol: f64, atol: f64 },
-    Steps { lsb: f64, max_mismatch_fraction: f64 },
+    Relative {
+        rtol: f64,
+        atol: f64,
+    },
+    Steps {
+        lsb: f64,
+        max_mismatch_fraction: f64,
+    },
 }
 
 impl Tolerance {
@@ -27,9 +33,10 @@ impl Tolerance {
         let number = |key: &str| map.get(key).and_then(Value::as_f64).filter(|x| *x >= 0.0);
         match map.len() {
             1 if map.get("exact") == Some(&Value::Bool(true)) => Some(Self::Exact),
-            2 if map.contains_key("rtol") => {
-                Some(Self::Relative { rtol: number("rtol")?, atol: number("atol")? })
-            }
+            2 if map.contains_key("rtol") => Some(Self::Relative {
+                rtol: number("rtol")?,
+                atol: number("atol")?,
+            }),
             2 => Some(Self::Steps {
                 lsb: number("lsb")?,
                 max_mismatch_fraction: number("max_mismatch_fraction")?,
@@ -41,7 +48,10 @@ impl Tolerance {
     /// What is wrong, if anything. NaN equals NaN only.
     pub fn compare(self, got: &Array, want: &Array) -> Option<String> {
         if got.shape != want.shape {
-            return Some(format!("has shape {:?}, expected {:?}", got.shape, want.shape));
+            return Some(format!(
+                "has shape {:?}, expected {:?}",
+                got.shape, want.shape
+            ));
         }
         let same = |got: f64, want: f64| got == want || (got.is_nan() && want.is_nan());
         let close = |got: f64, want: f64| {
@@ -63,11 +73,13 @@ impl Tolerance {
             ));
         }
         match self {
-            Self::Steps { max_mismatch_fraction, .. }
-                if different as f64 > max_mismatch_fraction * got.len() as f64 =>
-            {
-                Some(format!("{different} of {} elements differ, beyond {self:?}", got.len()))
-            }
+            Self::Steps {
+                max_mismatch_fraction,
+                ..
+            } if different as f64 > max_mismatch_fraction * got.len() as f64 => Some(format!(
+                "{different} of {} elements differ, beyond {self:?}",
+                got.len()
+            )),
             _ => None,
         }
     }
@@ -126,7 +138,8 @@ pub fn load(folder: &Path) -> CaseResult<Vec<Case>> {
         for case in file.cases {
             let name = case.name.clone();
             cases.push(
-                Case::new(path, case, &tensors).map_err(|e| place(path, &format!("{name}: {e}")))?,
+                Case::new(path, case, &tensors)
+                    .map_err(|e| place(path, &format!("{name}: {e}")))?,
             );
         }
     }
@@ -140,7 +153,9 @@ impl Case {
     fn new(path: &Path, file: CaseFile, tensors: &SafeTensors) -> CaseResult<Self> {
         let read = |roles: BTreeMap<String, String>| -> CaseResult<BTreeMap<String, Array>> {
             let one = |(role, name): (String, String)| {
-                let view = tensors.tensor(&name).map_err(|_| format!("no tensor `{name}`"))?;
+                let view = tensors
+                    .tensor(&name)
+                    .map_err(|_| format!("no tensor `{name}`"))?;
                 Ok((role, Array::read(&name, &view)?))
             };
             roles.into_iter().map(one).collect()
@@ -148,7 +163,10 @@ impl Case {
         let outputs = read(file.outputs)?;
         let mut tolerances = BTreeMap::new();
         for role in outputs.keys() {
-            let value = file.tol.get(role).ok_or_else(|| format!("no tolerance for `{role}`"))?;
+            let value = file
+                .tol
+                .get(role)
+                .ok_or_else(|| format!("no tolerance for `{role}`"))?;
             let tolerance =
                 Tolerance::parse(value).ok_or_else(|| format!("unknown tolerance {value}"))?;
             tolerances.insert(role.clone(), tolerance);
@@ -157,7 +175,11 @@ impl Case {
             return Err("it expects nothing".into());
         }
         Ok(Self {
-            family: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            family: path
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
             name: file.name,
             op: file.op,
             attrs: file.attrs,
@@ -171,7 +193,9 @@ impl Case {
     pub fn compare(&self, got: &Outputs) -> Vec<String> {
         let judge = |(role, want): (&String, &Array)| match got.get(role) {
             None => Some(format!("`{role}` was not computed")),
-            Some(got) => self.tolerances[role].compare(got, want).map(|e| format!("`{role}` {e}")),
+            Some(got) => self.tolerances[role]
+                .compare(got, want)
+                .map(|e| format!("`{role}` {e}")),
         };
         self.outputs.iter().filter_map(judge).collect()
     }
@@ -188,7 +212,10 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub fn new(case: &'a Case) -> Self {
-        Self { case, used: RefCell::default() }
+        Self {
+            case,
+            used: RefCell::default(),
+        }
     }
 
     pub fn op(&self) -> &'a str {
@@ -196,7 +223,8 @@ impl<'a> Reader<'a> {
     }
 
     pub fn input(&self, role: &str) -> CaseResult<&'a Array> {
-        self.optional(role).ok_or_else(|| format!("no input `{role}`"))
+        self.optional(role)
+            .ok_or_else(|| format!("no input `{role}`"))
     }
 
     pub fn optional(&self, role: &str) -> Option<&'a Array> {
@@ -206,7 +234,9 @@ impl<'a> Reader<'a> {
 
     /// Inputs `<prefix><number>`, counted from `first`.
     pub fn numbered(&self, prefix: &str, first: usize) -> CaseResult<Vec<&'a Array>> {
-        let found: Vec<_> = (first..).map_while(|i| self.optional(&format!("{prefix}{i}"))).collect();
+        let found: Vec<_> = (first..)
+            .map_while(|i| self.optional(&format!("{prefix}{i}")))
+            .collect();
         if found.is_empty() {
             return Err(format!("no input `{prefix}{first}`"));
         }
@@ -219,7 +249,11 @@ impl<'a> Reader<'a> {
             self.used.borrow_mut().insert(role.clone());
             role.strip_prefix(prefix).map(|rest| (rest, array))
         };
-        let matching = self.case.inputs.iter().filter(|(role, _)| role.starts_with(prefix));
+        let matching = self
+            .case
+            .inputs
+            .iter()
+            .filter(|(role, _)| role.starts_with(prefix));
         matching.filter_map(strip).collect()
     }
 
@@ -234,16 +268,25 @@ impl<'a> Reader<'a> {
     }
 
     pub fn number_or(&self, name: &str, default: f64) -> CaseResult<f64> {
-        if self.attr(name).is_some() { self.number(name) } else { Ok(default) }
+        if self.attr(name).is_some() {
+            self.number(name)
+        } else {
+            Ok(default)
+        }
     }
 
     pub fn count(&self, name: &str) -> CaseResult<usize> {
         let value = self.attr(name).and_then(Value::as_u64);
-        value.map(|n| n as usize).ok_or_else(|| format!("no count `{name}` in the attributes"))
+        value
+            .map(|n| n as usize)
+            .ok_or_else(|| format!("no count `{name}` in the attributes"))
     }
 
     pub fn integer(&self, name: &str) -> CaseResult<i32> {
-        let value = self.attr(name).and_then(Value::as_i64).and_then(|n| i32::try_from(n).ok());
+        let value = self
+            .attr(name)
+            .and_then(Value::as_i64)
+            .and_then(|n| i32::try_from(n).ok());
         value.ok_or_else(|| format!("no integer `{name}` in the attributes"))
     }
 
@@ -266,7 +309,12 @@ impl<'a> Reader<'a> {
         let used = self.used.borrow();
         let roles = self.case.inputs.keys();
         let unknown: Vec<String> = roles
-            .chain(self.case.attrs.keys().filter(|name| !REMARKS.contains(&name.as_str())))
+            .chain(
+                self.case
+                    .attrs
+                    .keys()
+                    .filter(|name| !REMARKS.contains(&name.as_str())),
+            )
             .filter(|name| !used.contains(*name))
             .map(|name| format!("`{name}`"))
             .collect();
@@ -281,11 +329,22 @@ impl<'a> Reader<'a> {
 fn tolerances_by_hand() {
     let array = |data: &[f64]| Array::new(&[data.len()], data.to_vec());
     let nan = f64::NAN;
-    let relative = Tolerance::Relative { rtol: 0.1, atol: 0.01 };
-    let steps = Tolerance::Steps { lsb: 1.0, max_mismatch_fraction: 0.25 };
+    let relative = Tolerance::Relative {
+        rtol: 0.1,
+        atol: 0.01,
+    };
+    let steps = Tolerance::Steps {
+        lsb: 1.0,
+        max_mismatch_fraction: 0.25,
+    };
     for (tolerance, got, want, passes) in [
         (Tolerance::Exact, vec![1.0, nan], vec![1.0, nan], true),
-        (Tolerance::Exact, vec![1.0, 2.0], vec![1.0, 2.0 + 1e-12], false),
+        (
+            Tolerance::Exact,
+            vec![1.0, 2.0],
+            vec![1.0, 2.0 + 1e-12],
+            false,
+        ),
         (Tolerance::Exact, vec![nan, 2.0], vec![1.0, 2.0], false),
         (relative, vec![1.1, 0.0], vec![1.0, 0.01], true),
         (relative, vec![1.12, 0.0], vec![1.0, 0.0], false),
@@ -293,13 +352,37 @@ fn tolerances_by_hand() {
         (relative, vec![1.0, 0.0], vec![nan, 0.0], false),
         (relative, vec![f64::INFINITY], vec![f64::INFINITY], true),
         (relative, vec![f64::INFINITY], vec![1.0], false),
-        (steps, vec![1.0, 2.0, 3.0, 5.0], vec![1.0, 2.0, 3.0, 4.0], true),
-        (steps, vec![1.0, 2.0, 3.0, 6.0], vec![1.0, 2.0, 3.0, 4.0], false),
-        (steps, vec![1.0, 2.0, 4.0, 5.0], vec![1.0, 2.0, 3.0, 4.0], false),
-        (steps, vec![nan, 2.0, 3.0, 4.0], vec![1.0, 2.0, 3.0, 4.0], false),
+        (
+            steps,
+            vec![1.0, 2.0, 3.0, 5.0],
+            vec![1.0, 2.0, 3.0, 4.0],
+            true,
+        ),
+        (
+            steps,
+            vec![1.0, 2.0, 3.0, 6.0],
+            vec![1.0, 2.0, 3.0, 4.0],
+            false,
+        ),
+        (
+            steps,
+            vec![1.0, 2.0, 4.0, 5.0],
+            vec![1.0, 2.0, 3.0, 4.0],
+            false,
+        ),
+        (
+            steps,
+            vec![nan, 2.0, 3.0, 4.0],
+            vec![1.0, 2.0, 3.0, 4.0],
+            false,
+        ),
         (steps, vec![1.0], vec![1.0, 2.0], false),
     ] {
         let problem = tolerance.compare(&array(&got), &array(&want));
-        assert_eq!(problem.is_none(), passes, "{tolerance:?} {got:?} {want:?}: {problem:?}");
+        assert_eq!(
+            problem.is_none(),
+            passes,
+            "{tolerance:?} {got:?} {want:?}: {problem:?}"
+        );
     }
 }

@@ -2,7 +2,6 @@
 
 use wizen::base::Tensor;
 use wizen::graph::Device;
-use wizen::kernels::{Conv, Pool};
 use wizen::kernels::batch_norm_eval_grad_input_f32::BatchNormEvalGradInputF32;
 use wizen::kernels::batch_norm_f32::BatchNormF32;
 use wizen::kernels::batch_norm_grad_input_f32::BatchNormGradInputF32;
@@ -25,6 +24,7 @@ use wizen::kernels::relu_f32::ReluF32;
 use wizen::kernels::relu_grad_f32::ReluGradF32;
 use wizen::kernels::softmax_cross_entropy_f32::SoftmaxCrossEntropyF32;
 use wizen::kernels::softmax_cross_entropy_grad_f32::SoftmaxCrossEntropyGradF32;
+use wizen::kernels::{Conv, Pool};
 
 use crate::golden::{Outputs, run_kernel};
 use crate::golden_array::Array;
@@ -32,7 +32,10 @@ use crate::golden_case::{CaseResult, Reader};
 
 /// Outputs by role.
 pub fn outputs<const N: usize>(roles: [(&str, Array); N]) -> Outputs {
-    roles.into_iter().map(|(role, array)| (role.to_owned(), array)).collect()
+    roles
+        .into_iter()
+        .map(|(role, array)| (role.to_owned(), array))
+        .collect()
 }
 
 /// Stride, padding, dilation, groups.
@@ -69,14 +72,23 @@ pub fn linear(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let bias = case.input("bias")?;
     let [m, k] = rows_and_columns(x);
     let n = w.shape[0];
-    let kernel = MatmulF32 { m, n, k, relu: false };
+    let kernel = MatmulF32 {
+        m,
+        n,
+        k,
+        relu: false,
+    };
     let given = [("x", flat(x)), ("w", w.f32()), ("bias", bias.f32())];
     let y = run_kernel(device, kernel, &given)?;
     let given = [("dy", flat(dy)), ("w", w.f32())];
     let dx = run_kernel(device, MatmulGradInputF32 { m, n, k }, &given)?;
     let given = [("dy", flat(dy)), ("x", flat(x))];
     let dw = run_kernel(device, MatmulGradWeightF32 { m, n, k }, &given)?;
-    let dbias = run_kernel(device, ColumnSumF32 { rows: m, cols: n }, &[("x", flat(dy))])?;
+    let dbias = run_kernel(
+        device,
+        ColumnSumF32 { rows: m, cols: n },
+        &[("x", flat(dy))],
+    )?;
     Ok(outputs([
         ("y", Array::of(&y["y"]).reshaped(&dy.shape)),
         ("dx", Array::of(&dx["dx"]).reshaped(&x.shape)),
@@ -90,7 +102,12 @@ pub fn conv2d(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let (x, w, dy) = (x.channels_last(), w.channels_last(), dy.channels_last());
     let (bias, conv) = (case.input("bias")?, conv_of(case)?);
     let (xs, ws) = (x.dims4(), w.dims4());
-    let kernel = Conv2dF32 { x: xs, w: ws, conv, relu: false };
+    let kernel = Conv2dF32 {
+        x: xs,
+        w: ws,
+        conv,
+        relu: false,
+    };
     let given = [("x", x.f32()), ("w", w.f32()), ("bias", bias.f32())];
     let y = run_kernel(device, kernel, &given)?;
     let kernel = Conv2dGradInputF32 { x: xs, w: ws, conv };
@@ -110,14 +127,26 @@ pub fn conv2d(case: &Reader, device: &Device) -> CaseResult<Outputs> {
 pub fn relu(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let (x, dy) = (case.input("x")?, case.input("dy")?);
     let shape = x.shape.clone();
-    let y = run_kernel(device, ReluF32 { shape: shape.clone() }, &[("x", x.f32())])?;
+    let y = run_kernel(
+        device,
+        ReluF32 {
+            shape: shape.clone(),
+        },
+        &[("x", x.f32())],
+    )?;
     let given = [("y", y["y"].clone()), ("dy", dy.f32())];
     let dx = run_kernel(device, ReluGradF32 { shape }, &given)?;
-    Ok(outputs([("y", Array::of(&y["y"])), ("dx", Array::of(&dx["dx"]))]))
+    Ok(outputs([
+        ("y", Array::of(&y["y"])),
+        ("dx", Array::of(&dx["dx"])),
+    ]))
 }
 
 pub fn max_pool(case: &Reader, device: &Device) -> CaseResult<Outputs> {
-    let (x, dy) = (case.input("x")?.channels_last(), case.input("dy")?.channels_last());
+    let (x, dy) = (
+        case.input("x")?.channels_last(),
+        case.input("dy")?.channels_last(),
+    );
     let pool = pool_of(case)?;
     let y = run_kernel(device, MaxPoolF32 { x: x.dims4(), pool }, &[("x", x.f32())])?;
     let given = [("x", x.f32()), ("dy", dy.f32())];
@@ -146,7 +175,10 @@ fn image(result: &Tensor, x: &Array) -> Array {
 }
 
 pub fn batch_norm_eval(case: &Reader, device: &Device) -> CaseResult<Outputs> {
-    let (x, dy) = (case.input("x")?.channels_last(), case.input("dy")?.channels_last());
+    let (x, dy) = (
+        case.input("x")?.channels_last(),
+        case.input("dy")?.channels_last(),
+    );
     let (gamma, beta) = (case.input("gamma")?.f32(), case.input("beta")?.f32());
     let mean = case.input("running_mean")?.f32();
     let variance = case.input("running_var")?.f32();
@@ -159,10 +191,34 @@ pub fn batch_norm_eval(case: &Reader, device: &Device) -> CaseResult<Outputs> {
         ("mean", mean.clone()),
         ("variance", variance.clone()),
     ];
-    let y = run_kernel(device, BatchNormF32 { rows, channels, eps }, &given)?;
-    let given = [("dy", flat(&dy)), ("gamma", gamma), ("variance", variance.clone())];
-    let dx = run_kernel(device, BatchNormEvalGradInputF32 { rows, channels, eps }, &given)?;
-    let inv_std = run_kernel(device, InvStdF32 { len: channels, eps }, &[("variance", variance)])?;
+    let y = run_kernel(
+        device,
+        BatchNormF32 {
+            rows,
+            channels,
+            eps,
+        },
+        &given,
+    )?;
+    let given = [
+        ("dy", flat(&dy)),
+        ("gamma", gamma),
+        ("variance", variance.clone()),
+    ];
+    let dx = run_kernel(
+        device,
+        BatchNormEvalGradInputF32 {
+            rows,
+            channels,
+            eps,
+        },
+        &given,
+    )?;
+    let inv_std = run_kernel(
+        device,
+        InvStdF32 { len: channels, eps },
+        &[("variance", variance)],
+    )?;
     let given = [
         ("x", flat(&x)),
         ("dy", flat(&dy)),
@@ -179,7 +235,10 @@ pub fn batch_norm_eval(case: &Reader, device: &Device) -> CaseResult<Outputs> {
 }
 
 pub fn batch_norm_train(case: &Reader, device: &Device) -> CaseResult<Outputs> {
-    let (x, dy) = (case.input("x")?.channels_last(), case.input("dy")?.channels_last());
+    let (x, dy) = (
+        case.input("x")?.channels_last(),
+        case.input("dy")?.channels_last(),
+    );
     let (gamma, beta) = (case.input("gamma")?.f32(), case.input("beta")?.f32());
     let (eps, momentum) = (case.number("eps")? as f32, case.number("momentum")? as f32);
     let [rows, channels] = rows_and_columns(&x);
@@ -188,12 +247,34 @@ pub fn batch_norm_train(case: &Reader, device: &Device) -> CaseResult<Outputs> {
         ("running_mean", case.input("running_mean")?.f32()),
         ("running_variance", case.input("running_var")?.f32()),
     ];
-    let stats = run_kernel(device, BatchNormStatsF32 { rows, channels, eps, momentum }, &given)?;
-    let (mean, inv_std) = (("mean", stats["mean"].clone()), ("inv_std", stats["inv_std"].clone()));
-    let given =
-        [("x", flat(&x)), ("gamma", gamma.clone()), ("beta", beta), mean.clone(), inv_std.clone()];
+    let stats = run_kernel(
+        device,
+        BatchNormStatsF32 {
+            rows,
+            channels,
+            eps,
+            momentum,
+        },
+        &given,
+    )?;
+    let (mean, inv_std) = (
+        ("mean", stats["mean"].clone()),
+        ("inv_std", stats["inv_std"].clone()),
+    );
+    let given = [
+        ("x", flat(&x)),
+        ("gamma", gamma.clone()),
+        ("beta", beta),
+        mean.clone(),
+        inv_std.clone(),
+    ];
     let y = run_kernel(device, BatchNormTrainF32 { rows, channels }, &given)?;
-    let given = [("x", flat(&x)), ("dy", flat(&dy)), mean.clone(), inv_std.clone()];
+    let given = [
+        ("x", flat(&x)),
+        ("dy", flat(&dy)),
+        mean.clone(),
+        inv_std.clone(),
+    ];
     let params = run_kernel(device, BatchNormGradParamsF32 { rows, channels }, &given)?;
     let given = [
         ("x", flat(&x)),

@@ -28,7 +28,11 @@ fn unsigned(x: &Array) -> Array {
 /// The last step of an operation with output `y`; a ReLU raises the range to the zero point.
 fn out_of(case: &Reader) -> CaseResult<OutI8> {
     let y = qparams(case, "y")?;
-    Ok(OutI8 { requant: Requant::Float, zero_point: y.zero_point, range: y.range })
+    Ok(OutI8 {
+        requant: Requant::Float,
+        zero_point: y.zero_point,
+        range: y.range,
+    })
 }
 
 fn qparams(case: &Reader, of: &str) -> CaseResult<QParams> {
@@ -37,7 +41,11 @@ fn qparams(case: &Reader, of: &str) -> CaseResult<QParams> {
     if of == "y" && case.flag("relu")? {
         range.qmin = range.qmin.max(zero_point);
     }
-    Ok(QParams { scale: case.number(&format!("{of}_scale"))? as f32, zero_point, range })
+    Ok(QParams {
+        scale: case.number(&format!("{of}_scale"))? as f32,
+        zero_point,
+        range,
+    })
 }
 
 /// Bias and multiplier of a layer with weights `w`, output channels first:
@@ -74,11 +82,17 @@ pub fn linear(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let y = run_kernel(device, MatmulI8 { m, n, k, out }, &given)?;
     let mut shape = x.shape.clone();
     *shape.last_mut().ok_or("x is a scalar")? = n;
-    Ok(outputs([("y", unsigned(&Array::of(&y["y"])).reshaped(&shape))]))
+    Ok(outputs([(
+        "y",
+        unsigned(&Array::of(&y["y"])).reshaped(&shape),
+    )]))
 }
 
 pub fn conv2d(case: &Reader, device: &Device) -> CaseResult<Outputs> {
-    let (x, w) = (signed(case.input("x")?).channels_last(), case.input("w")?.channels_last());
+    let (x, w) = (
+        signed(case.input("x")?).channels_last(),
+        case.input("w")?.channels_last(),
+    );
     let out = out_of(case)?;
     let (bias, multiplier) = bias_and_multiplier(case, &w, out)?;
     let kernel = Conv2dI8 {
@@ -88,9 +102,17 @@ pub fn conv2d(case: &Reader, device: &Device) -> CaseResult<Outputs> {
         x_zero_point: qparams(case, "x")?.zero_point,
         out,
     };
-    let given = [("x", x.i8()), ("w", w.i8()), ("bias", bias), ("multiplier", multiplier)];
+    let given = [
+        ("x", x.i8()),
+        ("w", w.i8()),
+        ("bias", bias),
+        ("multiplier", multiplier),
+    ];
     let y = run_kernel(device, kernel, &given)?;
-    Ok(outputs([("y", unsigned(&Array::of(&y["y"])).channels_first())]))
+    Ok(outputs([(
+        "y",
+        unsigned(&Array::of(&y["y"])).channels_first(),
+    )]))
 }
 
 pub fn add(case: &Reader, device: &Device) -> CaseResult<Outputs> {
@@ -108,14 +130,23 @@ pub fn add(case: &Reader, device: &Device) -> CaseResult<Outputs> {
 
 pub fn max_pool(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let x = signed(case.input("x")?).channels_last();
-    let kernel = MaxPoolI8 { x: x.dims4(), pool: pool_of(case)? };
+    let kernel = MaxPoolI8 {
+        x: x.dims4(),
+        pool: pool_of(case)?,
+    };
     let y = run_kernel(device, kernel, &[("x", x.i8())])?;
-    Ok(outputs([("y", unsigned(&Array::of(&y["y"])).channels_first())]))
+    Ok(outputs([(
+        "y",
+        unsigned(&Array::of(&y["y"])).channels_first(),
+    )]))
 }
 
 /// The mean keeps the parameters of `x`.
 pub fn global_avg_pool(case: &Reader, device: &Device) -> CaseResult<Outputs> {
-    let (x, params) = (signed(case.input("x")?).channels_last(), qparams(case, "x")?);
+    let (x, params) = (
+        signed(case.input("x")?).channels_last(),
+        qparams(case, "x")?,
+    );
     let [n, h, w, c] = x.dims4();
     let out = OutI8 {
         requant: Requant::Float,
@@ -129,7 +160,10 @@ pub fn global_avg_pool(case: &Reader, device: &Device) -> CaseResult<Outputs> {
         out,
     };
     let y = run_kernel(device, kernel, &[("x", x.i8())])?;
-    Ok(outputs([("y", unsigned(&Array::of(&y["y"])).reshaped(&[n, c, 1, 1]))]))
+    Ok(outputs([(
+        "y",
+        unsigned(&Array::of(&y["y"])).reshaped(&[n, c, 1, 1]),
+    )]))
 }
 
 pub fn matmul_i32(case: &Reader, device: &Device) -> CaseResult<Outputs> {

@@ -16,7 +16,10 @@ fn amount_of(value: Option<&Value>) -> CaseResult<Amount> {
     if let Some(count) = value.as_u64() {
         return Ok(Amount::Count(count as usize));
     }
-    value.as_f64().map(Amount::Fraction).ok_or_else(|| format!("the amount is {value}"))
+    value
+        .as_f64()
+        .map(Amount::Fraction)
+        .ok_or_else(|| format!("the amount is {value}"))
 }
 
 fn norm_of(name: &str) -> CaseResult<Norm> {
@@ -31,7 +34,12 @@ fn norm_of(name: &str) -> CaseResult<Norm> {
 /// PyTorch's mask: 1 where the weight stays.
 fn as_array(mask: &Tensor, shape: &[usize]) -> CaseResult<Array> {
     let keep = mask_to_bools(mask, shape.iter().product()).map_err(|e| e.to_string())?;
-    Ok(Array::new(shape, keep.into_iter().map(|keep| f64::from(u8::from(keep))).collect()))
+    Ok(Array::new(
+        shape,
+        keep.into_iter()
+            .map(|keep| f64::from(u8::from(keep)))
+            .collect(),
+    ))
 }
 
 fn by_magnitude(
@@ -75,10 +83,16 @@ pub fn global(case: &Reader, device: &Device) -> CaseResult<Outputs> {
 /// Repeated pruning: every step takes its share of what the steps before have left.
 pub fn iterative(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let w = case.input("w")?;
-    let steps = case.attr("steps").and_then(Value::as_array).ok_or("no `steps`")?;
+    let steps = case
+        .attr("steps")
+        .and_then(Value::as_array)
+        .ok_or("no `steps`")?;
     let mut mask: Option<Tensor> = None;
     for step in steps {
-        let name = step.get(0).and_then(Value::as_str).ok_or("a step without a name")?;
+        let name = step
+            .get(0)
+            .and_then(Value::as_str)
+            .ok_or("a step without a name")?;
         let amount = amount_of(step.get(1))?;
         mask = Some(match name {
             "l1_unstructured" => {
@@ -109,5 +123,8 @@ pub fn schedule(case: &Reader) -> CaseResult<Outputs> {
         frequency: case.count("frequency")?,
     };
     schedule.check().map_err(|e| e.to_string())?;
-    Ok(outputs([("sparsity", case.input("t")?.map(|t| schedule.sparsity_at(t as usize)))]))
+    Ok(outputs([(
+        "sparsity",
+        case.input("t")?.map(|t| schedule.sparsity_at(t as usize)),
+    )]))
 }

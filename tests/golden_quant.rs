@@ -39,11 +39,19 @@ fn params(case: &Reader) -> CaseResult<(Array, Array, Option<usize>)> {
         return Ok((scale.clone(), zero_point.clone(), axis));
     }
     let one = |x: f64| Array::new(&[1], vec![x]);
-    Ok((one(case.number("scale")?), one(case.number("zero_point")?), axis))
+    Ok((
+        one(case.number("scale")?),
+        one(case.number("zero_point")?),
+        axis,
+    ))
 }
 
 fn inverse(scale: &Array) -> Tensor {
-    Array::new(&scale.shape, scale.to_f32().iter().map(|&s| f64::from(1.0 / s)).collect()).f32()
+    Array::new(
+        &scale.shape,
+        scale.to_f32().iter().map(|&s| f64::from(1.0 / s)).collect(),
+    )
+    .f32()
 }
 
 pub fn quantize(case: &Reader, device: &Device) -> CaseResult<Outputs> {
@@ -51,11 +59,24 @@ pub fn quantize(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let (scale, zero_point, axis) = params(case)?;
     let zero_point = zero_point.map(|z| z - offset).i32();
     let shape = x.shape.clone();
-    let kernel = QuantizeI8 { shape: shape.clone(), axis, range: Range::affine(8) };
-    let given =
-        [("x", x.f32()), ("inv_scale", inverse(&scale)), ("zero_point", zero_point.clone())];
-    let q = run_kernel(device, kernel, &given)?.remove("y").ok_or("no `y`")?;
-    let given = [("q", q.clone()), ("scale", scale.f32()), ("zero_point", zero_point)];
+    let kernel = QuantizeI8 {
+        shape: shape.clone(),
+        axis,
+        range: Range::affine(8),
+    };
+    let given = [
+        ("x", x.f32()),
+        ("inv_scale", inverse(&scale)),
+        ("zero_point", zero_point.clone()),
+    ];
+    let q = run_kernel(device, kernel, &given)?
+        .remove("y")
+        .ok_or("no `y`")?;
+    let given = [
+        ("q", q.clone()),
+        ("scale", scale.f32()),
+        ("zero_point", zero_point),
+    ];
     let y = run_kernel(device, DequantizeI8 { shape, axis }, &given)?;
     Ok(outputs([
         ("q", Array::of(&q).map(|q| q + offset)),
@@ -67,15 +88,31 @@ pub fn fake_quantize(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let (x, dy) = (case.input("x")?, case.input("dy")?);
     let (scale, zero_point, axis) = params(case)?;
     let shape = x.shape.clone();
-    let range = Range { qmin: case.integer("quant_min")?, qmax: case.integer("quant_max")? };
+    let range = Range {
+        qmin: case.integer("quant_min")?,
+        qmax: case.integer("quant_max")?,
+    };
     let (x, dy) = (("x", x.f32()), ("dy", dy.f32()));
     let inv_scale = ("inv_scale", inverse(&scale));
     let (scale, zero_point) = (("scale", scale.f32()), ("zero_point", zero_point.i32()));
 
-    let kernel = FakeQuantF32 { shape: shape.clone(), axis, range };
-    let given = [x.clone(), scale.clone(), inv_scale.clone(), zero_point.clone()];
+    let kernel = FakeQuantF32 {
+        shape: shape.clone(),
+        axis,
+        range,
+    };
+    let given = [
+        x.clone(),
+        scale.clone(),
+        inv_scale.clone(),
+        zero_point.clone(),
+    ];
     let y = run_kernel(device, kernel, &given)?;
-    let kernel = FakeQuantGradF32 { shape: shape.clone(), axis, range };
+    let kernel = FakeQuantGradF32 {
+        shape: shape.clone(),
+        axis,
+        range,
+    };
     let given = [x.clone(), inv_scale.clone(), zero_point.clone(), dy.clone()];
     let dx = run_kernel(device, kernel, &given)?;
     let mut found = outputs([("y", Array::of(&y["y"])), ("dx", Array::of(&dx["dx"]))]);
@@ -84,9 +121,18 @@ pub fn fake_quantize(case: &Reader, device: &Device) -> CaseResult<Outputs> {
         let channels = scale.1.len();
         let chunks = chunks_for(x.1.len() / channels);
         let grad_factor = case.number("grad_factor")? as f32;
-        let kernel = FakeQuantScaleGradF32 { shape, axis, range, grad_factor, chunks };
+        let kernel = FakeQuantScaleGradF32 {
+            shape,
+            axis,
+            range,
+            grad_factor,
+            chunks,
+        };
         let partial = run_kernel(device, kernel, &[x, scale, inv_scale, zero_point, dy])?;
-        let kernel = ColumnSumF32 { rows: chunks, cols: channels };
+        let kernel = ColumnSumF32 {
+            rows: chunks,
+            cols: channels,
+        };
         let sum = run_kernel(device, kernel, &[("x", partial["partial"].clone())])?;
         found.insert("dscale".to_owned(), Array::of(&sum["y"]));
     }
@@ -101,9 +147,8 @@ fn chosen(case: &Reader, ranges: &[(f32, f32)]) -> CaseResult<Outputs> {
         .iter()
         .map(|&(min, max)| choose(min, max, Range::affine(8), symmetric, Convention::Torch))
         .collect();
-    let array = |f: &dyn Fn(&QParams) -> f64| {
-        Array::new(&[params.len()], params.iter().map(f).collect())
-    };
+    let array =
+        |f: &dyn Fn(&QParams) -> f64| Array::new(&[params.len()], params.iter().map(f).collect());
     Ok(outputs([
         ("scale", array(&|q| f64::from(q.scale))),
         ("zero_point", array(&|q| f64::from(q.zero_point) + offset)),
@@ -121,17 +166,19 @@ fn symmetric(case: &Reader) -> CaseResult<bool> {
 fn batches<'a>(case: &Reader<'a>) -> CaseResult<Vec<&'a Array>> {
     let batches = case.numbered("batch", 0)?;
     let count = case.count("batches")?;
-    if batches.len() == count { Ok(batches) } else { Err(format!("{count} batches expected")) }
+    if batches.len() == count {
+        Ok(batches)
+    } else {
+        Err(format!("{count} batches expected"))
+    }
 }
 
 /// Minimum and maximum of `x`, on top of what `state` has seen.
-fn observe(
-    device: &Device,
-    x: &Array,
-    axis: Option<usize>,
-    state: Tensor,
-) -> CaseResult<Tensor> {
-    let kernel = ObserveMinMaxF32 { shape: x.shape.clone(), axis };
+fn observe(device: &Device, x: &Array, axis: Option<usize>, state: Tensor) -> CaseResult<Tensor> {
+    let kernel = ObserveMinMaxF32 {
+        shape: x.shape.clone(),
+        axis,
+    };
     let mut found = run_kernel(device, kernel, &[("x", x.f32()), ("state", state)])?;
     found.remove("state").ok_or_else(|| "no `state`".into())
 }
@@ -154,9 +201,14 @@ pub fn moving_average(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let mut state = ObserveMovingAverageF32::initial(1);
     for batch in batches(case)? {
         let seen = observe(device, batch, None, MinMaxState::initial(1))?;
-        let kernel = ObserveMovingAverageF32 { channels: 1, constant };
+        let kernel = ObserveMovingAverageF32 {
+            channels: 1,
+            constant,
+        };
         let given = [("batch", seen), ("state", state)];
-        state = run_kernel(device, kernel, &given)?.remove("state").ok_or("no `state`")?;
+        state = run_kernel(device, kernel, &given)?
+            .remove("state")
+            .ok_or("no `state`")?;
     }
     let ranges = ObserveMovingAverageF32::decode(&state).map_err(|e| e.to_string())?;
     chosen(case, &[ranges[0].ok_or("no values")?])
@@ -164,13 +216,18 @@ pub fn moving_average(case: &Reader, device: &Device) -> CaseResult<Outputs> {
 
 pub fn histogram(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let bins = case.count("bins")?;
-    let (mut range, mut counts) =
-        (HistogramState::initial_range(), HistogramState::initial_counts(bins));
+    let (mut range, mut counts) = (
+        HistogramState::initial_range(),
+        HistogramState::initial_counts(bins),
+    );
     for x in batches(case)? {
         let batch = observe(device, x, None, MinMaxState::initial(1))?;
         let given = [("batch", batch), ("range", range), ("counts", counts)];
         let moved = run_kernel(device, ObserveHistogramRangeF32 { bins }, &given)?;
-        let kernel = ObserveHistogramF32 { shape: x.shape.clone(), bins };
+        let kernel = ObserveHistogramF32 {
+            shape: x.shape.clone(),
+            bins,
+        };
         let given = [
             ("x", x.f32()),
             ("range", moved["range"].clone()),

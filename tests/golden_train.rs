@@ -47,8 +47,20 @@ pub fn adam(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let eps = case.number("eps")? as f32;
     let decoupled = case.op() == "optimizer_adamw";
     let weight_decay = case.number_or("weight_decay", 0.0)? as f32;
-    let kernel = AdamF32 { len: w0.len(), beta1, beta2, eps, weight_decay, decoupled };
-    let optimizer = Optimizer::Adam { beta1, beta2, eps, decoupled };
+    let kernel = AdamF32 {
+        len: w0.len(),
+        beta1,
+        beta2,
+        eps,
+        weight_decay,
+        decoupled,
+    };
+    let optimizer = Optimizer::Adam {
+        beta1,
+        beta2,
+        eps,
+        decoupled,
+    };
     let zeros = Tensor::zeros(&w0.shape, DType::F32);
     let mut state = BTreeMap::from([
         ("w".to_owned(), w0.f32()),
@@ -63,7 +75,10 @@ pub fn adam(case: &Reader, device: &Device) -> CaseResult<Outputs> {
             ("g", g.f32()),
             ("m", state["m"].clone()),
             ("v", state["v"].clone()),
-            ("step", Tensor::from_f32(&[3], &hyper).map_err(|e| e.to_string())?),
+            (
+                "step",
+                Tensor::from_f32(&[3], &hyper).map_err(|e| e.to_string())?,
+            ),
         ];
         state = run_kernel(device, kernel.clone(), &given)?;
         found.insert(format!("w{}", step + 1), Array::of(&state["w"]));
@@ -76,9 +91,11 @@ pub fn adam(case: &Reader, device: &Device) -> CaseResult<Outputs> {
 fn to_wizen(name: &str, array: &Array) -> Array {
     match (name, array.shape.as_slice()) {
         (_, [_, _, _, _]) => array.channels_last(),
-        ("fc1.weight", &[n, k]) => {
-            array.clone().reshaped(&[n, 16, 5, 5]).channels_last().reshaped(&[n, k])
-        }
+        ("fc1.weight", &[n, k]) => array
+            .clone()
+            .reshaped(&[n, 16, 5, 5])
+            .channels_last()
+            .reshaped(&[n, k]),
         _ => array.clone(),
     }
 }
@@ -86,9 +103,11 @@ fn to_wizen(name: &str, array: &Array) -> Array {
 fn to_torch(name: &str, array: &Array) -> Array {
     match (name, array.shape.as_slice()) {
         (_, [_, _, _, _]) => array.channels_first(),
-        ("fc1.weight", &[n, k]) => {
-            array.clone().reshaped(&[n, 5, 5, 16]).channels_first().reshaped(&[n, k])
-        }
+        ("fc1.weight", &[n, k]) => array
+            .clone()
+            .reshaped(&[n, 5, 5, 16])
+            .channels_first()
+            .reshaped(&[n, k]),
         _ => array.clone(),
     }
 }
@@ -100,13 +119,17 @@ pub fn lenet5(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let (lr, steps) = (case.number("lr")? as f32, case.count("steps")?);
     let momentum = case.number("momentum")? as f32;
     let params = case.prefixed("param.");
-    let weights: Weights =
-        params.iter().map(|(name, w)| ((*name).to_owned(), to_wizen(name, w).f32())).collect();
+    let weights: Weights = params
+        .iter()
+        .map(|(name, w)| ((*name).to_owned(), to_wizen(name, w).f32()))
+        .collect();
     let run = async {
         let mut found = Outputs::new();
         let forward = build("lenet5", images.shape()[0], &weights)?;
-        let ids: Vec<_> =
-            params.keys().map(|name| forward.find(name)).collect::<wizen::Result<_>>()?;
+        let ids: Vec<_> = params
+            .keys()
+            .map(|name| forward.find(name))
+            .collect::<wizen::Result<_>>()?;
 
         let mut graph = forward.clone();
         let logits = graph.outputs()[0];
@@ -119,14 +142,20 @@ pub fn lenet5(case: &Reader, device: &Device) -> CaseResult<Outputs> {
         let mut executor = device.load(lower(&graph, &device.caps())?).await?;
         let outputs = executor.run(&[&images, &labels]).await?;
         found.insert("logits".to_owned(), Array::of(&outputs[0]));
-        let with_gradient = params.keys().zip(&ids).filter(|(_, id)| gradients.contains_key(id));
+        let with_gradient = params
+            .keys()
+            .zip(&ids)
+            .filter(|(_, id)| gradients.contains_key(id));
         for ((name, id), gradient) in with_gradient.zip(&outputs[1..]) {
             let shape = &forward.value(*id).shape;
             let gradient = to_torch(name, &Array::of(gradient).reshaped(shape));
             found.insert(format!("grad.{name}"), gradient);
         }
 
-        let optimizer = Optimizer::Sgd { momentum, nesterov: false };
+        let optimizer = Optimizer::Sgd {
+            momentum,
+            nesterov: false,
+        };
         let groups = [ParamGroup::weights(ids)];
         let mut trainer = Trainer::new(device, forward, optimizer, &groups).await?;
         let mut losses = Vec::new();

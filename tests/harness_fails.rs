@@ -9,7 +9,9 @@ use wizen::Result;
 use wizen::base::{Range, Requant, Rng, Tensor};
 use wizen::kernels::batch_norm_f32::BatchNormF32;
 use wizen::kernels::global_avg_pool_f16::GlobalAvgPoolF16;
+use wizen::kernels::matmul_f32::MatmulF32;
 use wizen::kernels::matmul_i8::MatmulI8;
+use wizen::kernels::quantize_i8::QuantizeI8;
 use wizen::kernels::relu_f32::ReluF32;
 use wizen::kernels::{Agreement, Binding, Caps, Kernel, Launch, OutI8};
 
@@ -289,6 +291,61 @@ fn matmul_i8() {
             (Param(0, 1), BEYOND),
             (Param(6, -100), WRONG),
             (AllTies, TIES),
+        ],
+    );
+}
+
+#[test]
+fn quantize_i8() {
+    use Defect::{AllTies, Param, Text, Workgroups};
+    let kernel = QuantizeI8 {
+        shape: vec![9, 67],
+        axis: Some(0),
+        range: Range::affine(8),
+    };
+    let rounded = "round(value * inv_scale[ch])";
+    let padding = "row padding is not zero";
+    catches(
+        kernel,
+        &[
+            (Text(rounded, "floor(value * inv_scale[ch])"), WRONG),
+            (Text(rounded, "trunc(value * inv_scale[ch])"), WRONG),
+            (Text(rounded, "floor(value * inv_scale[ch] + 0.51)"), WRONG),
+            (Text("+ z;", "- z;"), WRONG),
+            (Text("inv_scale[ch]", "inv_scale[0]"), WRONG),
+            (
+                Text(
+                    "keep_lanes(pack_i8(q), params.row_len - first)",
+                    "pack_i8(q)",
+                ),
+                padding,
+            ),
+            (Text("y[i] =", "y[i + 1u] ="), BEYOND),
+            (Param(0, -1), WRONG),
+            (Workgroups(1), WRONG),
+            (AllTies, TIES),
+        ],
+    );
+}
+
+/// Edits that any implementation of this formula has room for.
+#[test]
+fn matmul_f32() {
+    use Defect::{Bound, Text};
+    let kernel = MatmulF32 {
+        m: 13,
+        n: 7,
+        k: 37,
+        relu: false,
+    };
+    catches(
+        kernel,
+        &[
+            (Text(" x[", " 1.0001 * x["), WRONG),
+            (Text(" w[", " -w["), WRONG),
+            (Text("bias[", "0.001 + bias["), WRONG),
+            (Text(" y[", " y[1u + "), BEYOND),
+            (Bound(1e4), VACUOUS),
         ],
     );
 }
