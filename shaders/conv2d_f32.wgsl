@@ -1,57 +1,115 @@
-// y[n, i, j, o] = relu?(bias[o] + Σ_(ky, kx, c) x[n, i·s + ky·d − p, j·s + kx·d − p, c]·w[o, ky, kx, c])
+// y[n,oh,ow,o] = relu?(bias[o] + Σ_{i,j,c} x[n, oh·s + i·d − p, ow·s + j·d − p, c] · w[o,i,j,c])
+//
+// An invocation owns RUN neighbouring pixels of a row and 8·BLOCKS channels: what it loads of x serves
+// every tap and channel, what it loads of w serves every pixel.
 //# include common/index.wgsl
+//# include common/eight.wgsl
 const WORKGROUP: u32 = 64u;
-const KH: u32 = 3u;        // kernel rows
-const KW: u32 = 3u;        // kernel columns
-const CG: u32 = 1u;        // input channels of a group
+const RUN: u32 = 4u;
+const BLOCKS: u32 = 1u;
+const KH: u32 = 3u;
+const KW: u32 = 3u;
 const STRIDE: u32 = 1u;
-const PADDING: u32 = 1u;
+const PADDING: i32 = 1i;
 const DILATION: u32 = 1u;
-const RELU: bool = false;  // fuse max(0, ·)
+const RELU: bool = false;
+// The loaded pixels lie STEP apart; tap j of pixel p is loaded pixel p·PIXEL + j·TAP.
+const SPAN: u32 = 6u;
+const STEP: u32 = 1u;
+const PIXEL: u32 = 1u;
+const TAP: u32 = 1u;
+// Width of x where one run is a whole row (the columns are known then); else 0.
+const ROW: u32 = 0u;
 
-struct Params { n: u32, h: u32, w: u32, c: u32, oh: u32, ow: u32, o: u32, og: u32 }  // og: outputs of a group
-@group(0) @binding(0) var<storage, read> x: array<f32>;         // [n, h, w, c]
-@group(0) @binding(1) var<storage, read> w: array<f32>;         // [o, KH, KW, CG]
-@group(0) @binding(2) var<storage, read> bias: array<f32>;      // [o]
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;   // [n, oh, ow, o]
+const WEIGHT: u32 = 0u;
+const BIAS: u32 = 1u;
+
+struct Params {
+    h: u32, w: u32, c: u32, group_c: u32, oh: u32, ow: u32, o: u32, group_o: u32,
+    runs_per_row: u32, runs: u32, tiles_per_group: u32, tiles: u32, workgroups: u32,
+}
+@group(0) @binding(0) var<storage, read> x: array<f32>;        // [n, h, w, c]
+@group(0) @binding(1) var<storage, read> w: array<f32>;        // [o, kh, kw, c / groups]
+@group(0) @binding(2) var<storage, read> bias: array<f32>;     // [o]
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;  // [n, oh, ow, o]
 @group(1) @binding(0) var<uniform> params: Params;
 
-// Four output channels of one group at one pixel; neighbouring invocations take neighbouring pixels.
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
-        @builtin(num_workgroups) groups: vec3<u32>) {
-    let id = linear_id(group, local, groups, WORKGROUP);
-    let pixels = params.n * params.oh * params.ow;
-    let pixel = id % pixels;
-    let tiles = (params.og + 3u) / 4u;
-    let tile = id / pixels;
-    let in_group = tile % tiles * 4u;
-    let g = tile / tiles;
-    let first = g * params.og + in_group;
-    if first >= params.o || g * params.og >= params.o { return; }
-    let count = min(4u, params.og - in_group);
-    let o = vec4(first) + min(vec4(0u, 1u, 2u, 3u), vec4(count - 1u));
-    let j = pixel % params.ow;
-    let i = pixel / params.ow % params.oh;
-    let n = pixel / (params.ow * params.oh);
-    var acc = vec4(bias[o.x], bias[o.y], bias[o.z], bias[o.w]);
-    for (var ky = 0u; ky < KH; ky++) {
-        // Above the image the subtraction wraps to a large row.
-        let row = i * STRIDE + ky * DILATION - PADDING;
-        if row >= params.h { continue; }
-        for (var kx = 0u; kx < KW; kx++) {
-            let col = j * STRIDE + kx * DILATION - PADDING;
-            if col >= params.w { continue; }
-            let x_at = ((n * params.h + row) * params.w + col) * params.c + g * CG;
-            let w_at = o * (KH * KW * CG) + (ky * KW + kx) * CG;
-            for (var c = 0u; c < CG; c++) {
-                acc += x[x_at + c] * vec4(w[w_at.x + c], w[w_at.y + c], w[w_at.z + c], w[w_at.w + c]);
+fn shared_word(which: u32, o: u32, rest: u32) -> u32 {
+    let channel = min(o, params.o - 1u);
+    if which == BIAS { return bitcast<u32>(bias[channel]); }
+    return bitcast<u32>(w[channel * (KH * KW * params.group_c) + rest]);
+}
+
+fn run(group: u32, local: u32, lane: u32) {
+    if group >= params.workgroups { return; }
+    let tile = group % params.tiles;
+    let item = group / params.tiles * WORKGROUP + local;
+    let at = min(item, params.runs - 1u);
+    let ow = select(at % params.runs_per_row * RUN, 0u, ROW != 0u);
+    let row = at / params.runs_per_row;
+    let oh = row % params.oh;
+    let n = row / params.oh;
+    let conv_group = tile / params.tiles_per_group;
+    let o_first = conv_group * params.group_o + tile % params.tiles_per_group * (8u * BLOCKS);
+    let o_end = (conv_group + 1u) * params.group_o;
+    let width = select(i32(params.w), i32(ROW), ROW != 0u);
+
+    var acc: array<vec4<f32>, RUN * BLOCKS * 2u>;
+    //# unroll
+    for (var block = 0u; block < BLOCKS; block++) {
+        let start = eight(BIAS, o_first + 8u * block, 0u, lane);
+        //# unroll
+        for (var p = 0u; p < RUN; p++) {
+            acc[(p * BLOCKS + block) * 2u] = bitcast<vec4<f32>>(start.a);
+            acc[(p * BLOCKS + block) * 2u + 1u] = bitcast<vec4<f32>>(start.b);
+        }
+    }
+    for (var i = 0u; i < KH; i++) {
+        let ih = i32(oh * STRIDE + i * DILATION) - PADDING;
+        let row_inside = ih >= 0 && ih < i32(params.h);
+        let x_row = (n * params.h + u32(max(ih, 0))) * u32(width) * params.c
+            + conv_group * params.group_c;
+        for (var c = 0u; c < params.group_c; c++) {
+            var xs: array<f32, SPAN>;
+            if row_inside {
+                //# unroll
+                for (var k = 0u; k < SPAN; k++) {
+                    let iw = i32(ow * STRIDE + k * STEP) - PADDING;
+                    let value = x[x_row + u32(clamp(iw, 0, width - 1)) * params.c + c];
+                    xs[k] = select(0.0, value, iw >= 0 && iw < width);
+                }
+            }
+            //# unroll
+            for (var j = 0u; j < KW; j++) {
+                //# unroll
+                for (var block = 0u; block < BLOCKS; block++) {
+                    let ws = eight(WEIGHT, o_first + 8u * block, (i * KW + j) * params.group_c + c, lane);
+                    let wa = bitcast<vec4<f32>>(ws.a);
+                    let wb = bitcast<vec4<f32>>(ws.b);
+                    //# unroll
+                    for (var p = 0u; p < RUN; p++) {
+                        let value = xs[p * PIXEL + j * TAP];
+                        acc[(p * BLOCKS + block) * 2u] += value * wa;
+                        acc[(p * BLOCKS + block) * 2u + 1u] += value * wb;
+                    }
+                }
             }
         }
     }
-    acc = select(acc, max(vec4(0.0), acc), RELU);
-    let y_at = pixel * params.o + first;
-    for (var t = 0u; t < count; t++) {
-        y[y_at + t] = acc[t];
+    if item >= params.runs { return; }
+    //# unroll
+    for (var p = 0u; p < RUN; p++) {
+        let inside = ow + p < params.ow;
+        let y_at = (row * params.ow + ow + p) * params.o;
+        //# unroll
+        for (var q = 0u; q < 2u * BLOCKS; q++) {
+            var v = acc[p * (BLOCKS * 2u) + q];
+            if RELU { v = max(v, vec4<f32>(0.0)); }
+            //# unroll
+            for (var e = 0u; e < 4u; e++) {
+                let o = o_first + 4u * q + e;
+                if inside && o < o_end { y[y_at + o] = v[e]; }
+            }
+        }
     }
 }

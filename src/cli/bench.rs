@@ -95,7 +95,7 @@ async fn variants(
     // Speed does not depend on what the images show, only ranges do.
     let data = synthetic_splits(1, 64, 1)?.train;
     let mut out = vec![("fp32".to_owned(), jobs::ready_to_quantize(&model, "bench")?)];
-    for scheme in [Scheme::INT8] {
+    for scheme in [Scheme::Fp16, Scheme::INT8] {
         let settings = QuantizeSettings {
             scheme,
             observer: Observer::MinMax,

@@ -56,19 +56,6 @@ impl Conv {
         Ok((padded - span) / self.stride + 1)
     }
 
-    /// The pixel (row · width + column) that kernel element `[ky, kx]` meets at output `[i, j]`; `None`
-    /// in the padding.
-    pub(super) fn tap(
-        &self,
-        x: [usize; 4],
-        [i, j]: [usize; 2],
-        [ky, kx]: [usize; 2],
-    ) -> Option<usize> {
-        let row = (i * self.stride + ky * self.dilation).checked_sub(self.padding)?;
-        let col = (j * self.stride + kx * self.dilation).checked_sub(self.padding)?;
-        (row < x[1] && col < x[2]).then_some(row * x[2] + col)
-    }
-
     /// Shape `[n, oh, ow, o]` of the output for `x` of `[n, h, w, c]` and `w` of
     /// `[o, kh, kw, c / groups]`.
     ///

@@ -1,68 +1,118 @@
-//! `y[n, i, j, o] = relu?(bias[o] + Σ x[n, i·s + ky·d − p, j·s + kx·d − p, c]·w[o, ky, kx, c])`
+//! `y[n, oh, ow, o] = relu?(bias[o] + Σ_{i, j, c} x[n, oh·s + i·d − p, ow·s + j·d − p, c] · w[o, i, j, c])`
 //!
-//! f32, NHWC images, OHWI weights; stride s, dilation d, padding p, groups.
+//! Stride `s`, padding `p` with zeros, dilation `d`; with groups, `c` counts the channels of the group
+//! of `o`. f32 throughout; the order of the sum is the device's.
 
-use rayon::prelude::*;
-
-use super::{
-    Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, gamma, grid_1d, params_bytes, ulp_f32,
-};
+use super::reference::{Geometry, add_bias, magnitudes, output_or_empty, sum_agreement};
+use super::tile::{ConvTile, conv_tile, shared_source, tiling, window};
+use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
 
-/// `y[n, i, j, o] = relu?(bias[o] + Σ x[n, i·s + ky·d − p, j·s + kx·d − p, c]·w[o, ky, kx, c])`. Bindings: `x`, `w`, `bias`, `y`.
+/// A 2-D convolution. Bindings: `x[n, h, w, c]`, `w[o, kh, kw, c / groups]`, `bias[o]`, `y[n, oh, ow, o]`.
 #[derive(Clone, Debug)]
 pub struct Conv2dF32 {
-    /// `[n, h, w, c]` of `x`.
+    /// Shape of `x`.
     pub x: [usize; 4],
-    /// `[o, kh, kw, c / groups]` of `w`.
+    /// Shape of `w`.
     pub w: [usize; 4],
-    /// Stride, padding, dilation, groups.
+    /// Geometry.
     pub conv: Conv,
-    /// Fuse `max(0, ·)`.
+    /// Rectifies the result.
     pub relu: bool,
 }
 
+/// Sizes of a convolution and of the grid over its tiles.
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::NoUninit)]
-struct Params {
-    sizes: [u32; 8],
+pub(super) struct Params {
+    pub h: u32,
+    pub w: u32,
+    pub c: u32,
+    pub group_c: u32,
+    pub oh: u32,
+    pub ow: u32,
+    pub o: u32,
+    pub group_o: u32,
+    pub runs_per_row: u32,
+    pub runs: u32,
+    pub tiles_per_group: u32,
+    pub tiles: u32,
+    pub workgroups: u32,
 }
 
-impl Conv2dF32 {
-    /// `[n, oh, ow, o]`; the graph has checked that the shapes fit.
-    fn y(&self) -> [usize; 4] {
-        self.conv.output_shape(self.x, self.w).unwrap_or([0; 4])
+impl Params {
+    /// `rows` rows of `width` pixels in runs, `channels` of each group in blocks of eight.
+    pub fn new(
+        geometry: &Geometry,
+        (rows, width): (usize, usize),
+        channels: usize,
+        tile: ConvTile,
+        workgroup: usize,
+    ) -> Self {
+        let groups = geometry.conv.groups;
+        let [_, h, w, c] = geometry.x.map(|size| size as u32);
+        let [_, oh, ow, o] = geometry.y.map(|size| size as u32);
+        let runs_per_row = width.div_ceil(tile.run);
+        let runs = rows * runs_per_row;
+        let tiles_per_group = channels.div_ceil(8 * tile.blocks);
+        let tiles = tiles_per_group * groups;
+        Self {
+            h,
+            w,
+            c,
+            group_c: geometry.w[3] as u32,
+            oh,
+            ow,
+            o,
+            group_o: o / groups as u32,
+            runs_per_row: runs_per_row as u32,
+            runs: runs as u32,
+            tiles_per_group: tiles_per_group as u32,
+            tiles: tiles as u32,
+            workgroups: (tiles * runs.div_ceil(workgroup)) as u32,
+        }
     }
+}
 
-    /// Exact values, and `γ·Σ|x||w|` of each.
-    fn exact(&self, args: &[Tensor]) -> (Vec<f64>, Vec<f64>) {
-        let (x, w, bias) = (args[0].to_f64(), args[1].to_f64(), args[2].to_f64());
-        let [n, oh, ow, o] = self.y();
-        let [_, kh, kw, cg] = self.w;
-        let rounding = gamma(kh * kw * cg + 1);
-        (0..n * oh * ow * o)
-            .into_par_iter()
-            .map(|at| {
-                let (ch, j, i, image) = (at % o, at / o % ow, at / o / ow % oh, at / o / ow / oh);
-                let (mut sum, mut size) = (bias[ch], bias[ch].abs());
-                for (ky, kx) in (0..kh).flat_map(|ky| (0..kw).map(move |kx| (ky, kx))) {
-                    let Some(pixel) = self.conv.tap(self.x, [i, j], [ky, kx]) else {
-                        continue;
-                    };
-                    let first = (image * self.x[1] * self.x[2] + pixel) * self.x[3]
-                        + ch / (o / self.conv.groups) * cg;
-                    for c in 0..cg {
-                        let term = x[first + c] * w[((ch * kh + ky) * kw + kx) * cg + c];
-                        sum += term;
-                        size += term.abs();
-                    }
-                }
-                let value = if self.relu { sum.max(0.0) } else { sum };
-                (value, rounding * size + ulp_f32(value))
-            })
-            .unzip()
-    }
+/// Specialisation and parameters of a forward convolution on this device.
+pub(super) fn forward_launch(
+    geometry: &Geometry,
+    relu: bool,
+    caps: &Caps,
+) -> (Spec, Params, [u32; 3]) {
+    let Geometry { x, w, y, conv } = *geometry;
+    let (kernel_w, group_o) = (w[2], w[0] / conv.groups);
+    let tiling = tiling(caps);
+    let tile = conv_tile((y[2], 1), group_o, kernel_w, &tiling, |run| {
+        window(run, kernel_w, &conv).span
+    });
+    let params = Params::new(
+        geometry,
+        (y[0] * y[1], y[2]),
+        group_o,
+        tile,
+        tiling.workgroup,
+    );
+    let window = window(tile.run, kernel_w, &conv);
+    let whole_row = if params.runs_per_row == 1 { x[2] } else { 0 };
+    let spec = Spec::new()
+        .with("WORKGROUP", tiling.workgroup as u32)
+        .with("RUN", tile.run as u32)
+        .with("BLOCKS", tile.blocks as u32)
+        .with("KH", w[1] as u32)
+        .with("KW", kernel_w as u32)
+        .with("STRIDE", conv.stride as u32)
+        .with("PADDING", super::Const::I32(conv.padding as i32))
+        .with("DILATION", conv.dilation as u32)
+        .with("RELU", relu)
+        .with("SPAN", window.span as u32)
+        .with("STEP", window.step as u32)
+        .with("PIXEL", window.pixel as u32)
+        .with("TAP", window.tap as u32)
+        .with("ROW", whole_row as u32);
+    let grid = grid_1d(params.workgroups as usize, 1, caps);
+    (spec, params, grid)
 }
 
 impl Kernel for Conv2dF32 {
@@ -75,79 +125,145 @@ impl Kernel for Conv2dF32 {
             Binding::read("x", DType::F32, self.x),
             Binding::read("w", DType::F32, self.w),
             Binding::read("bias", DType::F32, [self.w[0]]),
-            Binding::write("y", DType::F32, self.y()),
+            Binding::write("y", DType::F32, output_or_empty(self.x, self.w, self.conv)),
         ]
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        let [n, oh, ow, o] = self.conv.output_shape(self.x, self.w)?;
-        let [_, h, w, c] = self.x;
-        let [_, kh, kw, cg] = self.w;
-        let og = o / self.conv.groups;
-        let sizes = [n, h, w, c, oh, ow, o, og].map(|size| size as u32);
-        let spec = [
-            ("KH", kh),
-            ("KW", kw),
-            ("CG", cg),
-            ("STRIDE", self.conv.stride),
-        ]
-        .into_iter()
-        .chain([
-            ("PADDING", self.conv.padding),
-            ("DILATION", self.conv.dilation),
-        ])
-        .fold(Spec::new(), |spec, (name, value)| {
-            spec.with(name, value as u32)
-        });
+        let (spec, params, workgroups) = forward_launch(&self.geometry()?, self.relu, caps);
         Ok(Launch {
-            source: include_str!("../../shaders/conv2d_f32.wgsl").into(),
-            spec: spec.with("RELU", self.relu),
-            params: params_bytes(&Params { sizes }),
-            workgroups: grid_1d(n * oh * ow * og.div_ceil(4) * self.conv.groups, 64, caps),
+            source: shared_source(include_str!("../../shaders/conv2d_f32.wgsl"), caps),
+            spec,
+            params: params_bytes(&params),
+            workgroups,
         })
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
-        let (values, _) = self.exact(args);
-        args[3].store_f64(&values)
+        let [x, w, bias] = [&args[0], &args[1], &args[2]].map(Tensor::to_f64);
+        let y = forward(&self.geometry()?, &x, &w, &bias, self.relu);
+        args[3].store_f64(&y)
     }
 
     fn agreement(&self, args: &[Tensor]) -> Result<Vec<Agreement>> {
-        let mut out = vec![Agreement::Equal; 3];
-        out.push(Agreement::Within(self.exact(args).1));
-        Ok(out)
+        let y = forward_agreement(&self.geometry()?, args, self.relu, DType::F32, false);
+        Ok(vec![
+            Agreement::Equal,
+            Agreement::Equal,
+            Agreement::Equal,
+            y,
+        ])
     }
 
     fn operations(&self) -> f64 {
-        let [n, oh, ow, _] = self.y();
-        2.0 * (n * oh * ow) as f64 * self.w.iter().product::<usize>() as f64
+        self.geometry()
+            .map_or(0.0, |geometry| 2.0 * geometry.multiply_adds())
     }
 }
 
-/// Odd channels, stride, padding, dilation, groups, depthwise, one pixel.
-pub fn samples() -> Vec<Box<dyn Kernel>> {
-    let conv = |stride, padding, dilation, groups| Conv {
+impl Conv2dF32 {
+    fn geometry(&self) -> Result<Geometry> {
+        Geometry::new(self.x, self.w, self.conv)
+    }
+}
+
+/// `relu?(x ∗ w + bias)` in f64.
+pub(super) fn forward(
+    geometry: &Geometry,
+    x: &[f64],
+    w: &[f64],
+    bias: &[f64],
+    relu: bool,
+) -> Vec<f64> {
+    let mut y = geometry.forward(x, w);
+    add_bias(&mut y, bias, relu);
+    y
+}
+
+/// Agreement on `y` for the arguments `x, w, bias, …`.
+pub(super) fn forward_agreement(
+    geometry: &Geometry,
+    args: &[Tensor],
+    relu: bool,
+    output: DType,
+    native: bool,
+) -> Agreement {
+    let [x, w, bias] = [&args[0], &args[1], &args[2]].map(Tensor::to_f64);
+    let values = forward(geometry, &x, &w, &bias, relu);
+    let [x, w, bias] = [&x, &w, &bias].map(|operand| magnitudes(operand));
+    let size = forward(geometry, &x, &w, &bias, relu);
+    let terms = geometry.w[1..].iter().product();
+    sum_agreement(terms, &size, &values, output, native)
+}
+
+/// Geometries that hurt, shared by all float convolutions: `(x, w, [stride, padding, dilation, groups])`.
+pub(super) const GEOMETRIES: [([usize; 4], [usize; 4], [usize; 4]); 7] = [
+    ([1, 1, 1, 1], [1, 1, 1, 1], [1, 0, 1, 1]),
+    ([2, 7, 13, 3], [5, 3, 3, 3], [1, 1, 1, 1]),
+    ([1, 11, 9, 4], [17, 3, 2, 4], [2, 1, 1, 1]),
+    ([1, 10, 11, 6], [4, 3, 3, 3], [1, 2, 2, 2]),
+    ([1, 5, 6, 5], [5, 3, 3, 1], [1, 1, 1, 5]),
+    ([2, 6, 5, 7], [3, 1, 1, 7], [2, 0, 1, 1]),
+    ([1, 12, 8, 3], [9, 5, 4, 1], [3, 2, 2, 3]),
+];
+
+/// [`Conv`] from `[stride, padding, dilation, groups]`.
+pub(super) fn conv_of([stride, padding, dilation, groups]: [usize; 4]) -> Conv {
+    Conv {
         stride,
         padding,
         dilation,
         groups,
-    };
-    let cases = [
-        ([1, 1, 1, 1], [1, 1, 1, 1], conv(1, 0, 1, 1)),
-        ([2, 7, 5, 3], [5, 3, 3, 3], conv(1, 1, 1, 1)),
-        ([2, 9, 8, 1], [6, 5, 5, 1], conv(1, 2, 1, 1)),
-        ([1, 11, 11, 4], [6, 3, 3, 2], conv(2, 1, 1, 2)),
-        ([1, 9, 9, 5], [5, 3, 3, 1], conv(1, 2, 2, 5)),
-        ([3, 10, 10, 6], [16, 5, 5, 6], conv(3, 2, 1, 1)),
-    ];
-    let make = |(i, (x, w, conv)): (usize, _)| {
-        let _ = i;
-        Box::new(Conv2dF32 {
-            x,
-            w,
-            conv,
-            relu: i % 2 == 1,
-        }) as Box<dyn Kernel>
-    };
-    cases.into_iter().enumerate().map(make).collect()
+    }
+}
+
+/// The geometries of all float convolutions.
+pub fn samples() -> Vec<Box<dyn Kernel>> {
+    GEOMETRIES
+        .into_iter()
+        .map(|(x, w, conv)| {
+            Box::new(Conv2dF32 {
+                x,
+                w,
+                conv: conv_of(conv),
+                relu: w[0] == 5,
+            }) as Box<dyn Kernel>
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_hand() {
+        let mut args = [
+            Tensor::from_f32(&[1, 2, 2, 1], &[1.0, 2.0, 3.0, 4.0]).expect("fits"),
+            Tensor::from_f32(&[1, 1, 2, 1], &[10.0, 1.0]).expect("fits"),
+            Tensor::from_f32(&[1], &[0.5]).expect("fits"),
+            Tensor::zeros(&[1, 4, 3, 1], DType::F32),
+        ];
+        let kernel = Conv2dF32 {
+            x: [1, 2, 2, 1],
+            w: [1, 1, 2, 1],
+            conv: conv_of([1, 1, 1, 1]),
+            relu: false,
+        };
+        kernel.cpu(&mut args).expect("f32");
+        let (zero, first, second) = ([0.5; 3], [1.5, 12.5, 20.5], [3.5, 34.5, 40.5]);
+        let want = [zero, first, second, zero].concat();
+        assert_eq!(args[3].as_f32().expect("f32"), want);
+    }
+
+    #[test]
+    fn wrong_geometry_is_an_error() {
+        let kernel = Conv2dF32 {
+            x: [1, 2, 2, 1],
+            w: [1, 3, 3, 1],
+            conv: conv_of([1, 0, 1, 1]),
+            relu: false,
+        };
+        assert!(kernel.launch(&Caps::portable()).is_err());
+    }
 }

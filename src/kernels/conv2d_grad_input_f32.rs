@@ -1,74 +1,44 @@
-//! `dx[n, r, q, c] = Σ dy[n, i, j, o]·w[o, ky, kx, c]`
+//! `dx[n, h, w, c] = Σ_{i, j, o} dy[n, (h + p − i·d) / s, (w + p − j·d) / s, o] · w[o, i, j, c]`
 //!
-//! f32, NHWC images, OHWI weights; stride s, dilation d, padding p, groups.
+//! Over the taps whose quotients are whole and inside `dy`; `o` runs over the group of `c`. f32
+//! throughout; the order of the sum is the device's.
 
-use rayon::prelude::*;
-
-use super::{
-    Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, gamma, grid_1d, params_bytes, ulp_f32,
-};
+use super::conv2d_f32::{GEOMETRIES, Params, conv_of};
+use super::reference::{Geometry, magnitudes, output_or_empty, sum_agreement};
+use super::tile::{conv_tile, shared_source, tiling};
+use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
 
-/// `dx[n, r, q, c] = Σ dy[n, i, j, o]·w[o, ky, kx, c]`. Bindings: `dy`, `w`, `dx`.
+/// Gradient of a convolution by its input. Bindings: `dy[n, oh, ow, o]`, `w[o, kh, kw, c / groups]`,
+/// `dx[n, h, w, c]`.
 #[derive(Clone, Debug)]
 pub struct Conv2dGradInputF32 {
-    /// `[n, h, w, c]` of `x`.
+    /// Shape of the input and of `dx`.
     pub x: [usize; 4],
-    /// `[o, kh, kw, c / groups]` of `w`.
+    /// Shape of `w`.
     pub w: [usize; 4],
-    /// Stride, padding, dilation, groups.
+    /// Geometry.
     pub conv: Conv,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::NoUninit)]
-struct Params {
-    sizes: [u32; 8],
+/// What a run of pixels of a row of `dx` loads of `dy`: see the shader.
+struct Reach {
+    span: usize,
+    shift: usize,
+    offset: usize,
 }
 
-impl Conv2dGradInputF32 {
-    /// `[n, oh, ow, o]`; the graph has checked that the shapes fit.
-    fn y(&self) -> [usize; 4] {
-        self.conv.output_shape(self.x, self.w).unwrap_or([0; 4])
-    }
-
-    /// Exact values, and `γ·Σ|dy||w|` of each.
-    fn exact(&self, args: &[Tensor]) -> (Vec<f64>, Vec<f64>) {
-        let (dy, w) = (args[0].to_f64(), args[1].to_f64());
-        let [n, oh, ow, o] = self.y();
-        let [_, kh, kw, cg] = self.w;
-        let og = o / self.conv.groups;
-        let image_len = self.x[1] * self.x[2] * self.x[3];
-        let rounding = gamma(kh * kw * og);
-        let images: Vec<(Vec<f64>, Vec<f64>)> = (0..n)
-            .into_par_iter()
-            .map(|image| {
-                let (mut sums, mut sizes) = (vec![0.0; image_len], vec![0.0f64; image_len]);
-                for at in 0..oh * ow * o {
-                    let (ch, j, i) = (at % o, at / o % ow, at / o / ow);
-                    for (ky, kx) in (0..kh).flat_map(|ky| (0..kw).map(move |kx| (ky, kx))) {
-                        let Some(pixel) = self.conv.tap(self.x, [i, j], [ky, kx]) else {
-                            continue;
-                        };
-                        for c in 0..cg {
-                            let term = dy[image * oh * ow * o + at]
-                                * w[((ch * kh + ky) * kw + kx) * cg + c];
-                            sums[pixel * self.x[3] + ch / og * cg + c] += term;
-                            sizes[pixel * self.x[3] + ch / og * cg + c] += term.abs();
-                        }
-                    }
-                }
-                let bounds = sums
-                    .iter()
-                    .zip(&sizes)
-                    .map(|(sum, size)| rounding * size + ulp_f32(*sum));
-                let bounds = bounds.collect();
-                (sums, bounds)
-            })
-            .collect();
-        let (sums, bounds): (Vec<_>, Vec<_>) = images.into_iter().unzip();
-        (sums.concat(), bounds.concat())
+fn reach(run: usize, kernel_w: usize, conv: &Conv) -> Reach {
+    let back = (kernel_w - 1) * conv.dilation;
+    let shift = back.div_ceil(conv.stride);
+    let shifted = conv.padding + conv.stride * shift;
+    let offset = (shifted - back) / conv.stride;
+    let last = (run - 1 + shifted) / conv.stride;
+    Reach {
+        span: last - offset + 1,
+        shift,
+        offset,
     }
 }
 
@@ -79,76 +49,110 @@ impl Kernel for Conv2dGradInputF32 {
 
     fn bindings(&self) -> Vec<Binding> {
         vec![
-            Binding::read("dy", DType::F32, self.y()),
+            Binding::read("dy", DType::F32, output_or_empty(self.x, self.w, self.conv)),
             Binding::read("w", DType::F32, self.w),
             Binding::write("dx", DType::F32, self.x),
         ]
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        let [n, oh, ow, o] = self.conv.output_shape(self.x, self.w)?;
-        let [_, h, w, c] = self.x;
-        let [_, kh, kw, cg] = self.w;
-        let og = o / self.conv.groups;
-        let sizes = [n, h, w, c, oh, ow, o, og].map(|size| size as u32);
-        let spec = [
-            ("KH", kh),
-            ("KW", kw),
-            ("CG", cg),
-            ("STRIDE", self.conv.stride),
-        ]
-        .into_iter()
-        .chain([
-            ("PADDING", self.conv.padding),
-            ("DILATION", self.conv.dilation),
-        ])
-        .fold(Spec::new(), |spec, (name, value)| {
-            spec.with(name, value as u32)
+        let geometry = self.geometry()?;
+        let Geometry { x, w, y, conv } = geometry;
+        let (kernel_w, group_c) = (w[2], w[3]);
+        let tiling = tiling(caps);
+        let tile = conv_tile((x[2], conv.stride), group_c, kernel_w, &tiling, |run| {
+            reach(run, kernel_w, &conv).span
         });
+        let params = Params::new(
+            &geometry,
+            (x[0] * x[1], x[2]),
+            group_c,
+            tile,
+            tiling.workgroup,
+        );
+        let reach = reach(tile.run, kernel_w, &conv);
+        let whole_row = if params.runs_per_row == 1 { y[2] } else { 0 };
+        let spec = Spec::new()
+            .with("WORKGROUP", tiling.workgroup as u32)
+            .with("RUN", tile.run as u32)
+            .with("BLOCKS", tile.blocks as u32)
+            .with("KH", w[1] as u32)
+            .with("KW", kernel_w as u32)
+            .with("STRIDE", conv.stride as u32)
+            .with("PADDING", conv.padding as u32)
+            .with("DILATION", conv.dilation as u32)
+            .with("SPAN", reach.span as u32)
+            .with("SHIFT", reach.shift as u32)
+            .with("OFFSET", reach.offset as u32)
+            .with("ROW", whole_row as u32);
         Ok(Launch {
-            source: include_str!("../../shaders/conv2d_grad_input_f32.wgsl").into(),
-            spec: spec,
-            params: params_bytes(&Params { sizes }),
-            workgroups: grid_1d(n * h * w * cg.div_ceil(2) * self.conv.groups, 64, caps),
+            source: shared_source(
+                include_str!("../../shaders/conv2d_grad_input_f32.wgsl"),
+                caps,
+            ),
+            spec,
+            params: params_bytes(&params),
+            workgroups: grid_1d(params.workgroups as usize, 1, caps),
         })
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
-        let (values, _) = self.exact(args);
-        args[2].store_f64(&values)
+        let dx = self
+            .geometry()?
+            .grad_input(&args[0].to_f64(), &args[1].to_f64());
+        args[2].store_f64(&dx)
     }
 
     fn agreement(&self, args: &[Tensor]) -> Result<Vec<Agreement>> {
-        let mut out = vec![Agreement::Equal; 2];
-        out.push(Agreement::Within(self.exact(args).1));
-        Ok(out)
+        let geometry = self.geometry()?;
+        let [dy, w] = [&args[0], &args[1]].map(Tensor::to_f64);
+        let values = geometry.grad_input(&dy, &w);
+        let size = geometry.grad_input(&magnitudes(&dy), &magnitudes(&w));
+        let terms = self.w[0] / self.conv.groups * self.w[1] * self.w[2];
+        let dx = sum_agreement(terms, &size, &values, DType::F32, false);
+        Ok(vec![Agreement::Equal, Agreement::Equal, dx])
     }
 
     fn operations(&self) -> f64 {
-        let [n, oh, ow, _] = self.y();
-        2.0 * (n * oh * ow) as f64 * self.w.iter().product::<usize>() as f64
+        self.geometry()
+            .map_or(0.0, |geometry| 2.0 * geometry.multiply_adds())
     }
 }
 
-/// Odd channels, stride, padding, dilation, groups, depthwise, one pixel.
+impl Conv2dGradInputF32 {
+    fn geometry(&self) -> Result<Geometry> {
+        Geometry::new(self.x, self.w, self.conv)
+    }
+}
+
+/// The geometries of all float convolutions.
 pub fn samples() -> Vec<Box<dyn Kernel>> {
-    let conv = |stride, padding, dilation, groups| Conv {
-        stride,
-        padding,
-        dilation,
-        groups,
-    };
-    let cases = [
-        ([1, 1, 1, 1], [1, 1, 1, 1], conv(1, 0, 1, 1)),
-        ([2, 7, 5, 3], [5, 3, 3, 3], conv(1, 1, 1, 1)),
-        ([2, 9, 8, 1], [6, 5, 5, 1], conv(1, 2, 1, 1)),
-        ([1, 11, 11, 4], [6, 3, 3, 2], conv(2, 1, 1, 2)),
-        ([1, 9, 9, 5], [5, 3, 3, 1], conv(1, 2, 2, 5)),
-        ([3, 10, 10, 6], [16, 5, 5, 6], conv(3, 2, 1, 1)),
-    ];
-    let make = |(i, (x, w, conv)): (usize, _)| {
-        let _ = i;
-        Box::new(Conv2dGradInputF32 { x, w, conv }) as Box<dyn Kernel>
-    };
-    cases.into_iter().enumerate().map(make).collect()
+    GEOMETRIES
+        .into_iter()
+        .map(|(x, w, conv)| {
+            let conv = conv_of(conv);
+            Box::new(Conv2dGradInputF32 { x, w, conv }) as Box<dyn Kernel>
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_hand() {
+        let mut args = [
+            Tensor::from_f32(&[1, 1, 2, 1], &[1.0, 2.0]).expect("fits"),
+            Tensor::from_f32(&[1, 1, 3, 1], &[10.0, 5.0, 1.0]).expect("fits"),
+            Tensor::zeros(&[1, 1, 5, 1], DType::F32),
+        ];
+        let kernel = Conv2dGradInputF32 {
+            x: [1, 1, 5, 1],
+            w: [1, 1, 3, 1],
+            conv: conv_of([2, 0, 1, 1]),
+        };
+        kernel.cpu(&mut args).expect("f32");
+        assert_eq!(args[2].as_f32().expect("f32"), [10.0, 5.0, 21.0, 10.0, 2.0]);
+    }
 }

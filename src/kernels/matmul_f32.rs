@@ -1,58 +1,56 @@
-//! `y[m, n] = relu?(Σ_k x[m, k]·w[n, k] + bias[n])`
+//! `y[m, n] = relu?(Σ_k x[m, k] · w[n, k] + bias[n])`
 //!
-//! f32 storage and accumulation. `x` is `[m, k]`, `w` is `[n, k]`, `y` is `[m, n]`.
+//! f32 throughout; the order of the sum is the device's.
 
-use rayon::prelude::*;
-
-use super::{
-    Agreement, Binding, Caps, Kernel, Launch, Spec, gamma, grid_1d, params_bytes, ulp_f32,
-};
+use super::reference::{add_bias, magnitudes, products, sum_agreement};
+use super::tile::{matrix_tile, shared_source, tiling};
+use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
 
-/// `y[m, n] = relu?(Σ_k x[m, k]·w[n, k] + bias[n])`. Bindings: `x`, `w`, `bias`, `y`.
+/// A linear layer. Bindings: `x[m, k]`, `w[n, k]`, `bias[n]`, `y[m, n]`.
 #[derive(Clone, Debug)]
 pub struct MatmulF32 {
-    /// Rows of the batch.
+    /// Rows of `x` and `y`.
     pub m: usize,
-    /// Outputs of the layer.
+    /// Rows of `w`, columns of `y`.
     pub n: usize,
-    /// Inputs of the layer.
+    /// Columns of `x` and `w`.
     pub k: usize,
-    /// Fuse `max(0, ·)`.
+    /// Rectifies the result.
     pub relu: bool,
 }
 
+/// Sizes of a product in terms of its output.
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::NoUninit)]
 struct Params {
-    m: u32,
-    n: u32,
-    k: u32,
-    tiles: u32,
+    rows: u32,
+    columns: u32,
+    steps: u32,
 }
 
-impl MatmulF32 {
-    /// Exact values, and `γ·Σ|a||b|` of each.
-    fn exact(&self, args: &[Tensor]) -> (Vec<f64>, Vec<f64>) {
-        let (a, b) = (args[0].to_f64(), args[1].to_f64());
-        let bias = args[2].to_f64();
-        let rounding = gamma(self.k + 1);
-        (0..self.m * self.n)
-            .into_par_iter()
-            .map(|i| {
-                let (r, c) = (i / self.n, i % self.n);
-                let terms = (0..self.k).map(|t| a[r * self.k + t] * b[c * self.k + t]);
-                let (mut sum, mut size) =
-                    terms.fold((0.0, 0.0), |(s, z), x: f64| (s + x, z + x.abs()));
-                sum += bias[c];
-                size += bias[c].abs();
-                if self.relu {
-                    sum = f64::max(sum, 0.0);
-                }
-                (sum, rounding * size + ulp_f32(sum))
-            })
-            .unzip()
+/// The launch of any of the three f32 products: `rows` and `columns` of the output, `steps` summed.
+pub(super) fn launch_product(
+    text: &'static str,
+    [rows, columns, steps]: [usize; 3],
+    caps: &Caps,
+) -> Launch {
+    let tiling = tiling(caps);
+    let (own, blocks) = matrix_tile(rows, columns, &tiling);
+    let groups = rows.div_ceil(own * tiling.workgroup) * columns.div_ceil(8 * blocks);
+    Launch {
+        source: shared_source(text, caps),
+        spec: Spec::new()
+            .with("WORKGROUP", tiling.workgroup as u32)
+            .with("ROWS", own as u32)
+            .with("BLOCKS", blocks as u32),
+        params: params_bytes(&Params {
+            rows: rows as u32,
+            columns: columns as u32,
+            steps: steps as u32,
+        }),
+        workgroups: grid_1d(groups, 1, caps),
     }
 }
 
@@ -71,48 +69,86 @@ impl Kernel for MatmulF32 {
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        let tiles = self.n.div_ceil(4);
-        let params = Params {
-            m: self.m as u32,
-            n: self.n as u32,
-            k: self.k as u32,
-            tiles: tiles as u32,
-        };
-        Ok(Launch {
-            source: include_str!("../../shaders/matmul_f32.wgsl").into(),
-            spec: Spec::new().with("RELU", self.relu),
-            params: params_bytes(&params),
-            workgroups: grid_1d(self.m.div_ceil(4) * tiles, 64, caps),
-        })
+        let text = include_str!("../../shaders/matmul_f32.wgsl");
+        let mut launch = launch_product(text, [self.m, self.n, self.k], caps);
+        launch.spec = launch.spec.with("RELU", self.relu);
+        Ok(launch)
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
-        let (values, _) = self.exact(args);
-        args[3].store_f64(&values)
+        let y = self.product(&args[0].to_f64(), &args[1].to_f64(), &args[2].to_f64());
+        args[3].store_f64(&y)
     }
 
     fn agreement(&self, args: &[Tensor]) -> Result<Vec<Agreement>> {
-        let mut out = vec![Agreement::Equal; 3];
-        out.push(Agreement::Within(self.exact(args).1));
-        Ok(out)
+        let [x, w, bias] = [&args[0], &args[1], &args[2]].map(Tensor::to_f64);
+        let values = self.product(&x, &w, &bias);
+        let size = self.product(&magnitudes(&x), &magnitudes(&w), &magnitudes(&bias));
+        let y = sum_agreement(self.k, &size, &values, DType::F32, false);
+        Ok(vec![
+            Agreement::Equal,
+            Agreement::Equal,
+            Agreement::Equal,
+            y,
+        ])
     }
 
     fn operations(&self) -> f64 {
-        2.0 * self.m as f64 * self.n as f64 * self.k as f64
+        2.0 * (self.m * self.n * self.k) as f64
     }
 }
 
-/// One, primes, tails.
+impl MatmulF32 {
+    fn product(&self, x: &[f64], w: &[f64], bias: &[f64]) -> Vec<f64> {
+        linear((self.m, self.n, self.k), x, w, bias, self.relu)
+    }
+}
+
+/// `relu?(x · wᵀ + bias)` in f64.
+pub(super) fn linear(
+    (m, n, k): (usize, usize, usize),
+    x: &[f64],
+    w: &[f64],
+    bias: &[f64],
+    relu: bool,
+) -> Vec<f64> {
+    let mut y = products((m, n, k), |i, r| x[i * k + r], |j, r| w[j * k + r]);
+    add_bias(&mut y, bias, relu);
+    y
+}
+
+/// Sizes that hurt: one, primes, tails of both tiles, a long sum.
 pub fn samples() -> Vec<Box<dyn Kernel>> {
-    [(1, 1, 1), (7, 5, 13), (33, 10, 84), (4, 17, 64)]
-        .into_iter()
-        .map(|(m, n, k)| {
-            Box::new(MatmulF32 {
-                m,
-                n,
-                k,
-                relu: m % 2 == 1,
-            }) as Box<dyn Kernel>
-        })
-        .collect()
+    [
+        (1, 1, 1, false),
+        (13, 7, 11, true),
+        (65, 17, 3, false),
+        (5, 10, 500, true),
+    ]
+    .into_iter()
+    .map(|(m, n, k, relu)| Box::new(MatmulF32 { m, n, k, relu }) as Box<dyn Kernel>)
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_hand() {
+        let mut args = [
+            Tensor::from_f32(&[1, 2], &[1.0, -2.0]).expect("fits"),
+            Tensor::from_f32(&[2, 2], &[3.0, 4.0, 5.0, 1.0]).expect("fits"),
+            Tensor::from_f32(&[2], &[0.5, -1.0]).expect("fits"),
+            Tensor::zeros(&[1, 2], DType::F32),
+        ];
+        let kernel = MatmulF32 {
+            m: 1,
+            n: 2,
+            k: 2,
+            relu: true,
+        };
+        kernel.cpu(&mut args).expect("f32");
+        assert_eq!(args[3].as_f32().expect("f32"), [0.0, 2.0]);
+    }
 }

@@ -1,54 +1,22 @@
-//! `dw[n, k] = Σ_m dy[m, n]·x[m, k]`
+//! `dw[n, k] = Σ_m dy[m, n] · x[m, k]`
 //!
-//! f32 storage and accumulation. `dy` is `[m, n]`, `x` is `[m, k]`, `dw` is `[n, k]`.
+//! f32 throughout; the order of the sum is the device's.
 
-use rayon::prelude::*;
-
-use super::{
-    Agreement, Binding, Caps, Kernel, Launch, Spec, gamma, grid_1d, params_bytes, ulp_f32,
-};
+use super::matmul_f32::launch_product;
+use super::reference::{magnitudes, products, sum_agreement};
+use super::{Agreement, Binding, Caps, Kernel, Launch};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
 
-/// `dw[n, k] = Σ_m dy[m, n]·x[m, k]`. Bindings: `dy`, `x`, `dw`.
+/// Gradient of a linear layer by its weight. Bindings: `dy[m, n]`, `x[m, k]`, `dw[n, k]`.
 #[derive(Clone, Debug)]
 pub struct MatmulGradWeightF32 {
-    /// Rows of the batch.
+    /// Rows of `x` and `dy`.
     pub m: usize,
-    /// Outputs of the layer.
+    /// Rows of `w`, columns of `dy`.
     pub n: usize,
-    /// Inputs of the layer.
+    /// Columns of `x` and `w`.
     pub k: usize,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::NoUninit)]
-struct Params {
-    m: u32,
-    n: u32,
-    k: u32,
-    tiles: u32,
-}
-
-impl MatmulGradWeightF32 {
-    /// Exact values, and `γ·Σ|a||b|` of each.
-    fn exact(&self, args: &[Tensor]) -> (Vec<f64>, Vec<f64>) {
-        let (a, b) = (args[0].to_f64(), args[1].to_f64());
-
-        let rounding = gamma(self.m + 1);
-        (0..self.n * self.k)
-            .into_par_iter()
-            .map(|i| {
-                let (r, c) = (i / self.k, i % self.k);
-                let terms = (0..self.m).map(|t| a[t * self.n + r] * b[t * self.k + c]);
-                let (mut sum, mut size) =
-                    terms.fold((0.0, 0.0), |(s, z), x: f64| (s + x, z + x.abs()));
-                sum += 0.0;
-                size += 0.0;
-                (sum, rounding * size + ulp_f32(sum))
-            })
-            .unzip()
-    }
 }
 
 impl Kernel for MatmulGradWeightF32 {
@@ -65,41 +33,57 @@ impl Kernel for MatmulGradWeightF32 {
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        let tiles = self.k.div_ceil(4);
-        let params = Params {
-            m: self.m as u32,
-            n: self.n as u32,
-            k: self.k as u32,
-            tiles: tiles as u32,
-        };
-        Ok(Launch {
-            source: include_str!("../../shaders/matmul_grad_weight_f32.wgsl").into(),
-            spec: Spec::new(),
-            params: params_bytes(&params),
-            workgroups: grid_1d(self.n.div_ceil(4) * tiles, 64, caps),
-        })
+        let text = include_str!("../../shaders/matmul_grad_weight_f32.wgsl");
+        Ok(launch_product(text, [self.n, self.k, self.m], caps))
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
-        let (values, _) = self.exact(args);
-        args[2].store_f64(&values)
+        let dw = self.product(&args[0].to_f64(), &args[1].to_f64());
+        args[2].store_f64(&dw)
     }
 
     fn agreement(&self, args: &[Tensor]) -> Result<Vec<Agreement>> {
-        let mut out = vec![Agreement::Equal; 2];
-        out.push(Agreement::Within(self.exact(args).1));
-        Ok(out)
+        let [dy, x] = [&args[0], &args[1]].map(Tensor::to_f64);
+        let values = self.product(&dy, &x);
+        let size = self.product(&magnitudes(&dy), &magnitudes(&x));
+        let dw = sum_agreement(self.m, &size, &values, DType::F32, false);
+        Ok(vec![Agreement::Equal, Agreement::Equal, dw])
     }
 
     fn operations(&self) -> f64 {
-        2.0 * self.m as f64 * self.n as f64 * self.k as f64
+        2.0 * (self.m * self.n * self.k) as f64
     }
 }
 
-/// One, primes, tails.
+impl MatmulGradWeightF32 {
+    fn product(&self, dy: &[f64], x: &[f64]) -> Vec<f64> {
+        let (n, k) = (self.n, self.k);
+        products((n, k, self.m), |i, r| dy[r * n + i], |j, r| x[r * k + j])
+    }
+}
+
+/// Sizes that hurt: one, primes, tails of both tiles, a long sum.
 pub fn samples() -> Vec<Box<dyn Kernel>> {
-    [(1, 1, 1), (7, 5, 13), (33, 10, 84), (4, 17, 64)]
+    [(1, 1, 1), (13, 7, 11), (65, 3, 17), (500, 10, 5)]
         .into_iter()
         .map(|(m, n, k)| Box::new(MatmulGradWeightF32 { m, n, k }) as Box<dyn Kernel>)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_hand() {
+        let mut args = [
+            Tensor::from_f32(&[2, 2], &[1.0, -2.0, 0.5, 3.0]).expect("fits"),
+            Tensor::from_f32(&[2, 1], &[3.0, 4.0]).expect("fits"),
+            Tensor::zeros(&[2, 1], DType::F32),
+        ];
+        MatmulGradWeightF32 { m: 2, n: 2, k: 1 }
+            .cpu(&mut args)
+            .expect("f32");
+        assert_eq!(args[2].as_f32().expect("f32"), [5.0, 6.0]);
+    }
 }

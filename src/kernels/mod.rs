@@ -10,8 +10,6 @@ pub mod add_f16;
 pub mod add_f32;
 pub mod add_i8;
 mod agreement;
-mod stubs;
-pub use stubs::*;
 pub mod apply_mask_f32;
 mod approx;
 pub mod batch_norm_eval_grad_input_f32;
@@ -20,12 +18,15 @@ pub mod batch_norm_grad_input_f32;
 pub mod batch_norm_grad_params_f32;
 pub mod batch_norm_stats_f32;
 pub mod batch_norm_train_f32;
+pub mod cast_f16_f32;
+pub mod cast_f32_f16;
 pub mod channel_mask_expand;
 pub mod channel_norm_f32;
 mod channels;
 pub mod clamp_min_f32;
 pub mod column_sum_f32;
 mod conv;
+pub mod conv2d_f16;
 pub mod conv2d_f32;
 pub mod conv2d_grad_input_f32;
 pub mod conv2d_grad_weight_f32;
@@ -42,6 +43,7 @@ pub mod global_avg_pool_f32;
 pub mod global_avg_pool_grad_f32;
 pub mod global_avg_pool_i8;
 pub mod inv_std_f32;
+pub mod matmul_f16;
 pub mod matmul_f32;
 pub mod matmul_grad_input_f32;
 pub mod matmul_grad_weight_f32;
@@ -59,6 +61,7 @@ mod out_i8;
 mod pool;
 pub mod quantize_i8;
 pub mod reciprocal_f32;
+mod reference;
 pub mod relu_f16;
 pub mod relu_f32;
 pub mod relu_grad_f32;
@@ -69,6 +72,7 @@ pub mod scale_f32;
 pub mod sgd_f32;
 pub mod softmax_cross_entropy_f32;
 pub mod softmax_cross_entropy_grad_f32;
+mod tile;
 mod tile_i8;
 pub mod topk_begin;
 pub mod topk_histogram_f32;
@@ -291,6 +295,7 @@ pub fn all() -> Vec<Box<dyn Kernel>> {
         adam_f32::samples(),
         add_f16::samples(),
         add_f32::samples(),
+        add_i8::samples(),
         apply_mask_f32::samples(),
         batch_norm_eval_grad_input_f32::samples(),
         batch_norm_f32::samples(),
@@ -298,54 +303,56 @@ pub fn all() -> Vec<Box<dyn Kernel>> {
         batch_norm_grad_params_f32::samples(),
         batch_norm_stats_f32::samples(),
         batch_norm_train_f32::samples(),
+        cast_f16_f32::samples(),
+        cast_f32_f16::samples(),
+        channel_mask_expand::samples(),
+        channel_norm_f32::samples(),
         clamp_min_f32::samples(),
-        global_avg_pool_f16::samples(),
-        global_avg_pool_f32::samples(),
-        global_avg_pool_grad_f32::samples(),
-        inv_std_f32::samples(),
-        max_pool_f16::samples(),
-        max_pool_f32::samples(),
-        max_pool_grad_f32::samples(),
-        reciprocal_f32::samples(),
-        relu_f16::samples(),
-        relu_f32::samples(),
         column_sum_f32::samples(),
+        conv2d_f16::samples(),
         conv2d_f32::samples(),
         conv2d_grad_input_f32::samples(),
         conv2d_grad_weight_f32::samples(),
-        matmul_f32::samples(),
-        matmul_grad_input_f32::samples(),
-        matmul_grad_weight_f32::samples(),
-        relu_grad_f32::samples(),
-        scale_f32::samples(),
-        sgd_f32::samples(),
-        softmax_cross_entropy_f32::samples(),
-        softmax_cross_entropy_grad_f32::samples(),
-        channel_mask_expand::samples(),
-        channel_norm_f32::samples(),
-        topk_begin::samples(),
-        topk_histogram_f32::samples(),
-        topk_mask_f32::samples(),
-        topk_select::samples(),
+        conv2d_i8::samples(),
+        dequantize_i32::samples(),
+        dequantize_i8::samples(),
         fake_quant_f32::samples(),
         fake_quant_grad_f32::samples(),
         fake_quant_scale_grad_f32::samples(),
+        global_avg_pool_f16::samples(),
+        global_avg_pool_f32::samples(),
+        global_avg_pool_grad_f32::samples(),
+        global_avg_pool_i8::samples(),
+        inv_std_f32::samples(),
+        matmul_f16::samples(),
+        matmul_f32::samples(),
+        matmul_grad_input_f32::samples(),
+        matmul_grad_weight_f32::samples(),
+        matmul_i8::samples(),
+        matmul_i8_i32::samples(),
+        max_pool_f16::samples(),
+        max_pool_f32::samples(),
+        max_pool_grad_f32::samples(),
+        max_pool_i8::samples(),
         observe_histogram_f32::samples(),
         observe_histogram_range_f32::samples(),
         observe_min_max_f32::samples(),
         observe_moving_average_f32::samples(),
-        add_i8::samples(),
-        conv2d_i8::samples(),
-        dequantize_i32::samples(),
-        dequantize_i8::samples(),
-        global_avg_pool_i8::samples(),
-        matmul_i8::samples(),
-        matmul_i8_i32::samples(),
-        max_pool_i8::samples(),
         quantize_i8::samples(),
+        reciprocal_f32::samples(),
+        relu_f16::samples(),
         relu_f32::samples(),
+        relu_grad_f32::samples(),
         repack_f16::samples(),
         repack_i8::samples(),
+        scale_f32::samples(),
+        sgd_f32::samples(),
+        softmax_cross_entropy_f32::samples(),
+        softmax_cross_entropy_grad_f32::samples(),
+        topk_begin::samples(),
+        topk_histogram_f32::samples(),
+        topk_mask_f32::samples(),
+        topk_select::samples(),
     ]
     .into_iter()
     .flatten()

@@ -6,7 +6,7 @@ use super::backward::backward;
 use super::optimizer::{Optimizer, ParamGroup, append_updates};
 use crate::base::{DType, Tensor};
 use crate::error::{Error, Result};
-use crate::graph::{Device, Executor, Graph, Op, lower};
+use crate::graph::{Device, Executor, Graph, Op, StepTime, lower};
 use crate::kernels::accumulate_f32::AccumulateF32;
 
 /// A network in training on a device.
@@ -74,11 +74,7 @@ impl Trainer {
     /// For tensors that do not fit, and what the device reports.
     pub async fn step(&mut self, images: &Tensor, labels: &Tensor, lr: f32) -> Result<()> {
         self.step += 1;
-        let mut hypers = Vec::with_capacity(self.lr_factors.len());
-        for factor in &self.lr_factors {
-            let hyper = self.optimizer.hyper(lr * factor, self.step);
-            hypers.push(Tensor::from_f32(&[hyper.len()], &hyper)?);
-        }
+        let hypers = self.hypers(lr)?;
         let inputs: Vec<&Tensor> = [images, labels].into_iter().chain(&hypers).collect();
         self.executor.submit(&inputs)?;
         self.since_read += 1;
@@ -118,6 +114,25 @@ impl Trainer {
             out.push((name.clone(), self.executor.read(name).await?));
         }
         Ok(out)
+    }
+
+    /// Time of every step of one training step (which counts as one, at learning rate 0).
+    ///
+    /// # Errors
+    /// As [`Executor::profile`].
+    pub async fn profile(&mut self, images: &Tensor, labels: &Tensor) -> Result<Vec<StepTime>> {
+        let hypers: Vec<Tensor> = self.hypers(0.0)?;
+        let inputs: Vec<&Tensor> = [images, labels].into_iter().chain(&hypers).collect();
+        self.executor.profile(&inputs).await
+    }
+
+    /// Per-step numbers of each group.
+    fn hypers(&self, lr: f32) -> Result<Vec<Tensor>> {
+        let hyper = |factor: &f32| {
+            let numbers = self.optimizer.hyper(lr * factor, self.step.max(1));
+            Tensor::from_f32(&[numbers.len()], &numbers)
+        };
+        self.lr_factors.iter().map(hyper).collect()
     }
 
     /// Reads one value, for example a weight for a new mask.

@@ -1,0 +1,206 @@
+//! Sums of products in f64: the CPU side of matrix products and convolutions.
+
+use rayon::prelude::*;
+
+use super::{Agreement, Conv, gamma, ulp_f16, ulp_f32};
+use crate::base::DType;
+use crate::error::Result;
+
+/// `out[i, j] = Σ_r left(i, r) · right(j, r)`.
+pub(super) fn products(
+    (rows, columns, steps): (usize, usize, usize),
+    left: impl Fn(usize, usize) -> f64 + Sync,
+    right: impl Fn(usize, usize) -> f64 + Sync,
+) -> Vec<f64> {
+    (0..rows * columns)
+        .into_par_iter()
+        .map(|at| {
+            let (i, j) = (at / columns, at % columns);
+            (0..steps).map(|r| left(i, r) * right(j, r)).sum()
+        })
+        .collect()
+}
+
+/// Element `[n, h, w, c]` of a dense tensor; its position.
+pub(super) fn at4(shape: [usize; 4], [n, h, w, c]: [usize; 4]) -> usize {
+    ((n * shape[1] + h) * shape[2] + w) * shape[3] + c
+}
+
+/// All index tuples of `shape` in order, mapped in parallel.
+fn for_each(shape: [usize; 4], value: impl Fn([usize; 4]) -> f64 + Sync) -> Vec<f64> {
+    let [_, b, c, d] = shape;
+    (0..shape.iter().product::<usize>())
+        .into_par_iter()
+        .map(|i| value([i / (b * c * d), i / (c * d) % b, i / d % c, i % d]))
+        .collect()
+}
+
+/// Shapes and geometry of one convolution.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Geometry {
+    pub x: [usize; 4],
+    pub w: [usize; 4],
+    pub y: [usize; 4],
+    pub conv: Conv,
+}
+
+impl Geometry {
+    /// Checks the shapes.
+    ///
+    /// # Errors
+    /// As [`Conv::output_shape`].
+    pub fn new(x: [usize; 4], w: [usize; 4], conv: Conv) -> Result<Self> {
+        let y = conv.output_shape(x, w)?;
+        Ok(Self { x, w, y, conv })
+    }
+
+    /// Input pixel under tap `tap` of output pixel `out`, if it lies inside `size` pixels.
+    fn tap(&self, out: usize, tap: usize, size: usize) -> Option<usize> {
+        (out * self.conv.stride + tap * self.conv.dilation)
+            .checked_sub(self.conv.padding)
+            .filter(|&pixel| pixel < size)
+    }
+
+    /// Output pixel whose tap `tap` lies on input pixel `pixel`, if there is one among `size`.
+    fn reached(&self, pixel: usize, tap: usize, size: usize) -> Option<usize> {
+        (pixel + self.conv.padding)
+            .checked_sub(tap * self.conv.dilation)
+            .filter(|above| above % self.conv.stride == 0)
+            .map(|above| above / self.conv.stride)
+            .filter(|&out| out < size)
+    }
+
+    /// `y = x ∗ w`, without bias.
+    pub fn forward(&self, x: &[f64], w: &[f64]) -> Vec<f64> {
+        let [_, kernel_h, kernel_w, group_c] = self.w;
+        let group_o = self.w[0] / self.conv.groups;
+        for_each(self.y, |[n, oh, ow, o]| {
+            let mut sum = 0.0;
+            for i in 0..kernel_h {
+                let Some(ih) = self.tap(oh, i, self.x[1]) else {
+                    continue;
+                };
+                for j in 0..kernel_w {
+                    let Some(iw) = self.tap(ow, j, self.x[2]) else {
+                        continue;
+                    };
+                    let x_at = at4(self.x, [n, ih, iw, o / group_o * group_c]);
+                    let w_at = at4(self.w, [o, i, j, 0]);
+                    sum += (0..group_c).map(|c| x[x_at + c] * w[w_at + c]).sum::<f64>();
+                }
+            }
+            sum
+        })
+    }
+
+    /// Gradient of `x`.
+    pub fn grad_input(&self, dy: &[f64], w: &[f64]) -> Vec<f64> {
+        let [out_channels, kernel_h, kernel_w, group_c] = self.w;
+        let group_o = out_channels / self.conv.groups;
+        for_each(self.x, |[n, ih, iw, c]| {
+            let group = c / group_c;
+            let mut sum = 0.0;
+            for i in 0..kernel_h {
+                let Some(oh) = self.reached(ih, i, self.y[1]) else {
+                    continue;
+                };
+                for j in 0..kernel_w {
+                    let Some(ow) = self.reached(iw, j, self.y[2]) else {
+                        continue;
+                    };
+                    for o in group * group_o..(group + 1) * group_o {
+                        sum += dy[at4(self.y, [n, oh, ow, o])]
+                            * w[at4(self.w, [o, i, j, c % group_c])];
+                    }
+                }
+            }
+            sum
+        })
+    }
+
+    /// Gradient of `w`.
+    pub fn grad_weight(&self, dy: &[f64], x: &[f64]) -> Vec<f64> {
+        let group_o = self.w[0] / self.conv.groups;
+        for_each(self.w, |[o, i, j, c]| {
+            let channel = o / group_o * self.w[3] + c;
+            let mut sum = 0.0;
+            for n in 0..self.y[0] {
+                for oh in 0..self.y[1] {
+                    let Some(ih) = self.tap(oh, i, self.x[1]) else {
+                        continue;
+                    };
+                    for ow in 0..self.y[2] {
+                        let Some(iw) = self.tap(ow, j, self.x[2]) else {
+                            continue;
+                        };
+                        sum +=
+                            dy[at4(self.y, [n, oh, ow, o])] * x[at4(self.x, [n, ih, iw, channel])];
+                    }
+                }
+            }
+            sum
+        })
+    }
+
+    /// Multiply-adds of the forward pass, and of either gradient.
+    pub fn multiply_adds(&self) -> f64 {
+        let [_, kernel_h, kernel_w, group_c] = self.w;
+        (self.y.iter().product::<usize>() * kernel_h * kernel_w * group_c) as f64
+    }
+}
+
+/// The output's shape for bindings, which cannot fail: nothing at all where the geometry is wrong, which
+/// a plan refuses and `launch` explains.
+pub(super) fn output_or_empty(x: [usize; 4], w: [usize; 4], conv: Conv) -> [usize; 4] {
+    conv.output_shape(x, w).unwrap_or([0; 4])
+}
+
+/// `|v|`, element by element.
+pub(super) fn magnitudes(values: &[f64]) -> Vec<f64> {
+    values.iter().map(|v| v.abs()).collect()
+}
+
+/// Adds `bias[o]` (the last axis of `y`), then the rectifier if asked for.
+pub(super) fn add_bias(y: &mut [f64], bias: &[f64], relu: bool) {
+    for row in y.chunks_mut(bias.len()) {
+        for (y, b) in row.iter_mut().zip(bias) {
+            *y += b;
+            if relu {
+                *y = y.max(0.0);
+            }
+        }
+    }
+}
+
+/// Agreement of `Σ` over `terms` products with bias, of which `size[i]` is the sum of magnitudes and
+/// `values[i]` the exact result.
+///
+/// A product is rounded once and then takes part in at most `terms` additions (the bias is one), hence
+/// `γ(terms + 1) · size`; the result, wherever it lies in that range, is off by up to one ULP of the
+/// output type. The rectifier never enlarges a difference.
+///
+/// With products in native f16 each of them is off by one ULP of f16 more (2⁻¹⁰ of it, or a flushed
+/// subnormal below 2⁻¹⁴).
+pub(super) fn sum_agreement(
+    terms: usize,
+    size: &[f64],
+    values: &[f64],
+    output: DType,
+    native_f16: bool,
+) -> Agreement {
+    let sums = gamma(terms + 1);
+    let bound = size.iter().zip(values).map(|(size, value)| {
+        let mut bound = sums * size;
+        if native_f16 {
+            bound += (1.0 + sums) * (2f64.powi(-10) * size + terms as f64 * 2f64.powi(-14));
+        }
+        let reach = value.abs() + bound;
+        bound
+            + if output == DType::F16 {
+                ulp_f16(reach)
+            } else {
+                ulp_f32(reach)
+            }
+    });
+    Agreement::Within(bound.collect())
+}

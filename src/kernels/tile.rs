@@ -1,0 +1,169 @@
+//! Sizes of register tiles, and how neighbours share what they load.
+//!
+//! Matrix products and convolutions give every invocation a tile of outputs: what is loaded for one
+//! side of the tile serves the whole other side. Operands that all neighbours need (weights) come
+//! eight words at a time through `eight` of `common/eight.wgsl`; where there are subgroups of at least
+//! eight, `common/eight_subgroup.wgsl` loads each of the eight once and passes them around.
+
+use std::borrow::Cow;
+
+use super::{Caps, Conv};
+
+/// How large tiles may be on a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tiling {
+    /// Invocations of a workgroup.
+    pub workgroup: usize,
+    /// Accumulators of one invocation.
+    pub accumulators: usize,
+    /// Multiply-adds that the innermost loop writes out.
+    pub unrolled: usize,
+    /// Workgroups that keep the device busy.
+    pub busy: usize,
+}
+
+/// The tiling for a device.
+///
+/// Subgroups of no more than eight are a processor's vector registers: loads are dear there, spilled
+/// accumulators are cheap, and a handful of workgroups is enough.
+pub(super) fn tiling(caps: &Caps) -> Tiling {
+    if caps.subgroups.is_some_and(|(_, max)| max <= 8) {
+        Tiling {
+            workgroup: 8,
+            accumulators: 256,
+            unrolled: 1200,
+            busy: 2,
+        }
+    } else {
+        Tiling {
+            workgroup: 64,
+            accumulators: 64,
+            unrolled: 512,
+            busy: 128,
+        }
+    }
+}
+
+/// The shader text with the way of sharing that suits the device.
+pub(super) fn shared_source(text: &'static str, caps: &Caps) -> Cow<'static, str> {
+    if caps.subgroups.is_some_and(|(min, _)| min >= 8) {
+        Cow::Owned(text.replace("common/eight.wgsl", "common/eight_subgroup.wgsl"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// Tile of a matrix product: rows of one invocation, and blocks of eight columns.
+pub(super) fn matrix_tile(rows: usize, columns: usize, tiling: &Tiling) -> (usize, usize) {
+    let blocks_max = if tiling.accumulators >= 256 { 4 } else { 2 };
+    let blocks = columns.div_ceil(8).clamp(1, blocks_max);
+    let row_limit = tiling.accumulators / (8 * blocks);
+    let mut own = rows.div_ceil(tiling.workgroup).clamp(1, row_limit.min(8));
+    let groups = |own: usize| rows.div_ceil(own * tiling.workgroup) * columns.div_ceil(8 * blocks);
+    while own > 1 && groups(own) < tiling.busy {
+        own = own.div_ceil(2);
+    }
+    (own, blocks)
+}
+
+/// Tile of a convolution: pixels of a row, blocks of eight channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ConvTile {
+    /// Neighbouring pixels of one invocation.
+    pub run: usize,
+    /// Blocks of eight channels.
+    pub blocks: usize,
+}
+
+/// The tile that loads least: `width` pixels to a row, runs in multiples of `multiple`, `channels`
+/// outputs of one group, `kernel_w` taps; `span(run)` loads serve a run.
+pub(super) fn conv_tile(
+    (width, multiple): (usize, usize),
+    channels: usize,
+    kernel_w: usize,
+    tiling: &Tiling,
+    span: impl Fn(usize) -> usize,
+) -> ConvTile {
+    let mut best = ConvTile {
+        run: multiple,
+        blocks: 1,
+    };
+    let mut least = usize::MAX;
+    for blocks in 1..=channels.div_ceil(8).min(4) {
+        for run in (multiple..width.max(1) + multiple).step_by(multiple) {
+            let sums = run * blocks * 8;
+            if sums > tiling.accumulators || sums * kernel_w > tiling.unrolled {
+                break;
+            }
+            let tiles = width.div_ceil(run) * channels.div_ceil(8 * blocks);
+            let loads = tiles * (span(run) + kernel_w * blocks);
+            if loads < least {
+                least = loads;
+                best = ConvTile { run, blocks };
+            }
+        }
+    }
+    best
+}
+
+/// Which pixels of a row of the input a run of outputs loads, and where its taps find them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    /// Pixels loaded.
+    pub span: usize,
+    /// Input columns from one to the next.
+    pub step: usize,
+    /// Loaded pixels from one output to the next.
+    pub pixel: usize,
+    /// Loaded pixels from one tap to the next.
+    pub tap: usize,
+}
+
+/// The window of `run` neighbouring outputs.
+pub(super) fn window(run: usize, kernel_w: usize, conv: &Conv) -> Window {
+    if kernel_w == 1 {
+        return Window {
+            span: run,
+            step: conv.stride,
+            pixel: 1,
+            tap: 0,
+        };
+    }
+    Window {
+        span: (run - 1) * conv.stride + (kernel_w - 1) * conv.dilation + 1,
+        step: 1,
+        pixel: conv.stride,
+        tap: conv.dilation,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_fit_the_device() {
+        let caps = Caps::portable();
+        let tiling = tiling(&caps);
+        let (rows, blocks) = matrix_tile(4096, 4096, &tiling);
+        assert!(rows * blocks * 8 <= tiling.accumulators && rows >= 4);
+        let tile = conv_tile((56, 1), 64, 3, &tiling, |run| run + 2);
+        assert!(tile.run * tile.blocks * 8 <= tiling.accumulators && tile.run > 1);
+        let strided = conv_tile((1, 3), 1, 11, &tiling, |run| run);
+        assert_eq!(strided.run, 3);
+    }
+
+    #[test]
+    fn windows_hold_every_tap() {
+        let conv = Conv {
+            stride: 2,
+            padding: 0,
+            dilation: 3,
+            groups: 1,
+        };
+        let w = window(4, 3, &conv);
+        assert_eq!(3 * w.pixel + 2 * w.tap + 1, w.span);
+        let w = window(4, 1, &conv);
+        assert_eq!((3 * w.pixel + 1, w.step), (w.span, 2));
+    }
+}

@@ -1,0 +1,76 @@
+//! conv2d_f32: the geometries that hurt.
+
+use crate::harness;
+use wizen::kernels::Conv;
+use wizen::kernels::conv2d_f32::Conv2dF32;
+
+/// `x`, `w`, `[stride, padding, dilation, groups]`.
+pub const CASES: [([usize; 4], [usize; 4], [usize; 4]); 12] = [
+    // LeNet-5.
+    ([3, 28, 28, 1], [6, 5, 5, 1], [1, 2, 1, 1]),
+    ([3, 14, 14, 6], [16, 5, 5, 6], [1, 0, 1, 1]),
+    // 1x1, also strided.
+    ([2, 9, 7, 33], [13, 1, 1, 33], [1, 0, 1, 1]),
+    ([1, 9, 8, 8], [16, 1, 1, 8], [2, 0, 1, 1]),
+    // A stem: stride 2, padding 3, 7x7; and stride 3 with a filter that steps over pixels.
+    ([1, 23, 22, 3], [11, 7, 7, 3], [2, 3, 1, 1]),
+    ([2, 11, 13, 2], [3, 2, 2, 2], [3, 0, 1, 1]),
+    // Padding beyond half the filter; filter as large as the padded image.
+    ([1, 5, 4, 3], [9, 3, 3, 3], [1, 3, 1, 1]),
+    ([2, 3, 3, 5], [7, 5, 5, 5], [1, 1, 1, 1]),
+    // Dilation, with stride.
+    ([1, 17, 19, 4], [5, 3, 3, 4], [1, 2, 2, 1]),
+    ([1, 16, 15, 3], [4, 3, 2, 3], [2, 2, 3, 1]),
+    // Groups: odd channels each, depthwise.
+    ([2, 8, 9, 6], [10, 3, 3, 3], [1, 1, 1, 2]),
+    ([1, 10, 9, 7], [14, 3, 3, 1], [2, 1, 1, 7]),
+];
+
+pub fn conv([stride, padding, dilation, groups]: [usize; 4]) -> Conv {
+    Conv {
+        stride,
+        padding,
+        dilation,
+        groups,
+    }
+}
+
+#[test]
+fn geometries() {
+    for (i, (x, w, geometry)) in CASES.into_iter().enumerate() {
+        let relu = i % 2 == 0;
+        harness::check(Box::new(Conv2dF32 {
+            x,
+            w,
+            conv: conv(geometry),
+            relu,
+        }));
+    }
+}
+
+#[test]
+fn wide_channels_and_rows() {
+    for (x, w) in [
+        ([1, 4, 5, 64], [72, 3, 3, 64]),
+        ([1, 2, 131, 2], [9, 3, 3, 2]),
+    ] {
+        harness::check(Box::new(Conv2dF32 {
+            x,
+            w,
+            conv: conv([1, 1, 1, 1]),
+            relu: false,
+        }));
+    }
+}
+
+#[test]
+fn folded_grid() {
+    // A row of one pixel to an invocation.
+    let (x, w) = ([1, 64 * 65_535 + 3, 1, 1], [1, 1, 1, 1]);
+    harness::check(Box::new(Conv2dF32 {
+        x,
+        w,
+        conv: conv([1, 0, 1, 1]),
+        relu: false,
+    }));
+}
