@@ -20,7 +20,7 @@ use wizen::kernels::{Agreement, Binding, Caps, Kernel, Launch, OutI8};
 enum Defect {
     /// Nothing: the control of the controls.
     None,
-    /// Part of the shader's text reads otherwise; every occurrence of the first is replaced.
+    /// Part of the shader's code reads otherwise: every occurrence of the first, outside comments.
     Text(&'static str, &'static str),
     /// This word of the parameters is off by this much.
     Param(usize, i32),
@@ -53,12 +53,9 @@ impl Kernel for Broken {
         match self.defect {
             Defect::None | Defect::Bound(_) | Defect::AllTies => {}
             Defect::Text(from, to) => {
-                assert!(
-                    launch.source.contains(from),
-                    "{}: no `{from}` to break",
-                    self.name()
-                );
-                launch.source = launch.source.replace(from, to).into();
+                let broken = edited(&launch.source, from, to);
+                let broken = broken.unwrap_or_else(|| panic!("{}: no `{from}`", self.name()));
+                launch.source = broken.into();
             }
             Defect::Param(word, by) => {
                 let bytes = &mut launch.params[4 * word..4 * word + 4];
@@ -107,6 +104,18 @@ impl Kernel for Broken {
     fn example_args(&self, rng: &mut Rng) -> Vec<Tensor> {
         self.inner.example_args(rng)
     }
+}
+
+/// `source` with every `from` outside comments replaced; `None` if there is none.
+fn edited(source: &str, from: &str, to: &str) -> Option<String> {
+    let mut found = false;
+    let edit = |line: &str| {
+        let (code, comment) = line.split_at(line.find("//").unwrap_or(line.len()));
+        found |= code.contains(from);
+        code.replace(from, to) + comment + "\n"
+    };
+    let text: String = source.lines().map(edit).collect();
+    found.then_some(text)
 }
 
 /// The harness's verdict on `inner` with this defect; `None` without a GPU.
@@ -341,10 +350,10 @@ fn matmul_f32() {
     catches(
         kernel,
         &[
-            (Text(" x[", " 1.0001 * x["), WRONG),
-            (Text(" w[", " -w["), WRONG),
+            (Text("x[", "1.0001 * x["), WRONG),
+            (Text("w[", "-w["), WRONG),
             (Text("bias[", "0.001 + bias["), WRONG),
-            (Text(" y[", " y[1u + "), BEYOND),
+            (Text("y[", "y[1u + "), BEYOND),
             (Bound(1e4), VACUOUS),
         ],
     );
