@@ -9,7 +9,9 @@ use wizen::Result;
 use wizen::base::{Range, Requant, Rng, Tensor};
 use wizen::kernels::batch_norm_f32::BatchNormF32;
 use wizen::kernels::global_avg_pool_f16::GlobalAvgPoolF16;
+use wizen::kernels::matmul_f32::MatmulF32;
 use wizen::kernels::matmul_i8::MatmulI8;
+use wizen::kernels::quantize_i8::QuantizeI8;
 use wizen::kernels::relu_f32::ReluF32;
 use wizen::kernels::{Agreement, Binding, Caps, Kernel, Launch, OutI8};
 
@@ -18,7 +20,7 @@ use wizen::kernels::{Agreement, Binding, Caps, Kernel, Launch, OutI8};
 enum Defect {
     /// Nothing: the control of the controls.
     None,
-    /// Part of the shader's text reads otherwise; every occurrence of the first is replaced.
+    /// Part of the shader's code reads otherwise: every occurrence of the first, outside comments.
     Text(&'static str, &'static str),
     /// This word of the parameters is off by this much.
     Param(usize, i32),
@@ -51,12 +53,9 @@ impl Kernel for Broken {
         match self.defect {
             Defect::None | Defect::Bound(_) | Defect::AllTies => {}
             Defect::Text(from, to) => {
-                assert!(
-                    launch.source.contains(from),
-                    "{}: no `{from}` to break",
-                    self.name()
-                );
-                launch.source = launch.source.replace(from, to).into();
+                let broken = edited(&launch.source, from, to);
+                let broken = broken.unwrap_or_else(|| panic!("{}: no `{from}`", self.name()));
+                launch.source = broken.into();
             }
             Defect::Param(word, by) => {
                 let bytes = &mut launch.params[4 * word..4 * word + 4];
@@ -105,6 +104,18 @@ impl Kernel for Broken {
     fn example_args(&self, rng: &mut Rng) -> Vec<Tensor> {
         self.inner.example_args(rng)
     }
+}
+
+/// `source` with every `from` outside comments replaced; `None` if there is none.
+fn edited(source: &str, from: &str, to: &str) -> Option<String> {
+    let mut found = false;
+    let edit = |line: &str| {
+        let (code, comment) = line.split_at(line.find("//").unwrap_or(line.len()));
+        found |= code.contains(from);
+        code.replace(from, to) + comment + "\n"
+    };
+    let text: String = source.lines().map(edit).collect();
+    found.then_some(text)
 }
 
 /// The harness's verdict on `inner` with this defect; `None` without a GPU.
@@ -289,6 +300,61 @@ fn matmul_i8() {
             (Param(0, 1), BEYOND),
             (Param(6, -100), WRONG),
             (AllTies, TIES),
+        ],
+    );
+}
+
+#[test]
+fn quantize_i8() {
+    use Defect::{AllTies, Param, Text, Workgroups};
+    let kernel = QuantizeI8 {
+        shape: vec![9, 67],
+        axis: Some(0),
+        range: Range::affine(8),
+    };
+    let rounded = "round(value * inv_scale[ch])";
+    let padding = "row padding is not zero";
+    catches(
+        kernel,
+        &[
+            (Text(rounded, "floor(value * inv_scale[ch])"), WRONG),
+            (Text(rounded, "trunc(value * inv_scale[ch])"), WRONG),
+            (Text(rounded, "floor(value * inv_scale[ch] + 0.51)"), WRONG),
+            (Text("+ z;", "- z;"), WRONG),
+            (Text("inv_scale[ch]", "inv_scale[0]"), WRONG),
+            (
+                Text(
+                    "keep_lanes(pack_i8(q), params.row_len - first)",
+                    "pack_i8(q)",
+                ),
+                padding,
+            ),
+            (Text("y[i] =", "y[i + 1u] ="), BEYOND),
+            (Param(0, -1), WRONG),
+            (Workgroups(1), WRONG),
+            (AllTies, TIES),
+        ],
+    );
+}
+
+/// Edits that any implementation of this formula has room for.
+#[test]
+fn matmul_f32() {
+    use Defect::{Bound, Text};
+    let kernel = MatmulF32 {
+        m: 13,
+        n: 7,
+        k: 37,
+        relu: false,
+    };
+    catches(
+        kernel,
+        &[
+            (Text("x[", "1.0001 * x["), WRONG),
+            (Text("w[", "-w["), WRONG),
+            (Text("bias[", "0.001 + bias["), WRONG),
+            (Text("y[", "y[1u + "), BEYOND),
+            (Bound(1e4), VACUOUS),
         ],
     );
 }
