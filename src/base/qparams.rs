@@ -93,6 +93,10 @@ pub struct Quantization {
     pub zero_points: Vec<i32>,
     /// Integers allowed.
     pub range: Range,
+    /// Quantizing keeps the sign alone, −1 or 1 (zero counts as positive); dequantizing is the usual
+    /// equation.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub binary: bool,
 }
 
 impl Quantization {
@@ -103,6 +107,7 @@ impl Quantization {
             scales: vec![params.scale],
             zero_points: vec![params.zero_point],
             range: params.range,
+            binary: false,
         }
     }
 
@@ -114,6 +119,7 @@ impl Quantization {
             scales,
             zero_points,
             range,
+            binary: false,
         }
     }
 
@@ -125,6 +131,14 @@ impl Quantization {
             zero_point: self.zero_points[i],
             range: self.range,
         }
+    }
+
+    /// The integer of one element of slice `channel`.
+    pub fn quantize(&self, channel: usize, x: f32) -> i32 {
+        if self.binary {
+            return if x >= 0.0 { 1 } else { -1 };
+        }
+        self.channel(channel).quantize(x)
     }
 
     /// Smallest number of bits that holds the range.

@@ -14,7 +14,8 @@ use wizen::train::Optimizer;
 use wizen::{Error, Result, prune};
 
 use super::context::{Context, bytes, percent, table};
-use super::jobs::{self, FitSettings, PruneSettings, QuantizeSettings};
+use super::fit::{self, FitSettings};
+use super::jobs::{self, PruneSettings, QuantizeSettings};
 use super::{data, models, prune as prune_command, qat as qat_command, train as train_command};
 
 #[derive(Debug, Args)]
@@ -146,7 +147,7 @@ impl Demo<'_> {
         let start = Instant::now();
         let fit = self.fit(self.epochs[0], train_command::LR);
         let (weights, _) =
-            jobs::train(self.context, &self.device, "lenet5", None, &train, &fit).await?;
+            fit::train(self.context, &self.device, "lenet5", None, &train, &fit).await?;
         let mut float = models::float_model("lenet5", &weights)?;
         let with = format!(
             "{} epochs on {}, seed {}",
@@ -205,7 +206,7 @@ impl Demo<'_> {
     /// Evaluates a stage's model at its own precision and writes it.
     async fn finish(&mut self, name: &str, model: &Model, start: Instant) -> Result<()> {
         let seconds = start.elapsed().as_secs_f64();
-        let result = jobs::accuracy(
+        let result = fit::accuracy(
             self.context,
             &self.device,
             &model.graph,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use wizen::Result;
 
 use super::context::{Context, percent};
-use super::{data, jobs, models};
+use super::{data, fit, models};
 
 #[derive(Debug, Args)]
 pub struct EvalArgs {
@@ -47,7 +47,7 @@ pub async fn run(context: &Context, args: EvalArgs) -> Result<()> {
         None => splits.test,
     };
     let device = context.device().await?;
-    let result = jobs::accuracy(context, &device, &model.graph, &test, args.batch).await?;
+    let result = fit::accuracy(context, &device, &model.graph, &test, args.batch).await?;
     let output = Output {
         images: result.images,
         top1: result.top1,

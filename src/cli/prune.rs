@@ -10,7 +10,7 @@ use wizen::{Error, Result, prune};
 use super::context::{Context, bytes, percent, table};
 use super::jobs::{self, PruneSettings};
 use super::train::FitArgs;
-use super::{data, models};
+use super::{data, fit, models};
 
 /// Peak learning rate of Adam for fine-tuning while pruning.
 pub const LR: f32 = 1e-3;
@@ -106,7 +106,7 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
     let (pruned, _) = jobs::prune(context, &device, &model, train, &settings).await?;
     let accuracy = match &splits {
         Some(splits) => Some(
-            jobs::accuracy(context, &device, &pruned.graph, &splits.test, None)
+            fit::accuracy(context, &device, &pruned.graph, &splits.test, None)
                 .await?
                 .top1,
         ),

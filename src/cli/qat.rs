@@ -11,7 +11,7 @@ use wizen::{Error, Result};
 use super::context::{Context, bytes, percent};
 use super::quantize::{SchemeArgs, layer_table};
 use super::train::FitArgs;
-use super::{data, jobs, models};
+use super::{data, fit, jobs, models};
 
 /// Peak learning rate of Adam for quantization-aware fine-tuning.
 pub const LR: f32 = 1e-3;
@@ -64,7 +64,7 @@ pub async fn run(context: &Context, args: QatArgs) -> Result<()> {
         &fit_settings,
     )
     .await?;
-    let test = jobs::accuracy(context, &device, &result.model.graph, &splits.test, None).await?;
+    let test = fit::accuracy(context, &device, &result.model.graph, &splits.test, None).await?;
     let size = result.model.save(&args.out)?;
     let output = Output {
         scheme: settings.scheme.to_string(),

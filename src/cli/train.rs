@@ -10,7 +10,7 @@ use wizen::io::Event;
 use wizen::train::Optimizer;
 
 use super::context::{Context, bytes, percent};
-use super::jobs::{self, FitSettings};
+use super::fit::{self, FitSettings};
 use super::{data, models};
 
 /// Update rules by name.
@@ -112,7 +112,7 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<()> {
     let device = context.device().await?;
     let start = Instant::now();
     let settings = args.fit.settings(args.epochs, LR);
-    let (weights, fit) = jobs::train(
+    let (weights, fit) = fit::train(
         context,
         &device,
         &arch,
@@ -122,7 +122,7 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<()> {
     )
     .await?;
     let mut model = models::float_model(&arch, &weights)?;
-    let test = jobs::accuracy(context, &device, &model.graph, &splits.test, None).await?;
+    let test = fit::accuracy(context, &device, &model.graph, &splits.test, None).await?;
     model.history.push(Event {
         did: "train".into(),
         with: format!(

@@ -1,6 +1,7 @@
 //! Shapes and types: what every operation takes and makes. The only place that rejects shapes.
 
-use super::op::{Op, Value};
+use super::network::Value;
+use super::op::Op;
 use crate::base::{DType, Shape, num_elements, words_for};
 use crate::error::{Error, Result};
 use crate::kernels::{Access, Pool};

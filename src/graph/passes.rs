@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::op::{Graph, Node, Op, Rewriter, Source, ValueId};
+use super::network::{Graph, Node, Source, ValueId};
+use super::op::Op;
+use super::rewriter::Rewriter;
 use crate::base::Tensor;
 use crate::error::{Error, Result};
 

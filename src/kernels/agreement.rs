@@ -61,6 +61,10 @@ pub struct Disagreement {
 
 impl Agreement {
     /// Compares two tensors of the same shape and type.
+    #[expect(
+        clippy::neg_cmp_op_on_partial_ord,
+        reason = "a NaN on either side of the comparison must count as a violation"
+    )]
     pub fn compare(&self, got: &Tensor, want: &Tensor) -> Disagreement {
         let is_float = matches!(want.dtype(), DType::F32 | DType::F16);
         // What the rounding of a multiple of `step` to the output's type may add.

@@ -45,6 +45,10 @@ pub fn insert_fake_quant(graph: &Graph, params: &QuantParams) -> Result<FakeQuan
                 .map(|&id| rewriter.get(id))
                 .collect::<Result<_>>()?;
             let q = params.weight(&node.name)?;
+            if q.binary {
+                let problem = "weights of one bit cannot be learned; use 2 bits (w2aM)";
+                return Err(Error::invalid(&node.name, problem));
+            }
             let name = format!("{}.weight", node.name);
             inputs[1] = fake_quantize(&mut rewriter.graph, &name, inputs[1], q, &mut scales)?;
             let y = rewriter.graph.push(&node.name, node.op.clone(), &inputs)?;
@@ -173,7 +177,12 @@ pub fn snap_parameters(graph: &Graph, params: &QuantParams) -> Result<Graph> {
             .to_f32()
             .iter()
             .enumerate()
-            .map(|(i, &x)| weight.channel(i / per_channel).fake_quantize(x))
+            .map(|(i, &x)| {
+                let channel = i / per_channel;
+                weight
+                    .channel(channel)
+                    .dequantize(weight.quantize(channel, x))
+            })
             .collect();
         let snapped_bias: Vec<f32> = bias
             .to_f64()

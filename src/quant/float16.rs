@@ -34,7 +34,7 @@ pub fn to_f16(graph: &Graph) -> Result<Graph> {
                 )
             })?;
             let data = tensor.to_f32();
-            if let Some(large) = data.iter().find(|x| !(x.abs() < 65_520.0)) {
+            if let Some(large) = data.iter().find(|x| x.is_nan() || x.abs() >= 65_520.0) {
                 return Err(Error::invalid(
                     &value.name,
                     format!("the weight {large} has no f16 form"),

@@ -173,7 +173,7 @@ impl Freezer<'_> {
         let m: Vec<f64> = tensors
             .acc_scales
             .iter()
-            .map(|s| s / f64::from(y.scale))
+            .map(|s| f64::from((s / f64::from(y.scale)) as f32))
             .collect();
         let multiplier = graph.param(&format!("{}:multiplier", node.name), out.multipliers(&m));
         let op = match conv {
@@ -259,7 +259,8 @@ impl IntegerLayer {
             let units = (real / scale).round_ties_even();
             let corrected = units - (sum * i64::from(x.zero_point)) as f64;
             // |Σ x·w| ≤ 128 · Σ|w|; with the bias it must stay inside int32.
-            if !(corrected.abs() + 128.0 * magnitude as f64 <= f64::from(i32::MAX)) {
+            let largest = corrected.abs() + 128.0 * magnitude as f64;
+            if largest.is_nan() || largest > f64::from(i32::MAX) {
                 let problem = format!(
                     "channel {channel}: the bias {real} is {units:e} units of the accumulator, which could \
                      overflow int32; its weights are too small for int8"

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::qparams::{Convention, choose};
-use crate::base::{DType, QParams, Quantization, Range, Tensor, num_elements};
+use crate::base::{DType, Quantization, Range, Tensor, num_elements};
 use crate::error::{Error, Result};
 
 /// How the scale of a channel is chosen.
@@ -121,6 +121,7 @@ pub fn weight_quantization(
         scales,
         zero_points,
         range,
+        binary: false,
     })
 }
 
@@ -173,13 +174,10 @@ pub fn quantize_weights(weights: &Tensor, quantization: &Quantization) -> Result
         let problem = format!("the range {qmin} to {qmax} does not fit 8 bits");
         return Err(Error::invalid(op, problem));
     }
-    let channels: Vec<QParams> = (0..view.channels)
-        .map(|c| quantization.channel(c))
-        .collect();
     let q: Vec<i8> = data
         .iter()
         .enumerate()
-        .map(|(i, &x)| channels[view.channel_of(i)].quantize(x) as i8)
+        .map(|(i, &x)| quantization.quantize(view.channel_of(i), x) as i8)
         .collect();
     Tensor::from_i8(weights.shape(), &q)
 }
@@ -187,8 +185,8 @@ pub fn quantize_weights(weights: &Tensor, quantization: &Quantization) -> Result
 /// Binary weights: +1 for `w ≥ 0`, −1 else, and the scale `mean |w|` of each slice, which has the least
 /// squared error of all scales (XNOR-Net, Rastegari et al. 2016).
 ///
-/// The range of the result is −1 to 1 and dequantizing is the usual equation, but quantizing is not:
-/// no weight becomes 0.
+/// The range of the result is −1 to 1 and dequantizing is the usual equation, but quantizing is not
+/// ([`Quantization::binary`]): no weight becomes 0.
 ///
 /// # Errors
 /// As [`quantize_weights`].
@@ -206,17 +204,14 @@ pub fn binarize_weights(weights: &Tensor, axis: Option<usize>) -> Result<(Tensor
             choose(-mean, mean, Range::symmetric(2), true, Convention::Wizen).scale
         })
         .collect();
-    let q: Vec<i8> = data
-        .iter()
-        .map(|&x| if x >= 0.0 { 1 } else { -1 })
-        .collect();
     let quantization = Quantization {
         axis,
         zero_points: vec![0; scales.len()],
         scales,
         range: Range { qmin: -1, qmax: 1 },
+        binary: true,
     };
-    Ok((Tensor::from_i8(weights.shape(), &q)?, quantization))
+    Ok((quantize_weights(weights, &quantization)?, quantization))
 }
 
 /// The real values (f32) of integers (i8): equation (1) of the quantization equations.
