@@ -12,4 +12,5 @@ mod matmul_f16;
 mod matmul_f32;
 mod matmul_grad_input_f32;
 mod matmul_grad_weight_f32;
+mod other_devices;
 mod relu_f32;
