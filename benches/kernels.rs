@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use wizen::base::{Range, Requant, Rng};
+use wizen::base::{Range, Requant, Rng, Tensor};
 use wizen::gpu::Gpu;
-use wizen::graph::{Kind, Plan, Session, SessionOptions};
+use wizen::graph::{Device, Kind, Plan, Session, SessionOptions};
 use wizen::kernels::conv2d_f16::Conv2dF16;
 use wizen::kernels::conv2d_f32::Conv2dF32;
 use wizen::kernels::conv2d_i8::Conv2dI8;
@@ -17,6 +17,7 @@ use wizen::kernels::matmul_f16::MatmulF16;
 use wizen::kernels::matmul_f32::MatmulF32;
 use wizen::kernels::matmul_i8::MatmulI8;
 use wizen::kernels::{Conv, Kernel, OutI8};
+use wizen::prune::{Amount, MaskPlan, Scope, kept};
 
 const LAUNCHES: usize = 16;
 
@@ -136,5 +137,31 @@ fn kernels(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, kernels);
+/// Exact top-k masks of as many weights as ResNet18 has; throughput in weights.
+fn masks(criterion: &mut Criterion) {
+    let Ok(gpu) = pollster::block_on(Gpu::open()) else {
+        eprintln!("nothing was timed: there is no GPU");
+        return;
+    };
+    let len = 11_689_512;
+    let mut rng = Rng::new(1);
+    let weights: Vec<f32> = (0..len).map(|_| rng.normal()).collect();
+    let weights = Tensor::from_f32(&[len], &weights).expect("as many as elements");
+    let device = Device::Gpu(gpu);
+    let plan = MaskPlan::new(&device, &[vec![len]], Scope::Global);
+    let mut plan = pollster::block_on(plan).expect("a plan");
+    let mut group = criterion.benchmark_group("masks");
+    group.sample_size(10);
+    group.throughput(Throughput::Elements(len as u64));
+    group.bench_function("half_of_resnet18", |bencher| {
+        bencher.iter(|| {
+            let masks = plan.prune(&[&weights], &[None], Amount::Fraction(0.5));
+            let masks = pollster::block_on(masks).expect("the device answers");
+            assert_eq!(kept(&masks[0]), len / 2, "exactly half is kept");
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, kernels, masks);
 criterion_main!(benches);

@@ -148,16 +148,23 @@ fn run(group: u32, local: u32, lane: u32) {
                     xs[k] = select(0u, word, iw >= 0 && iw < width);
                 }
             }
+            var ws: array<vec4<u32>, KW * BLOCKS * 2u>;
             //# unroll
             for (var j = 0u; j < KW; j++) {
                 //# unroll
                 for (var block = 0u; block < BLOCKS; block++) {
-                    let ws = eight(WEIGHT, o_first + 8u * block, (i * KW + j) * pairs + c, lane);
+                    let words = eight(WEIGHT, o_first + 8u * block, (i * KW + j) * pairs + c, lane);
+                    ws[(j * BLOCKS + block) * 2u] = words.a;
+                    ws[(j * BLOCKS + block) * 2u + 1u] = words.b;
+                }
+            }
+            //# unroll
+            for (var p = 0u; p < RUN; p++) {
+                //# unroll
+                for (var q = 0u; q < BLOCKS * 2u; q++) {
                     //# unroll
-                    for (var p = 0u; p < RUN; p++) {
-                        let word = xs[p * PIXEL + j * TAP];
-                        acc[(p * BLOCKS + block) * 2u] += multiply(word, ws.a);
-                        acc[(p * BLOCKS + block) * 2u + 1u] += multiply(word, ws.b);
+                    for (var j = 0u; j < KW; j++) {
+                        acc[p * (BLOCKS * 2u) + q] += multiply(xs[p * PIXEL + j * TAP], ws[j * (BLOCKS * 2u) + q]);
                     }
                 }
             }

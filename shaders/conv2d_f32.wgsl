@@ -79,18 +79,23 @@ fn run(group: u32, local: u32, lane: u32) {
                     xs[k] = select(0.0, value, iw >= 0 && iw < width);
                 }
             }
+            var ws: array<vec4<f32>, KW * BLOCKS * 2u>;
             //# unroll
             for (var j = 0u; j < KW; j++) {
                 //# unroll
                 for (var block = 0u; block < BLOCKS; block++) {
-                    let ws = eight(WEIGHT, o_first + 8u * block, (i * KW + j) * params.group_c + c, lane);
-                    let wa = bitcast<vec4<f32>>(ws.a);
-                    let wb = bitcast<vec4<f32>>(ws.b);
+                    let words = eight(WEIGHT, o_first + 8u * block, (i * KW + j) * params.group_c + c, lane);
+                    ws[(j * BLOCKS + block) * 2u] = bitcast<vec4<f32>>(words.a);
+                    ws[(j * BLOCKS + block) * 2u + 1u] = bitcast<vec4<f32>>(words.b);
+                }
+            }
+            //# unroll
+            for (var p = 0u; p < RUN; p++) {
+                //# unroll
+                for (var q = 0u; q < BLOCKS * 2u; q++) {
                     //# unroll
-                    for (var p = 0u; p < RUN; p++) {
-                        let value = xs[p * PIXEL + j * TAP];
-                        acc[(p * BLOCKS + block) * 2u] += value * wa;
-                        acc[(p * BLOCKS + block) * 2u + 1u] += value * wb;
+                    for (var j = 0u; j < KW; j++) {
+                        acc[p * (BLOCKS * 2u) + q] += xs[p * PIXEL + j * TAP] * ws[j * (BLOCKS * 2u) + q];
                     }
                 }
             }

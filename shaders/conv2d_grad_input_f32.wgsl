@@ -12,7 +12,7 @@ const KW: u32 = 3u;
 const STRIDE: u32 = 1u;
 const PADDING: u32 = 1u;
 const DILATION: u32 = 1u;
-// Pixel q of the run and tap j meet loaded pixel (q + PADDING + s·SHIFT − j·d) / s − OFFSET of dy, which is
+// Pixel p of the run and tap j meet loaded pixel (p + PADDING + s·SHIFT − j·d) / s − OFFSET of dy, which is
 // column ow + k + OFFSET − SHIFT; SHIFT keeps it unsigned.
 const SPAN: u32 = 6u;
 const SHIFT: u32 = 2u;
@@ -64,20 +64,25 @@ fn run(group: u32, local: u32, lane: u32) {
                     ds[k] = select(0.0, value, column >= 0 && column < width);
                 }
             }
+            var ws: array<vec4<f32>, KW * BLOCKS * 2u>;
             //# unroll
             for (var j = 0u; j < KW; j++) {
                 //# unroll
                 for (var block = 0u; block < BLOCKS; block++) {
-                    let ws = eight(0u, c_first + 8u * block, ((o * KH + i) * KW + j) * params.group_c, lane);
-                    let wa = bitcast<vec4<f32>>(ws.a);
-                    let wb = bitcast<vec4<f32>>(ws.b);
+                    let words = eight(0u, c_first + 8u * block, ((o * KH + i) * KW + j) * params.group_c, lane);
+                    ws[(j * BLOCKS + block) * 2u] = bitcast<vec4<f32>>(words.a);
+                    ws[(j * BLOCKS + block) * 2u + 1u] = bitcast<vec4<f32>>(words.b);
+                }
+            }
+            //# unroll
+            for (var p = 0u; p < RUN; p++) {
+                //# unroll
+                for (var q = 0u; q < BLOCKS * 2u; q++) {
                     //# unroll
-                    for (var q = 0u; q < RUN; q++) {
-                        const above_left = q + PADDING + STRIDE * SHIFT - j * DILATION;
-                        if above_left % STRIDE == 0u {
-                            let value = ds[above_left / STRIDE - OFFSET];
-                            acc[(q * BLOCKS + block) * 2u] += value * wa;
-                            acc[(q * BLOCKS + block) * 2u + 1u] += value * wb;
+                    for (var j = 0u; j < KW; j++) {
+                        let left = p + PADDING + STRIDE * SHIFT - j * DILATION;
+                        if left % STRIDE == 0u {
+                            acc[p * (BLOCKS * 2u) + q] += ds[left / STRIDE - OFFSET] * ws[j * (BLOCKS * 2u) + q];
                         }
                     }
                 }

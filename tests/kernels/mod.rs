@@ -48,6 +48,7 @@ mod observe_histogram_f32;
 mod observe_histogram_range_f32;
 mod observe_min_max_f32;
 mod observe_moving_average_f32;
+mod other_devices;
 mod quantize_i8;
 mod reciprocal_f32;
 mod relu_f16;
