@@ -148,14 +148,16 @@ fn masks(criterion: &mut Criterion) {
     let weights: Vec<f32> = (0..len).map(|_| rng.normal()).collect();
     let weights = Tensor::from_f32(&[len], &weights).expect("as many as elements");
     let device = Device::Gpu(gpu);
-    let plan = MaskPlan::new(&device, &[vec![len]], Scope::Global);
+    let shapes = [vec![len]];
+    let plan = MaskPlan::new(&device, &shapes, Scope::Global);
     let mut plan = pollster::block_on(plan).expect("a plan");
     let mut group = criterion.benchmark_group("masks");
     group.sample_size(10);
     group.throughput(Throughput::Elements(len as u64));
     group.bench_function("half_of_resnet18", |bencher| {
         bencher.iter(|| {
-            let masks = plan.prune(&[&weights], &[None], Amount::Fraction(0.5));
+            let weights = [&weights];
+            let masks = plan.prune(&weights, &[None], Amount::Fraction(0.5));
             let masks = pollster::block_on(masks).expect("the device answers");
             assert_eq!(kept(&masks[0]), len / 2, "exactly half is kept");
         });

@@ -182,7 +182,8 @@ fn reject_vacuous(
                 sorted.sort_by(f64::total_cmp);
                 sorted[sorted.len() / 2]
             };
-            if largest > 0.0 && !(median < largest) {
+            // A NaN bound is as vacuous as an infinite one.
+            if largest > 0.0 && (median.is_nan() || median >= largest) {
                 return Err(format!(
                     "{kernel:?}: the bound of `{}` ({median:e}) is as large as it",
                     binding.name

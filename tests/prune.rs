@@ -1,11 +1,11 @@
-//! Masks through whole plans, on the CPU and on the GPU: against a sort, and PyTorch's golden vectors.
+//! Masks through whole plans, on the CPU and on the GPU: against a sort.
 
 use wizen::Error;
 use wizen::base::{Rng, Tensor};
 use wizen::graph::Device;
 use wizen::prune::{
-    Amount, MaskPlan, Norm, Schedule, Scope, channel_masks, check_mask, full_mask, kept,
-    magnitude_masks, magnitude_masks_to_sparsity, mask_from_bools, mask_to_bools,
+    Amount, MaskPlan, Norm, Schedule, Scope, channel_masks, full_mask, kept, magnitude_masks,
+    magnitude_masks_to_sparsity, mask_from_bools, mask_to_bools,
 };
 
 use crate::harness;

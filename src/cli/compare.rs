@@ -9,11 +9,17 @@ use wizen::base::Tensor;
 use wizen::graph::{
     Device, Executor, Graph, SessionOptions, StepComparison, compare_steps, lower, sqnr_db,
 };
+use wizen::io::Dataset;
 use wizen::train::argmax_rows;
 use wizen::{Error, Result};
 
 use super::context::{Context, percent, table};
 use super::{data, models};
+
+/// Images whose every value is compared.
+const TRACED: usize = 16;
+/// Images of one run when only results are compared.
+const BATCH: usize = 100;
 
 #[derive(Debug, Args)]
 pub struct CompareArgs {
@@ -26,7 +32,7 @@ pub struct CompareArgs {
     /// another model file
     #[arg(long, default_value = "cpu")]
     against: String,
-    /// Images to run
+    /// Images to run; every value is compared on the first 16, results on all
     #[arg(long, default_value_t = 16)]
     limit: usize,
     /// Architecture of a foreign file, where its names do not tell
@@ -89,18 +95,20 @@ pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
     if args.limit == 0 {
         return Err(Error::invalid("--limit", "it must be at least 1"));
     }
-    let count = args.limit.min(splits.test.len());
-    data::check_fits(&model.graph, &splits.test)?;
-    let (images, _) = splits.test.batch(&(0..count).collect::<Vec<_>>())?;
+    let test = splits.test.take(args.limit);
+    data::check_fits(&model.graph, &test)?;
+    let traced = TRACED.min(test.len());
+    let (images, _) = test.batch(&(0..traced).collect::<Vec<_>>())?;
     let device = context.device().await?;
-    let graph = model.graph.with_batch(count)?;
+    let graph = model.graph.with_batch(traced)?;
     let ours = run_traced(&device, &graph, &images).await?;
     let other_file = Path::new(&args.against);
-    let (steps, theirs, against) = if other_file.is_file() {
+    let (steps, theirs, other, other_graph, against) = if other_file.is_file() {
         let other = models::load(other_file, args.arch.as_deref())?;
-        let theirs = run_traced(&device, &other.graph.with_batch(count)?, &images).await?;
+        let theirs = run_traced(&device, &other.graph.with_batch(traced)?, &images).await?;
         let steps = by_name(&ours, &theirs, &model.activations, &other.activations);
-        (steps, theirs, format!("{} {}", other.arch, other.precision))
+        let name = format!("{} {}", other.arch, other.precision);
+        (steps, theirs, device.clone(), other.graph, name)
     } else {
         let other = context.open(&args.against).await?;
         let theirs = run_traced(&other, &graph, &images).await?;
@@ -109,20 +117,68 @@ pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
             Device::Cpu => compare_steps(ours.executor.plan(), &ours.trace)?,
             Device::Gpu(_) => by_name(&ours, &theirs, &BTreeMap::new(), &BTreeMap::new()),
         };
-        (steps, theirs, other.name())
+        let name = other.name();
+        (steps, theirs, other, model.graph.clone(), name)
     };
-    let (a, b) = (argmax_rows(&ours.logits), argmax_rows(&theirs.logits));
-    let same = a.iter().zip(&b).filter(|(a, b)| a == b).count();
+    let results = compare_results(
+        context,
+        &test,
+        (&device, &model.graph),
+        (&other, &other_graph),
+    )
+    .await?;
     let output = Output {
         equal: steps.iter().all(|step| step.differing == 0) && ours.logits == theirs.logits,
         steps,
-        agreement: same as f64 / count as f64,
-        output_sqnr_db: sqnr_db(&theirs.logits.to_f64(), &ours.logits.to_f64()),
+        agreement: results.same as f64 / test.len() as f64,
+        output_sqnr_db: sqnr_db(&results.theirs, &results.ours),
         device: device.name(),
         against,
-        images: count,
+        images: test.len(),
     };
     context.finish(&output, || human(&output))
+}
+
+/// Logits of all images on both sides, and how many arg-maxes are the same.
+struct Results {
+    ours: Vec<f64>,
+    theirs: Vec<f64>,
+    same: usize,
+}
+
+async fn compare_results(
+    context: &Context,
+    test: &Dataset,
+    ours: (&Device, &Graph),
+    theirs: (&Device, &Graph),
+) -> Result<Results> {
+    let batch = BATCH.min(test.len());
+    let mut sides = Vec::new();
+    for (device, graph) in [ours, theirs] {
+        let plan = lower(&graph.with_batch(batch)?, &device.caps())?;
+        let mut executor = device.load(plan).await?;
+        let bar = context.progress(&format!("on {}", device.name()), test.len());
+        let (mut logits, mut classes) = (Vec::new(), Vec::new());
+        for images in data::in_order(test, batch) {
+            let (images, count) = images?;
+            let outputs = executor.run(&[&images]).await?;
+            let values = outputs[0].to_f64();
+            logits.extend_from_slice(&values[..values.len() / batch * count]);
+            classes.extend(argmax_rows(&outputs[0]).into_iter().take(count));
+            bar.inc(count as u64);
+        }
+        bar.finish_and_clear();
+        sides.push((logits, classes));
+    }
+    let [(ours, our_classes), (theirs, their_classes)] =
+        <[(Vec<f64>, Vec<usize>); 2]>::try_from(sides)
+            .map_err(|_| Error::invalid("compare", "two sides were run"))?;
+    let same = our_classes
+        .iter()
+        .zip(&their_classes)
+        .filter(|(a, b)| a == b)
+        .count();
+    Ok(Results { ours, theirs, same })
 }
 
 /// Values of both runs that have the same name and shape, integers as the reals they stand for.

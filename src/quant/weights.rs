@@ -286,7 +286,7 @@ mod tests {
     fn the_search_measures_what_quantizing_does() {
         let weights = normal(&[1, 1000]);
         let range = Range::symmetric(3);
-        let q = QParams {
+        let q = crate::base::QParams {
             scale: 0.7,
             zero_point: 0,
             range,

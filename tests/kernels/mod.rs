@@ -64,4 +64,3 @@ mod topk_begin;
 mod topk_histogram_f32;
 mod topk_mask_f32;
 mod topk_select;
-mod zz_scratch;
