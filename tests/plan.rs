@@ -63,7 +63,7 @@ fn values_that_live_together_never_share_a_buffer() {
                     let read =
                         |other: &usize| plan.values[*other].slot == Some(slot) && *other != arg;
                     assert!(
-                        !step.args.iter().any(|other| read(other)),
+                        !step.args.iter().any(read),
                         "read and written at once: {plan}"
                     );
                     assert!(plan.slots[slot] >= plan.values[arg].words());

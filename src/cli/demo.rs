@@ -72,6 +72,7 @@ pub async fn run(context: &Context, args: DemoArgs) -> Result<()> {
     let synthetic = splits.train.is_synthetic();
     if args.quick {
         splits.train = splits.train.take(12_000);
+        splits.test = splits.test.take(2_000);
     }
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     context.say(&format!(
@@ -81,7 +82,7 @@ pub async fn run(context: &Context, args: DemoArgs) -> Result<()> {
         splits.train.name(),
         device.name()
     ));
-    let epochs = if args.quick { [3, 2, 2] } else { [4, 3, 2] };
+    let epochs = if args.quick { [2, 1, 1] } else { [3, 2, 1] };
     let (out, seed) = (args.out.clone(), args.seed);
     let mut demo = Demo {
         context,

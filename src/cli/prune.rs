@@ -53,7 +53,7 @@ pub struct PruneArgs {
     #[arg(long)]
     data: Option<PathBuf>,
     /// Passes over the training images
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = 4)]
     epochs: usize,
     #[command(flatten)]
     fit: FitArgs,

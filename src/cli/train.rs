@@ -76,7 +76,7 @@ pub struct TrainArgs {
     #[arg(long)]
     from: Option<PathBuf>,
     /// Passes over the training images
-    #[arg(long, default_value_t = 12)]
+    #[arg(long, default_value_t = 8)]
     epochs: usize,
     #[command(flatten)]
     fit: FitArgs,
