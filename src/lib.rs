@@ -63,7 +63,7 @@
 //!
 //! ```no_run
 //! use wizen::graph::{Device, lower, optimize};
-//! use wizen::quant::{self, Observer, QuantParams, Scheme, WeightMethod};
+//! use wizen::quant::{self, Observer, QuantParams, Scheme};
 //! use wizen::{base::Requant, gpu::Gpu, io, models};
 //!
 //! # async fn example() -> wizen::Result<()> {
@@ -72,11 +72,11 @@
 //! let weights = models::random_weights("lenet5", 1)?;
 //! let float = optimize(&models::lenet5(32, &weights)?)?;
 //!
-//! let range = Scheme::INT8.activation_range().expect("int8 has integer activations");
+//! let schemes = Scheme::INT8.into();
 //! let batches = (0..4).map(|i| Ok(digits.batch(&(32 * i..32 * i + 32).collect::<Vec<_>>())?.0));
 //! let params = QuantParams {
-//!     activations: quant::calibrate(&device, &float, batches, Observer::Mse, range, Scheme::INT8).await?,
-//!     weights: quant::choose_weights(&float, Scheme::INT8, WeightMethod::MinMax)?,
+//!     activations: quant::calibrate(&device, &float, batches, Observer::Mse, &schemes).await?,
+//!     weights: quant::choose_weights(&float, &schemes, None)?,
 //! };
 //! let int8 = quant::freeze(&float, &params, Requant::Fixed)?;
 //! let mut network = device.load(lower(&int8, &device.caps())?).await?;

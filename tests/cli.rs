@@ -121,6 +121,31 @@ fn the_whole_life_of_a_model() {
         "64",
     ]);
 
+    let mixed = path("mixed.st");
+    let base = [
+        "quantize",
+        text(&fp32),
+        "--data",
+        data,
+        "--out",
+        text(&mixed),
+        "--calib",
+        "32",
+    ];
+    let own = [
+        "--scheme",
+        "w4a8",
+        "--layer",
+        "conv1=w8a8",
+        "--layer",
+        "fc3=w2a8",
+    ];
+    let q = json(&[&base[..], &own].concat());
+    let bits = |i: usize| q["layers"][i]["bits"].as_u64();
+    assert_eq!([bits(0), bits(1), bits(4)], [Some(8), Some(4), Some(2)]);
+    assert!(fails(&[&base[..], &["--layer", "fc9=w4a8"]].concat()).contains("fc9"));
+    assert!(fails(&[&base[..], &["--layer", "fc3=fp16"]].concat()).contains("fp16"));
+
     let p = json(&[
         "prune",
         text(&fp32),

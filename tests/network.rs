@@ -8,7 +8,7 @@ use wizen::graph::{
     CpuSession, Device, Graph, Plan, Session, SessionOptions, compare_steps, lower, optimize,
 };
 use wizen::models::{lenet5, random_weights};
-use wizen::quant::{self, Observer, QuantParams, Scheme, WeightMethod};
+use wizen::quant::{self, Observer, QuantParams, Scheme};
 
 use crate::harness;
 
@@ -30,17 +30,14 @@ fn float_lenet(batch: usize) -> Graph {
 }
 
 fn calibrated(graph: &Graph, device: &Device, scheme: Scheme) -> QuantParams {
-    let weights = quant::choose_weights(graph, scheme, WeightMethod::for_scheme(scheme))
-        .expect("finite weights");
-    let range = scheme.activation_range().expect("integer activations");
+    let weights = quant::choose_weights(graph, &scheme.into(), None).expect("finite weights");
     let batches = (0..4).map(|i| Ok(images(BATCH, 100 + i)));
     let activations = pollster::block_on(quant::calibrate(
         device,
         graph,
         batches,
         Observer::Mse,
-        range,
-        scheme,
+        &scheme.into(),
     ))
     .expect("calibration");
     QuantParams {

@@ -7,7 +7,7 @@ use wizen::gpu::Caps;
 use wizen::graph::{CpuSession, Graph, Kind, Op, Plan, PlanBuilder, lower, optimize};
 use wizen::kernels::{Access, add_f32::AddF32, relu_f32::ReluF32};
 use wizen::models::{lenet5, random_weights};
-use wizen::quant::{self, QuantParams, Scheme, WeightMethod};
+use wizen::quant::{self, QuantParams, Scheme};
 
 use crate::harness;
 
@@ -173,7 +173,7 @@ fn lenet(batch: usize) -> Graph {
 fn golden_plans() {
     let float = lenet(2);
     let weights =
-        quant::choose_weights(&float, Scheme::INT8, WeightMethod::MinMax).expect("finite weights");
+        quant::choose_weights(&float, &Scheme::INT8.into(), None).expect("finite weights");
     let q = wizen::base::QParams {
         scale: 0.0625,
         zero_point: -128,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use wizen::base::Requant;
 use wizen::graph::{Device, Graph, StepTime, lower};
 use wizen::io::{Model, synthetic_splits};
-use wizen::quant::{Observer, Scheme, WeightMethod};
+use wizen::quant::{Observer, Scheme};
 use wizen::{Result, models as nets};
 
 use super::context::{Context, table};
@@ -97,9 +97,9 @@ async fn variants(
     let mut out = vec![("fp32".to_owned(), jobs::ready_to_quantize(&model, "bench")?)];
     for scheme in [Scheme::Fp16, Scheme::INT8] {
         let settings = QuantizeSettings {
-            scheme,
+            schemes: scheme.into(),
             observer: Observer::MinMax,
-            weights: WeightMethod::for_scheme(scheme),
+            weights: None,
             requant: Requant::Float,
             images: 32,
         };

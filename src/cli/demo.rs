@@ -8,7 +8,7 @@ use serde::Serialize;
 use wizen::base::Requant;
 use wizen::graph::{Device, Graph};
 use wizen::io::{Dataset, Event, Model, Splits, write_atomic};
-use wizen::quant::{LayerReport, Observer, Scheme, WeightMethod};
+use wizen::quant::{LayerReport, Observer, Scheme};
 use wizen::report::{HistogramPlot, LayerError, Report, StageRow};
 use wizen::train::Optimizer;
 use wizen::{Error, Result, prune};
@@ -132,12 +132,10 @@ impl Demo<'_> {
     }
 
     fn quantize(&self, scheme: &str) -> Result<QuantizeSettings> {
-        let scheme: Scheme = scheme.parse()?;
-        let weights = WeightMethod::for_scheme(scheme);
         Ok(QuantizeSettings {
-            scheme,
+            schemes: scheme.parse::<Scheme>()?.into(),
             observer: Observer::Mse,
-            weights,
+            weights: None,
             requant: Requant::Float,
             images: 512,
         })
@@ -318,7 +316,7 @@ fn int8_reals(results: &Results) -> Result<Vec<f32>> {
     ) else {
         return Ok(Vec::new());
     };
-    let weights = wizen::quant::choose_weights(float, Scheme::INT8, WeightMethod::MinMax)?;
+    let weights = wizen::quant::choose_weights(float, &Scheme::INT8.into(), None)?;
     let Some(params) = weights.get("fc1") else {
         return Ok(Vec::new());
     };

@@ -5,7 +5,9 @@ use wizen::graph::{Device, Graph, optimize};
 use wizen::io::{Dataset, Event, Model};
 use wizen::models::{self, Weights};
 use wizen::prune::{MaskPlan, Schedule};
-use wizen::quant::{self, FakeQuantized, LayerReport, Observer, QuantParams, Scheme, WeightMethod};
+use wizen::quant::{
+    self, FakeQuantized, LayerReport, LayerSchemes, Observer, QuantParams, Scheme, WeightMethod,
+};
 use wizen::train::{ParamGroup, Trainer};
 use wizen::{Error, Result, prune};
 
@@ -155,9 +157,10 @@ async fn update_masks(
 /// How to quantize.
 #[derive(Clone, Debug)]
 pub struct QuantizeSettings {
-    pub scheme: Scheme,
+    pub schemes: LayerSchemes,
     pub observer: Observer,
-    pub weights: WeightMethod,
+    /// How scales of weights are found; `None` = what suits their bits.
+    pub weights: Option<WeightMethod>,
     pub requant: Requant,
     /// Images to calibrate on.
     pub images: usize,
@@ -188,13 +191,13 @@ pub async fn calibrate(
     settings: &QuantizeSettings,
 ) -> Result<QuantParams> {
     check_fits(graph, data)?;
-    let weights = quant::choose_weights(graph, settings.scheme, settings.weights)?;
-    let Some(range) = settings.scheme.activation_range() else {
+    let weights = quant::choose_weights(graph, &settings.schemes, settings.weights)?;
+    if settings.schemes.network().activation_range().is_none() {
         return Ok(QuantParams {
             weights,
             ..QuantParams::default()
         });
-    };
+    }
     let images = data.take(settings.images);
     let batch = CALIBRATION_BATCH.min(images.len());
     let bar = context.progress("calibrate", images.len().div_ceil(batch));
@@ -208,8 +211,7 @@ pub async fn calibrate(
         &graph,
         batches,
         settings.observer,
-        range,
-        settings.scheme,
+        &settings.schemes,
     )
     .await?;
     bar.finish_and_clear();
@@ -227,32 +229,38 @@ pub fn freeze(
     origin: &Model,
     did: &str,
 ) -> Result<Model> {
-    let frozen = match settings.scheme {
+    let frozen = match settings.schemes.network() {
         Scheme::Fp16 => quant::to_f16(graph)?,
         Scheme::WeightOnly { .. } => quant::to_weight_only(graph, params)?,
         Scheme::Integer { .. } => quant::freeze(graph, params, settings.requant)?,
     };
     let mut model = Model {
         arch: origin.arch.clone(),
-        precision: settings.scheme.to_string(),
+        precision: settings.schemes.network().to_string(),
         graph: frozen,
         masks: origin.masks.clone(),
         activations: params.activations.clone(),
         history: origin.history.clone(),
         ..Model::default()
     };
-    let bits = settings.scheme.weight_bits().max(2);
-    if bits < 8 {
-        let layers: Vec<String> = params
-            .weights
-            .keys()
-            .map(|layer| format!("{layer}.weight"))
-            .collect();
-        model.bits = layers.into_iter().map(|name| (name, bits)).collect();
+    for layer in params.weights.keys() {
+        // One bit is stored as the two of −1 and 1.
+        let bits = settings.schemes.of(layer).weight_bits().max(2);
+        if bits < 8 {
+            model.bits.insert(format!("{layer}.weight"), bits);
+        }
     }
+    let layers = settings.schemes.layers();
+    let own: Vec<String> = layers
+        .map(|(layer, scheme)| format!(" {layer}={scheme}"))
+        .collect();
     let with = format!(
-        "{} {} {:?}, {} images",
-        settings.scheme, settings.observer, settings.requant, settings.images
+        "{}{} {} {:?}, {} images",
+        settings.schemes.network(),
+        own.concat(),
+        settings.observer,
+        settings.requant,
+        settings.images
     );
     model.history.push(Event {
         did: did.into(),
@@ -309,10 +317,10 @@ pub async fn qat(
     settings: &QuantizeSettings,
     fit_settings: &FitSettings,
 ) -> Result<(Quantized, Fit)> {
-    if settings.scheme.activation_range().is_none() {
+    if settings.schemes.network().activation_range().is_none() {
         let problem = format!(
             "{} has no integer activations to train; use `wizen quantize`",
-            settings.scheme
+            settings.schemes.network()
         );
         return Err(Error::invalid("qat", problem));
     }
@@ -339,7 +347,7 @@ pub async fn qat(
     };
     let groups = [ParamGroup::weights(trained), scales];
     let mut trainer = Trainer::new(device, graph, fit_settings.optimizer, &groups).await?;
-    let what = format!("qat {}", settings.scheme);
+    let what = format!("qat {}", settings.schemes.network());
     let done = fit(
         context,
         &what,

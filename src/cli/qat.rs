@@ -67,7 +67,7 @@ pub async fn run(context: &Context, args: QatArgs) -> Result<()> {
     let test = fit::accuracy(context, &device, &result.model.graph, &splits.test, None).await?;
     let size = result.model.save(&args.out)?;
     let output = Output {
-        scheme: settings.scheme.to_string(),
+        scheme: settings.schemes.network().to_string(),
         accuracy: test.top1,
         loss: fit.loss,
         layers: result.layers,

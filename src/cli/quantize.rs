@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use wizen::base::Requant;
-use wizen::quant::{LayerReport, Observer, Scheme, WeightMethod};
+use wizen::quant::{LayerReport, LayerSchemes, Observer, Scheme};
 use wizen::{Error, Result};
 
 use super::context::{Context, bytes, table};
@@ -28,6 +28,9 @@ pub struct SchemeArgs {
     /// fp16, int8, int8-torch, int8-onnx, wNaM (w4a8), wN (weights only)
     #[arg(long, default_value = "int8")]
     pub scheme: String,
+    /// Another scheme for one layer, for example fc3=w8a8; may be repeated
+    #[arg(long = "layer", value_name = "LAYER=SCHEME")]
+    pub layers: Vec<String>,
     /// How ranges of activations are found: minmax, moving-average, histogram, mse, percentile, entropy
     #[arg(long, default_value = "mse")]
     pub observer: String,
@@ -51,17 +54,24 @@ impl SchemeArgs {
                 "calibration needs at least one image",
             ));
         }
-        let weights = match &self.weights {
-            Some(name) => name.parse()?,
-            None => WeightMethod::for_scheme(scheme),
-        };
+        let mut schemes = LayerSchemes::from(scheme);
+        for text in &self.layers {
+            let (layer, scheme) = text.split_once('=').ok_or_else(|| {
+                Error::invalid(
+                    "--layer",
+                    format!("`{text}` is not LAYER=SCHEME, for example fc3=w8a8"),
+                )
+            })?;
+            schemes = schemes.with(layer, scheme.parse()?)?;
+        }
+        let weights = self.weights.as_deref().map(str::parse).transpose()?;
         let requant = match self.requant {
             RequantName::Float => Requant::Float,
             RequantName::Fixed => Requant::Fixed,
         };
         let observer: Observer = self.observer.parse()?;
         Ok(QuantizeSettings {
-            scheme,
+            schemes,
             observer,
             weights,
             requant,
@@ -106,7 +116,7 @@ pub async fn run(context: &Context, args: QuantizeArgs) -> Result<()> {
     let result = jobs::quantize(context, &device, &model, &splits.train, &settings).await?;
     let size = result.model.save(&args.out)?;
     let output = Output {
-        scheme: settings.scheme.to_string(),
+        scheme: settings.schemes.network().to_string(),
         layers: result.layers,
         bytes_before: std::fs::metadata(&args.model)
             .map_err(Error::io(&args.model))?

@@ -34,8 +34,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Uploads constants and states, compiles every pipeline (in parallel where the platform has
-    /// threads) and makes all bind groups.
+    /// Uploads constants and states, compiles every pipeline and makes all bind groups.
     ///
     /// # Errors
     /// Naming node and kernel: [`Error::Unsupported`] for limits, [`Error::Device`] for compilation,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::histogram::{Search, search};
 use super::points::{activation_points, has_weights};
 use super::qparams::{Convention, choose};
-use super::scheme::{Preset, Scheme};
+use super::scheme::{LayerSchemes, Preset, Scheme};
 use super::weights::{WeightMethod, binarize_weights, weight_quantization};
 use crate::base::{QParams, Quantization, Range, Tensor};
 use crate::error::{Error, Result};
@@ -98,8 +98,7 @@ pub async fn calibrate(
     graph: &Graph,
     batches: impl Iterator<Item = Result<Tensor>>,
     observer: Observer,
-    range: Range,
-    scheme: Scheme,
+    schemes: &LayerSchemes,
 ) -> Result<BTreeMap<String, QParams>> {
     let observed = insert_observers(graph, observer)?;
     let mut executor = device.load(lower(&observed, &device.caps())?).await?;
@@ -119,11 +118,13 @@ pub async fn calibrate(
     let mut out = BTreeMap::new();
     for id in activation_points(graph) {
         let name = &graph.value(id).name;
+        let scheme = schemes.of(name);
+        let range = scheme.activation_range().ok_or_else(|| {
+            Error::invalid("calibrate", format!("{scheme} has no integer activations"))
+        })?;
         let (min, max) = read_range(&executor, graph, id, observer, range).await?;
-        out.insert(
-            name.clone(),
-            choose(min, max, range, false, convention(scheme)),
-        );
+        let params = choose(min, max, range, false, convention(scheme));
+        out.insert(name.clone(), params);
     }
     Ok(out)
 }
@@ -293,18 +294,31 @@ impl FromStr for WeightMethod {
     }
 }
 
-/// Scales of all weights of a float graph, per output channel, by layer name.
+/// Scales of all weights of a float graph, per output channel, by layer name; `how` = `None` takes what
+/// suits each layer's bits ([`WeightMethod::for_scheme`]).
 ///
 /// # Errors
-/// [`Error::Invalid`] naming a weight that is not finite or not stored in the graph.
+/// [`Error::Invalid`] naming a weight that is not finite or not stored in the graph, or a layer that has
+/// a scheme of its own and does not exist.
 pub fn choose_weights(
     graph: &Graph,
-    scheme: Scheme,
-    how: WeightMethod,
+    schemes: &LayerSchemes,
+    how: Option<WeightMethod>,
 ) -> Result<BTreeMap<String, Quantization>> {
     let mut out = BTreeMap::new();
-    if scheme == Scheme::Fp16 {
+    if schemes.network() == Scheme::Fp16 {
         return Ok(out);
+    }
+    for (layer, _) in schemes.layers() {
+        let names = graph.nodes().iter().filter(|node| has_weights(&node.op));
+        let names: Vec<&str> = names.map(|node| node.name.as_str()).collect();
+        if !names.contains(&layer) {
+            let problem = format!(
+                "there is no layer `{layer}`; there are {}",
+                names.join(", ")
+            );
+            return Err(Error::invalid("scheme", problem));
+        }
     }
     for node in graph.nodes().iter().filter(|node| has_weights(&node.op)) {
         let id = node.inputs[1];
@@ -321,6 +335,8 @@ pub fn choose_weights(
                 format!("`{name}` contains {bad}; the model is damaged"),
             ));
         }
+        let scheme = schemes.of(&node.name);
+        let how = how.unwrap_or_else(|| WeightMethod::for_scheme(scheme));
         let quantization = match (scheme, scheme.weight_bits()) {
             (_, 1) => binarize_weights(tensor, Some(0))?.1,
             (

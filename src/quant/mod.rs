@@ -24,7 +24,7 @@ pub use histogram::{Search, entropy, mse, non_linear, percentile, search};
 pub use points::{QuantParams, activation_points, has_weights};
 pub use qparams::{Convention, choose};
 pub use report::{LayerReport, layer_reports};
-pub use scheme::{Preset, Scheme};
+pub use scheme::{LayerSchemes, Preset, Scheme};
 pub use weights::{
     WeightMethod, binarize_weights, dequantize, quantize_weights, weight_quantization,
 };

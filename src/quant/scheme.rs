@@ -1,5 +1,6 @@
 //! Names of quantization schemes.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -83,6 +84,63 @@ impl Scheme {
             } => Some(Range::affine(activation_bits)),
             Self::Fp16 | Self::WeightOnly { .. } => None,
         }
+    }
+}
+
+/// A scheme for the network, and others for some of its layers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerSchemes {
+    network: Scheme,
+    layers: BTreeMap<String, Scheme>,
+}
+
+impl From<Scheme> for LayerSchemes {
+    fn from(network: Scheme) -> Self {
+        Self {
+            network,
+            layers: BTreeMap::new(),
+        }
+    }
+}
+
+impl LayerSchemes {
+    /// The same with another scheme for one layer: its weights and its result.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the layer's scheme is of another kind than the network's: a network is float,
+    /// integer or has integer weights alone.
+    pub fn with(mut self, layer: &str, scheme: Scheme) -> Result<Self> {
+        let same_kind = matches!(
+            (self.network, scheme),
+            (Scheme::Integer { .. }, Scheme::Integer { .. })
+                | (Scheme::WeightOnly { .. }, Scheme::WeightOnly { .. })
+        );
+        if !same_kind {
+            let problem = format!(
+                "`{layer}` cannot be {scheme} in a network that is {}",
+                self.network
+            );
+            return Err(Error::invalid("scheme", problem));
+        }
+        self.layers.insert(layer.to_owned(), scheme);
+        Ok(self)
+    }
+
+    /// The scheme of a layer.
+    pub fn of(&self, layer: &str) -> Scheme {
+        self.layers.get(layer).copied().unwrap_or(self.network)
+    }
+
+    /// The scheme of layers without one of their own.
+    pub fn network(&self) -> Scheme {
+        self.network
+    }
+
+    /// Layers with a scheme of their own.
+    pub fn layers(&self) -> impl Iterator<Item = (&str, Scheme)> {
+        self.layers
+            .iter()
+            .map(|(layer, &scheme)| (layer.as_str(), scheme))
     }
 }
 
