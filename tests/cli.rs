@@ -180,6 +180,41 @@ fn the_whole_life_of_a_model() {
     assert!(p["accuracy"].is_number());
     assert!(p["bytes_after"].as_u64() < p["bytes_before"].as_u64());
 
+    let thin = path("thin.st");
+    let base = [
+        "prune",
+        text(&fp32),
+        "--out",
+        text(&thin),
+        "--sparsity",
+        "0.5",
+    ];
+    let extra = [
+        "--method", "channels", "--data", data, "--epochs", "1", "--batch", "32",
+    ];
+    let t = json(&[&base[..], &extra].concat());
+    assert!(
+        t["macs_after"].as_u64() < t["macs_before"].as_u64().map(|m| m / 2),
+        "{t}"
+    );
+    assert_eq!(
+        t["layers"][1]["shape"],
+        serde_json::json!([8, 5, 5, 3]),
+        "{t}"
+    );
+    let base = [
+        "quantize",
+        text(&thin),
+        "--data",
+        data,
+        "--out",
+        text(&thin),
+        "--calib",
+        "32",
+    ];
+    json(&base);
+    json(&["eval", text(&thin), "--data", data, "--limit", "50"]);
+
     let a = json(&[
         "qat",
         text(&sparse),

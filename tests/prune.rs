@@ -194,3 +194,53 @@ fn mistakes_are_errors() {
     assert!(channels(&matrix, 2));
     assert!(!channels(&matrix, 1));
 }
+
+/// Channels whose weights and biases are zero change nothing: without them the network gives the same.
+#[test]
+fn thinning_zero_channels_changes_nothing() {
+    use wizen::graph::{CpuSession, lower};
+    let mut weights = wizen::models::random_weights("lenet5", harness::seed()).expect("lenet5");
+    let mut rng = Rng::new(harness::seed());
+    let mut keep = std::collections::BTreeMap::new();
+    for layer in ["conv1", "conv2", "fc1", "fc2"] {
+        let name = format!("{layer}.weight");
+        let channels = weights[&name].shape()[0];
+        let kept: Vec<bool> = (0..channels).map(|c| c == 1 || rng.below(2) == 0).collect();
+        for name in [name, format!("{layer}.bias")] {
+            let tensor = weights.get_mut(&name).expect("a parameter");
+            let inner = tensor.len() / channels;
+            let data = tensor.as_f32_mut().expect("f32");
+            for (i, x) in data.iter_mut().enumerate() {
+                if !kept[i / inner] {
+                    *x = 0.0;
+                }
+            }
+        }
+        keep.insert(layer.to_owned(), kept);
+    }
+    let full = wizen::models::lenet5(2, &weights).expect("weights fit");
+    let thin = wizen::prune::thin(&full, &keep).expect("a chain of layers");
+    let data: Vec<f32> = (0..2 * 784).map(|_| rng.uniform()).collect();
+    let x = Tensor::from_f32(&[2, 28, 28, 1], &data).expect("fits");
+    let run = |graph| {
+        let plan = lower(graph, &wizen::gpu::Caps::portable()).expect("lowers");
+        CpuSession::new(plan.into(), false)
+            .run(&[&x])
+            .expect("runs")
+    };
+    // Zeros add nothing to sums in f64; only their order could matter, and it is the same.
+    assert_eq!(run(&full), run(&thin));
+    let count = |graph: &wizen::graph::Graph| -> usize {
+        graph
+            .values()
+            .filter_map(|(id, _)| graph.tensor(id))
+            .map(|t| t.len())
+            .sum()
+    };
+    assert!(count(&thin) < count(&full) / 2);
+    keep.insert("fc3".to_owned(), vec![true; 10]);
+    let error = wizen::prune::thin(&full, &keep)
+        .expect_err("a result")
+        .to_string();
+    assert!(error.contains("fc3"), "{error}");
+}

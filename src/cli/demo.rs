@@ -8,6 +8,7 @@ use serde::Serialize;
 use wizen::base::Requant;
 use wizen::graph::{Device, Graph};
 use wizen::io::{Dataset, Event, Model, Splits, write_atomic};
+use wizen::models::random_weights;
 use wizen::quant::{LayerReport, Observer, Scheme};
 use wizen::report::{HistogramPlot, LayerError, Report, StageRow};
 use wizen::train::Optimizer;
@@ -145,9 +146,9 @@ impl Demo<'_> {
         let train: Dataset = self.splits.train.clone();
         let start = Instant::now();
         let fit = self.fit(self.epochs[0], train_command::LR);
-        let (weights, _) =
-            fit::train(self.context, &self.device, "lenet5", None, &train, &fit).await?;
-        let mut float = models::float_model("lenet5", &weights)?;
+        let mut float = models::float_model("lenet5", &random_weights("lenet5", self.seed)?)?;
+        let (graph, _) = fit::train(self.context, &self.device, &float.graph, &train, &fit).await?;
+        float.graph = graph;
         let with = format!(
             "{} epochs on {}, seed {}",
             self.epochs[0],
@@ -191,8 +192,10 @@ impl Demo<'_> {
             self.quantize("w4a4")?,
             self.fit(self.epochs[2], qat_command::LR),
         );
+        // Learning with fake quantization is slow; two thirds of an epoch are enough here.
+        let part = train.take(train.len() * 2 / 3);
         let (low, _) =
-            jobs::qat(self.context, &self.device, &float, &train, &settings, &fit).await?;
+            jobs::qat(self.context, &self.device, &float, &part, &settings, &fit).await?;
         self.finish("w4a4 QAT", &low.model, start).await?;
         Ok(Results {
             float,

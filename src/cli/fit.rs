@@ -7,11 +7,11 @@ use wizen::Result;
 use wizen::base::Tensor;
 use wizen::graph::{Device, Graph, lower};
 use wizen::io::Dataset;
-use wizen::models::{self, Weights};
 use wizen::train::{LrSchedule, Optimizer, ParamGroup, Trainer, argmax_rows};
 
 use super::context::Context;
 use super::data::{Shuffled, check_fits, in_order};
+use super::models as files;
 
 /// Images per evaluation batch.
 const EVAL_BATCH: usize = 250;
@@ -140,25 +140,18 @@ fn in_top(logits: &Tensor, labels: &[u32], k: usize) -> usize {
     .count()
 }
 
-/// Trains an architecture from scratch or further from `weights`.
+/// Trains all parameters of a float network, from what they are; returns the network with the new ones.
 pub async fn train(
     context: &Context,
     device: &Device,
-    arch: &str,
-    weights: Option<&Weights>,
+    network: &Graph,
     data: &Dataset,
     settings: &FitSettings,
-) -> Result<(Weights, Fit)> {
-    let initial = match weights {
-        Some(weights) => weights.clone(),
-        None => models::random_weights(arch, settings.seed)?,
-    };
-    let graph = models::build(arch, settings.batch, &initial)?;
+) -> Result<(Graph, Fit)> {
+    let graph = network.with_batch(settings.batch)?;
     check_fits(&graph, data)?;
-    let params = initial
-        .keys()
-        .map(|name| graph.find(name))
-        .collect::<Result<_>>()?;
+    let all = graph.values().filter(|(id, _)| graph.tensor(*id).is_some());
+    let params = all.map(|(id, _)| id).collect();
     let groups = [ParamGroup::weights(params)];
     let mut trainer = Trainer::new(device, graph, settings.optimizer, &groups).await?;
     let done = fit(
@@ -170,5 +163,6 @@ pub async fn train(
         async |_, _, _| Ok(()),
     )
     .await?;
-    Ok((trainer.params().await?.into_iter().collect(), done))
+    let trained = trainer.params().await?.into_iter().collect();
+    Ok((files::with_weights(network, &trained)?, done))
 }

@@ -3,8 +3,8 @@
 use wizen::base::{Requant, Tensor};
 use wizen::graph::{Device, Graph, optimize};
 use wizen::io::{Dataset, Event, Model};
-use wizen::models::{self, Weights};
-use wizen::prune::{MaskPlan, Schedule};
+use wizen::models::Weights;
+use wizen::prune::{Amount, MaskPlan, Norm, Schedule};
 use wizen::quant::{
     self, FakeQuantized, LayerReport, LayerSchemes, Observer, QuantParams, Scheme, WeightMethod,
 };
@@ -75,8 +75,9 @@ pub async fn prune(
                 data,
                 fit_settings,
                 async |trainer, step, steps| {
-                    // The schedule takes two thirds of the run, thirty masks in all; the rest heals.
-                    let frequency = (steps * 2 / 3 / UPDATES).max(1);
+                    // The schedule takes half of the run, thirty masks in all; the rest heals, while the
+                    // learning rate is still high enough.
+                    let frequency = (steps / 2 / UPDATES).max(1);
                     if step == 0 && cubic {
                         schedule = Schedule::Cubic {
                             initial,
@@ -117,9 +118,9 @@ pub async fn prune(
         }
     };
     let weights = files::baked(weights, &masks)?;
-    let mut pruned = files::float_model(&model.arch, &weights)?;
+    let mut pruned = model.clone();
+    pruned.graph = files::with_weights(&model.graph, &weights)?;
     pruned.masks = masks;
-    pruned.history = model.history.clone();
     pruned.history.push(Event {
         did: "prune".into(),
         with: format!(
@@ -154,6 +155,58 @@ async fn update_masks(
     Ok(masks)
 }
 
+/// Structured pruning: the output channels with the smallest L2 norm leave each hidden layer for good, the
+/// network shrinks, and what is left is fine-tuned if there is data.
+pub async fn prune_channels(
+    context: &Context,
+    device: &Device,
+    model: &Model,
+    data: Option<&Dataset>,
+    settings: &PruneSettings,
+) -> Result<(Model, Option<Fit>)> {
+    let weights = files::baked(files::float_weights(model, "prune")?, &model.masks)?;
+    let float = files::with_weights(&model.graph, &weights)?;
+    let mut keep = std::collections::BTreeMap::new();
+    let hidden = |y| !float.outputs().contains(y);
+    for node in float.nodes() {
+        if !quant::has_weights(&node.op) || !node.outputs.iter().all(hidden) {
+            continue;
+        }
+        let Some(w) = float.tensor(node.inputs[1]) else {
+            continue;
+        };
+        let channels = w.shape()[0];
+        // At least one channel stays, whatever the share.
+        let goes = Amount::Fraction(settings.sparsity)
+            .count(channels)?
+            .min(channels - 1);
+        let mask = prune::channel_masks(device, w, None, Norm::L2, 0, Amount::Count(goes)).await?;
+        keep.insert(
+            node.name.clone(),
+            prune::channels_kept(&mask, w.shape(), 0)?,
+        );
+    }
+    let mut thinned = model.clone();
+    thinned.masks.clear();
+    thinned.graph = prune::thin(&float, &keep)?;
+    let with = format!(
+        "{:.4} of the channels of every hidden layer, by L2 norm",
+        settings.sparsity
+    );
+    thinned.history.push(Event {
+        did: "prune".into(),
+        with,
+    });
+    let mut done = None;
+    if let (Some(data), Some(fit_settings)) = (data, &settings.fit) {
+        let (graph, fit) =
+            super::fit::train(context, device, &thinned.graph, data, fit_settings).await?;
+        thinned.graph = graph;
+        done = Some(fit);
+    }
+    Ok((thinned, done))
+}
+
 /// How to quantize.
 #[derive(Clone, Debug)]
 pub struct QuantizeSettings {
@@ -179,7 +232,7 @@ const CALIBRATION_BATCH: usize = 32;
 /// The float network of a model, ready to be quantized.
 pub fn ready_to_quantize(model: &Model, command: &str) -> Result<Graph> {
     let weights = files::baked(files::float_weights(model, command)?, &model.masks)?;
-    optimize(&models::build(&model.arch, 1, &weights)?)
+    optimize(&files::with_weights(&model.graph, &weights)?)
 }
 
 /// Ranges of activations from images, scales of weights from the weights.
@@ -364,7 +417,7 @@ pub async fn qat(
         .filter(|(name, _)| weights.contains_key(name))
         .collect();
     let weights = files::baked(learned, &model.masks)?;
-    let float = optimize(&models::build(&model.arch, 1, &weights)?)?;
+    let float = optimize(&files::with_weights(&model.graph, &weights)?)?;
     let frozen = freeze(&float, &params, settings, model, "qat")?;
     let layers = report(device, &float, &frozen, data).await?;
     Ok((

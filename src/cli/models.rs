@@ -40,6 +40,15 @@ pub fn float_model(arch: &str, weights: &Weights) -> Result<Model> {
     })
 }
 
+/// The same network with other weights, by name.
+pub fn with_weights(graph: &Graph, weights: &Weights) -> Result<Graph> {
+    let mut graph = graph.clone();
+    for (name, tensor) in weights {
+        graph.set_tensor(graph.find(name)?, tensor.clone())?;
+    }
+    Ok(graph)
+}
+
 /// The weights of an fp32 model by name.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ use super::train::FitArgs;
 use super::{data, fit, models};
 
 /// Peak learning rate of Adam for fine-tuning while pruning.
-pub const LR: f32 = 1e-3;
+pub const LR: f32 = 2e-3;
 
 /// Which weights compete with each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -24,10 +24,19 @@ pub enum ScopeName {
     Layer,
 }
 
+/// What is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MethodName {
+    /// Single weights, by magnitude: zeros, for size
+    L1,
+    /// Whole channels of every hidden layer, by L2 norm: a smaller network, for size and speed
+    Channels,
+}
+
 /// How sparsity grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ScheduleName {
-    /// Zhu and Gupta's cubic schedule over the first two thirds of the run
+    /// Zhu and Gupta's cubic schedule over the first half of the run
     Cubic,
     /// All at once, then fine-tuning
     OneShot,
@@ -40,9 +49,12 @@ pub struct PruneArgs {
     /// Model file to write
     #[arg(long)]
     out: PathBuf,
-    /// Share of the weights to remove, 0 to 1
+    /// Share of the weights (or channels) to remove, 0 to 1
     #[arg(long)]
     sparsity: f64,
+    /// What is removed
+    #[arg(long, value_enum, default_value = "l1")]
+    method: MethodName,
     /// Which weights compete with each other
     #[arg(long, value_enum, default_value = "global")]
     scope: ScopeName,
@@ -53,7 +65,7 @@ pub struct PruneArgs {
     #[arg(long)]
     data: Option<PathBuf>,
     /// Passes over the training images
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 8)]
     epochs: usize,
     #[command(flatten)]
     fit: FitArgs,
@@ -103,7 +115,12 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
         fit: splits.as_ref().map(|_| args.fit.settings(args.epochs, LR)),
     };
     let train = splits.as_ref().map(|splits| &splits.train);
-    let (pruned, _) = jobs::prune(context, &device, &model, train, &settings).await?;
+    let (pruned, _) = match args.method {
+        MethodName::L1 => jobs::prune(context, &device, &model, train, &settings).await?,
+        MethodName::Channels => {
+            jobs::prune_channels(context, &device, &model, train, &settings).await?
+        }
+    };
     let accuracy = match &splits {
         Some(splits) => Some(
             fit::accuracy(context, &device, &pruned.graph, &splits.test, None)

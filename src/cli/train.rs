@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use wizen::Result;
 use wizen::io::Event;
+use wizen::models::random_weights;
 use wizen::train::Optimizer;
 
 use super::context::{Context, bytes, percent};
@@ -99,29 +100,24 @@ pub const LR: f32 = 2e-3;
 
 pub async fn run(context: &Context, args: TrainArgs) -> Result<()> {
     let splits = data::splits(args.data.as_deref(), (12_000, 2_000))?;
-    let (arch, weights) = match &args.from {
-        None => (args.arch.clone(), None),
+    let mut model = match &args.from {
+        None => {
+            let weights = random_weights(&args.arch, args.fit.seed)?;
+            models::float_model(&args.arch, &weights)?
+        }
         Some(path) => {
             let model = models::load(path, Some(&args.arch))?;
-            (
-                model.arch.clone(),
-                Some(models::float_weights(&model, "train --from")?),
-            )
+            models::float_weights(&model, "train --from")?;
+            model
         }
     };
     let device = context.device().await?;
     let start = Instant::now();
     let settings = args.fit.settings(args.epochs, LR);
-    let (weights, fit) = fit::train(
-        context,
-        &device,
-        &arch,
-        weights.as_ref(),
-        &splits.train,
-        &settings,
-    )
-    .await?;
-    let mut model = models::float_model(&arch, &weights)?;
+    let (graph, fit) = fit::train(context, &device, &model.graph, &splits.train, &settings).await?;
+    model.graph = graph;
+    // Training moved weights that a mask had removed.
+    model.masks.clear();
     let test = fit::accuracy(context, &device, &model.graph, &splits.test, None).await?;
     model.history.push(Event {
         did: "train".into(),
@@ -146,7 +142,7 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<()> {
     context.finish(&output, || {
         format!(
             "{}: {} right of {} test images of {}, loss {:.4}\n{} images/s on {}, {:.1} s; wrote {} ({} bytes)",
-            arch,
+            model.arch,
             percent(output.accuracy),
             test.images,
             output.data,

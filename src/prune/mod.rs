@@ -9,6 +9,7 @@ mod insert;
 mod masks;
 mod schedule;
 mod sparsity;
+mod thin;
 
 pub use crate::kernels::channel_norm_f32::Norm;
 pub use criteria::{m_of_n, random_unstructured};
@@ -21,3 +22,4 @@ pub use sparsity::{
     apply_mask, channels_kept, check_mask, full_mask, kept, mask_from_bools, mask_sparsity,
     mask_to_bools, mask_words, tensor_sparsity,
 };
+pub use thin::thin;
