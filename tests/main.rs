@@ -1,6 +1,7 @@
 //! One test binary: wgpu is linked once.
 
 mod cli;
+mod cli_errors;
 mod golden;
 mod golden_array;
 mod golden_case;

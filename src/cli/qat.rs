@@ -27,7 +27,7 @@ pub struct QatArgs {
     #[arg(long)]
     out: PathBuf,
     /// Passes over the training images
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     epochs: usize,
     #[command(flatten)]
     scheme: SchemeArgs,
