@@ -61,6 +61,10 @@ struct Demo<'a> {
     splits: Splits,
     out: PathBuf,
     seed: u64,
+    /// Images that pruning and QAT learn from.
+    tuning: Dataset,
+    /// Random shifts of training images, pixels.
+    shift: usize,
     /// Epochs of training, pruning, QAT.
     epochs: [usize; 3],
     stages: Vec<Stage>,
@@ -72,7 +76,6 @@ pub async fn run(context: &Context, args: DemoArgs) -> Result<()> {
     let mut splits = data::splits(args.data.as_deref(), (20_000, 4_000))?;
     let synthetic = splits.train.is_synthetic();
     if args.quick {
-        splits.train = splits.train.take(12_000);
         splits.test = splits.test.take(2_000);
     }
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
@@ -83,12 +86,21 @@ pub async fn run(context: &Context, args: DemoArgs) -> Result<()> {
         splits.train.name(),
         device.name()
     ));
-    let epochs = if args.quick { [2, 1, 1] } else { [3, 2, 1] };
+    let epochs = if args.quick { [1, 1, 1] } else { [3, 2, 1] };
+    let tuning = if args.quick {
+        splits.train.take(8_000)
+    } else {
+        splits.train.clone()
+    };
+    // One pass has no time to learn shifts.
+    let shift = usize::from(!args.quick);
     let (out, seed) = (args.out.clone(), args.seed);
     let mut demo = Demo {
         context,
         device,
         splits,
+        tuning,
+        shift,
         out,
         seed,
         epochs,
@@ -128,7 +140,7 @@ impl Demo<'_> {
             lr,
             seed: self.seed,
             optimizer: Optimizer::ADAM,
-            shift: 1,
+            shift: self.shift,
         }
     }
 
@@ -178,8 +190,14 @@ impl Demo<'_> {
             cubic: true,
             fit: Some(self.fit(self.epochs[1], prune_command::LR)),
         };
-        let (pruned, _) =
-            jobs::prune(self.context, &self.device, &float, Some(&train), &prune).await?;
+        let (pruned, _) = jobs::prune(
+            self.context,
+            &self.device,
+            &float,
+            Some(&self.tuning),
+            &prune,
+        )
+        .await?;
         self.finish("pruned 90 %", &pruned, start).await?;
 
         let start = Instant::now();
@@ -193,7 +211,7 @@ impl Demo<'_> {
             self.fit(self.epochs[2], qat_command::LR),
         );
         // Learning with fake quantization is slow; two thirds of an epoch are enough here.
-        let part = train.take(train.len() * 2 / 3);
+        let part = self.tuning.take(self.tuning.len() * 2 / 3);
         let (low, _) =
             jobs::qat(self.context, &self.device, &float, &part, &settings, &fit).await?;
         self.finish("w4a4 QAT", &low.model, start).await?;
