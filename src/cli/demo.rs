@@ -65,6 +65,8 @@ struct Demo<'a> {
     tuning: Dataset,
     /// Random shifts of training images, pixels.
     shift: usize,
+    /// Peak learning rate of training from scratch.
+    lr: f32,
     /// Epochs of training, pruning, QAT.
     epochs: [usize; 3],
     stages: Vec<Stage>,
@@ -92,8 +94,9 @@ pub async fn run(context: &Context, args: DemoArgs) -> Result<()> {
     } else {
         splits.train.clone()
     };
-    // One pass has no time to learn shifts.
+    // One pass has no time to learn shifts, and takes larger steps.
     let shift = usize::from(!args.quick);
+    let lr = train_command::LR * if args.quick { 3.0 } else { 1.0 };
     let (out, seed) = (args.out.clone(), args.seed);
     let mut demo = Demo {
         context,
@@ -101,6 +104,7 @@ pub async fn run(context: &Context, args: DemoArgs) -> Result<()> {
         splits,
         tuning,
         shift,
+        lr,
         out,
         seed,
         epochs,
@@ -157,7 +161,7 @@ impl Demo<'_> {
     async fn stages(&mut self) -> Result<Results> {
         let train: Dataset = self.splits.train.clone();
         let start = Instant::now();
-        let fit = self.fit(self.epochs[0], train_command::LR);
+        let fit = self.fit(self.epochs[0], self.lr);
         let mut float = models::float_model("lenet5", &random_weights("lenet5", self.seed)?)?;
         let (graph, _) = fit::train(self.context, &self.device, &float.graph, &train, &fit).await?;
         float.graph = graph;
