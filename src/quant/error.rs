@@ -23,13 +23,10 @@ fn pair(op: &str, reference: &Tensor, approximation: &Tensor) -> Result<(Vec<f64
 /// [`Error::Shape`] if the shapes differ.
 pub fn sqnr_db(reference: &Tensor, approximation: &Tensor) -> Result<f64> {
     let (r, a) = pair("sqnr", reference, approximation)?;
-    let signal: f64 = r.iter().map(|r| r * r).sum();
-    let noise: f64 = r.iter().zip(&a).map(|(r, a)| (r - a) * (r - a)).sum();
-    Ok(if noise == 0.0 {
-        f64::INFINITY
-    } else {
-        10.0 * (signal / noise).log10()
-    })
+    if r.iter().chain(&a).any(|x| x.is_nan()) {
+        return Ok(f64::NAN);
+    }
+    Ok(crate::graph::sqnr_db(&r, &a).unwrap_or(f64::INFINITY))
 }
 
 /// Cosine of the angle between two tensors as vectors: 1 if both are zero, 0 if one is.
