@@ -62,12 +62,19 @@ fn cases() -> Vec<(String, Arc<dyn Kernel>)> {
     ];
     for (name, x, w, conv) in layers {
         let (relu, native, x_zero_point) = (true, false, -128);
-        let f32 = Conv2dF32 { x, w, conv, relu };
+        let f32 = Conv2dF32 {
+            x,
+            w,
+            conv,
+            relu,
+            residual: false,
+        };
         let f16 = Conv2dF16 {
             x,
             w,
             conv,
             relu,
+            residual: false,
             native,
         };
         let i8 = Conv2dI8 {
@@ -76,6 +83,7 @@ fn cases() -> Vec<(String, Arc<dyn Kernel>)> {
             conv,
             x_zero_point,
             out,
+            residual: None,
         };
         cases.push((format!("conv2d_f32/{name}"), Arc::new(f32)));
         cases.push((format!("conv2d_f16/{name}"), Arc::new(f16)));

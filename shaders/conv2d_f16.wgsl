@@ -5,6 +5,7 @@
 // Groups with an odd number of output channels share words of y: there (SPLIT) an invocation owns one word.
 //# include common/index.wgsl
 //# include common/eight.wgsl
+//# include common/residual_none.wgsl
 const WORKGROUP: u32 = 64u;
 const RUN: u32 = 4u;
 const BLOCKS: u32 = 1u;
@@ -70,6 +71,11 @@ fn multiply(left: u32, right: vec4<u32>) -> vec4<f32> {
     return vec4<f32>(p0.x + p0.y, p1.x + p1.y, p2.x + p2.y, p3.x + p3.y);
 }
 
+fn put(at: u32, sums: vec2<f32>) {
+    let v = sums + residual_f16(at);
+    y[at] = pack2x16float(select(v, max(v, vec2<f32>(0.0)), vec2<bool>(RELU)));
+}
+
 fn one_channel(n: u32, oh: u32, ow: u32, o: u32) -> f32 {
     let pairs = half_words(params.group_c);
     let first = o / params.group_o * params.group_c;
@@ -86,7 +92,6 @@ fn one_channel(n: u32, oh: u32, ow: u32, o: u32) -> f32 {
             }
         }
     }
-    if RELU { sum = max(sum, 0.0); }
     return sum;
 }
 
@@ -100,7 +105,7 @@ fn one_word(item: u32) {
     let n = pixel / params.ow / params.oh;
     var v = vec2<f32>(one_channel(n, oh, ow, o), 0.0);
     if o + 1u < params.o { v.y = one_channel(n, oh, ow, o + 1u); }
-    y[item] = pack2x16float(v);
+    put(item, v);
 }
 
 fn run(group: u32, local: u32, lane: u32) {
@@ -178,11 +183,10 @@ fn run(group: u32, local: u32, lane: u32) {
         //# unroll
         for (var q = 0u; q < 2u * BLOCKS; q++) {
             let o = o_first + 4u * q;
-            var v = acc[p * (BLOCKS * 2u) + q];
-            if RELU { v = max(v, vec4<f32>(0.0)); }
-            v = select(vec4<f32>(0.0), v, vec4<u32>(o) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(o_end));
-            if inside && o < o_end { y[y_at + o / 2u] = pack2x16float(v.xy); }
-            if inside && o + 2u < o_end { y[y_at + o / 2u + 1u] = pack2x16float(v.zw); }
+            let v = select(vec4<f32>(0.0), acc[p * (BLOCKS * 2u) + q],
+                           vec4<u32>(o) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(o_end));
+            if inside && o < o_end { put(y_at + o / 2u, v.xy); }
+            if inside && o + 2u < o_end { put(y_at + o / 2u + 1u, v.zw); }
         }
     }
 }

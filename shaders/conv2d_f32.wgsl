@@ -1,9 +1,10 @@
-// y[n,oh,ow,o] = relu?(bias[o] + Σ_{i,j,c} x[n, oh·s + i·d − p, ow·s + j·d − p, c] · w[o,i,j,c])
+// y[n,oh,ow,o] = relu?(bias[o] + Σ_{i,j,c} x[n, oh·s + i·d − p, ow·s + j·d − p, c] · w[o,i,j,c] + residual?)
 //
 // An invocation owns RUN neighbouring pixels of a row and 8·BLOCKS channels: what it loads of x serves
 // every tap and channel, what it loads of w serves every pixel.
 //# include common/index.wgsl
 //# include common/eight.wgsl
+//# include common/residual_none.wgsl
 const WORKGROUP: u32 = 64u;
 const RUN: u32 = 4u;
 const BLOCKS: u32 = 1u;
@@ -108,12 +109,14 @@ fn run(group: u32, local: u32, lane: u32) {
         let y_at = (row * params.ow + ow + p) * params.o;
         //# unroll
         for (var q = 0u; q < 2u * BLOCKS; q++) {
-            var v = acc[p * (BLOCKS * 2u) + q];
-            if RELU { v = max(v, vec4<f32>(0.0)); }
+            let v = acc[p * (BLOCKS * 2u) + q];
             //# unroll
             for (var e = 0u; e < 4u; e++) {
                 let o = o_first + 4u * q + e;
-                if inside && o < o_end { y[y_at + o] = v[e]; }
+                if inside && o < o_end {
+                    let sum = v[e] + residual_f32(y_at + o);
+                    y[y_at + o] = select(sum, max(sum, 0.0), RELU);
+                }
             }
         }
     }

@@ -5,6 +5,7 @@
 //# include common/i8.wgsl
 //# include common/requant.wgsl
 //# include common/tile_i8.wgsl
+//# include common/residual_none.wgsl
 const WORKGROUP: u32 = 64u;
 // Groups that do not start on a word of x, or do not end on a word of y: four rows by one word per invocation.
 const ODD_GROUPS: bool = false;
@@ -21,6 +22,7 @@ struct Params {
     cg: u32, og: u32,                               // channels of a group: in, out
     x_zero_points: u32,                             // four of them
     zero_point: i32, qmin: i32, qmax: i32,
+    residual_zero_point: i32, residual_shift: u32,
 }
 @group(0) @binding(0) var<storage, read> x: array<u32>;                 // [n, h, w, x_words]
 @group(0) @binding(1) var<storage, read> w: array<u32>;                 // [o, kh, kw, w_words]
@@ -150,8 +152,9 @@ fn dots4(a: vec4<u32>, b: vec4<u32>) -> vec4<i32> {
     return vec4(dot4I8Packed(a.x, b.x), dot4I8Packed(a.y, b.y), dot4I8Packed(a.z, b.z), dot4I8Packed(a.w, b.w));
 }
 
-fn store(row: u32, word: u32, acc: vec4<i32>) {
+fn store(row: u32, word: u32, sums: vec4<i32>) {
     let columns = sixteen(4u * word, params.n).a;
+    let acc = sums + residual_i8(row * params.n_words + word, columns);
     let q = vec4(out(acc.x, columns.x), out(acc.y, columns.y), out(acc.z, columns.z), out(acc.w, columns.w));
     y[row * params.n_words + word] = keep_lanes(pack_i8(q), params.n - 4u * word);
 }

@@ -107,6 +107,7 @@ pub fn conv2d(case: &Reader, device: &Device) -> CaseResult<Outputs> {
         w: ws,
         conv,
         relu: false,
+        residual: false,
     };
     let given = [("x", x.f32()), ("w", w.f32()), ("bias", bias.f32())];
     let y = run_kernel(device, kernel, &given)?;

@@ -101,6 +101,7 @@ pub fn conv2d(case: &Reader, device: &Device) -> CaseResult<Outputs> {
         conv: conv_of(case)?,
         x_zero_point: qparams(case, "x")?.zero_point,
         out,
+        residual: None,
     };
     let given = [
         ("x", x.i8()),

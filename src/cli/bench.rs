@@ -99,6 +99,7 @@ async fn variants(
         let settings = QuantizeSettings {
             schemes: scheme.into(),
             observer: Observer::MinMax,
+            alone: 0,
             weights: None,
             requant: Requant::Float,
             images: 32,

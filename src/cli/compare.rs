@@ -100,15 +100,17 @@ pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
     let traced = TRACED.min(test.len());
     let (images, _) = test.batch(&(0..traced).collect::<Vec<_>>())?;
     let device = context.device().await?;
-    let graph = model.graph.with_batch(traced)?;
+    let network = models::runnable(&model)?;
+    let graph = network.with_batch(traced)?;
     let ours = run_traced(&device, &graph, &images).await?;
     let other_file = Path::new(&args.against);
     let (steps, theirs, other, other_graph, against) = if other_file.is_file() {
         let other = models::load(other_file, args.arch.as_deref())?;
-        let theirs = run_traced(&device, &other.graph.with_batch(traced)?, &images).await?;
+        let other_network = models::runnable(&other)?;
+        let theirs = run_traced(&device, &other_network.with_batch(traced)?, &images).await?;
         let steps = by_name(&ours, &theirs, &model.activations, &other.activations);
         let name = format!("{} {}", other.arch, other.precision);
-        (steps, theirs, device.clone(), other.graph, name)
+        (steps, theirs, device.clone(), other_network, name)
     } else {
         let other = context.open(&args.against).await?;
         let theirs = run_traced(&other, &graph, &images).await?;
@@ -118,15 +120,10 @@ pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
             Device::Gpu(_) => by_name(&ours, &theirs, &BTreeMap::new(), &BTreeMap::new()),
         };
         let name = other.name();
-        (steps, theirs, other, model.graph.clone(), name)
+        (steps, theirs, other, network.clone(), name)
     };
-    let results = compare_results(
-        context,
-        &test,
-        (&device, &model.graph),
-        (&other, &other_graph),
-    )
-    .await?;
+    let results =
+        compare_results(context, &test, (&device, &network), (&other, &other_graph)).await?;
     let output = Output {
         equal: steps.iter().all(|step| step.differing == 0) && ours.logits == theirs.logits,
         steps,

@@ -151,7 +151,8 @@ impl Demo<'_> {
     fn quantize(&self, scheme: &str) -> Result<QuantizeSettings> {
         Ok(QuantizeSettings {
             schemes: scheme.parse::<Scheme>()?.into(),
-            observer: Observer::Mse,
+            observer: Observer::Auto,
+            alone: 0,
             weights: None,
             requant: Requant::Float,
             images: 512,

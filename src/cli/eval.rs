@@ -47,7 +47,14 @@ pub async fn run(context: &Context, args: EvalArgs) -> Result<()> {
         None => splits.test,
     };
     let device = context.device().await?;
-    let result = fit::accuracy(context, &device, &model.graph, &test, args.batch).await?;
+    let result = fit::accuracy(
+        context,
+        &device,
+        &models::runnable(&model)?,
+        &test,
+        args.batch,
+    )
+    .await?;
     let output = Output {
         images: result.images,
         top1: result.top1,

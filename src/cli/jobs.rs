@@ -217,6 +217,8 @@ pub struct QuantizeSettings {
     pub requant: Requant,
     /// Images to calibrate on.
     pub images: usize,
+    /// Images on which each layer alone is judged; 0 = none.
+    pub alone: usize,
 }
 
 /// A quantized model and how far each layer is from the float one.
@@ -252,7 +254,7 @@ pub async fn calibrate(
         });
     }
     let images = data.take(settings.images);
-    let batch = CALIBRATION_BATCH.min(images.len());
+    let batch = batch_for(graph, CALIBRATION_BATCH).min(images.len());
     let bar = context.progress("calibrate", images.len().div_ceil(batch));
     let batches = in_order(&images, batch).map(|batch| {
         bar.inc(1);
@@ -333,32 +335,74 @@ pub async fn quantize(
     let float = ready_to_quantize(model, "quantize")?;
     let params = calibrate(context, device, &float, data, settings).await?;
     let frozen = freeze(&float, &params, settings, model, "quantize")?;
-    let layers = report(device, &float, &frozen, data).await?;
+    let layers = report(
+        context,
+        device,
+        &float,
+        &frozen,
+        &params,
+        data,
+        settings.alone,
+    )
+    .await?;
     Ok(Quantized {
         model: frozen,
         layers,
     })
 }
 
-/// Compares each layer's result with the float network's on a batch of images.
+/// Images of one comparison, small enough to hold every activation of.
+const REPORT_BATCH: usize = 8;
+
+/// Compares each layer's result with the float network's on some images, and measures what each layer
+/// alone costs on `alone` of them.
 pub async fn report(
+    context: &Context,
     device: &Device,
     float: &Graph,
     frozen: &Model,
+    params: &QuantParams,
     data: &Dataset,
+    alone: usize,
 ) -> Result<Vec<LayerReport>> {
-    let count = CALIBRATION_BATCH.min(data.len());
-    let indices: Vec<usize> = (0..count).collect();
-    let (images, _) = data.batch(&indices)?;
-    quant::layer_reports(
+    let images = data.take(CALIBRATION_BATCH);
+    // Comparing holds every activation of a batch twice.
+    let batch = batch_for(float, REPORT_BATCH).min(images.len());
+    let float_batch = float.with_batch(batch)?;
+    let mut layers = quant::layer_reports(
         device,
-        &float.with_batch(count)?,
-        &frozen.graph.with_batch(count)?,
-        &frozen.activations,
+        &float_batch,
+        &frozen.graph.with_batch(batch)?,
+        params,
         &frozen.bits,
-        &images,
+        in_order(&images, batch).map(|batch| batch.map(|(images, _)| images)),
     )
-    .await
+    .await?;
+    if alone > 0 && !params.weights.is_empty() {
+        let images = data.take(alone);
+        let batch = batch.min(images.len());
+        let batches: Vec<Tensor> = in_order(&images, batch)
+            .map(|batch| batch.map(|(images, _)| images))
+            .collect::<Result<_>>()?;
+        let bar = context.progress("each layer alone", layers.len());
+        let float = float.with_batch(batch)?;
+        let costs = quant::layer_costs(device, &float, params, &batches, || bar.inc(1)).await?;
+        bar.finish_and_clear();
+        for layer in &mut layers {
+            layer.alone_sqnr_db = costs.get(&layer.name).copied().flatten();
+        }
+    }
+    Ok(layers)
+}
+
+/// Images of a batch of at most `most` for which the activations stay below some 100 MB.
+fn batch_for(graph: &Graph, most: usize) -> usize {
+    const VALUES: usize = 24 << 20;
+    let nodes = graph.nodes().iter().flat_map(|node| &node.outputs);
+    let one: usize = nodes
+        .map(|&y| graph.value(y).shape.iter().skip(1).product::<usize>())
+        .sum();
+    (VALUES / one.max(1)).clamp(1, most)
 }
 
 /// Quantization-aware fine-tuning: scales start from calibration, then learn with the weights.
@@ -419,7 +463,16 @@ pub async fn qat(
     let weights = files::baked(learned, &model.masks)?;
     let float = optimize(&files::with_weights(&model.graph, &weights)?)?;
     let frozen = freeze(&float, &params, settings, model, "qat")?;
-    let layers = report(device, &float, &frozen, data).await?;
+    let layers = report(
+        context,
+        device,
+        &float,
+        &frozen,
+        &params,
+        data,
+        settings.alone,
+    )
+    .await?;
     Ok((
         Quantized {
             model: frozen,

@@ -17,6 +17,7 @@ pub fn load(path: &Path, arch: Option<&str>) -> Result<Model> {
         Loaded::Foreign(tensors) => {
             let floats: Vec<_> = tensors
                 .iter()
+                .filter(|(name, _)| !models::is_ignored(name))
                 .map(|(name, tensor)| {
                     Ok((name.as_str(), tensor.shape.as_slice(), tensor.to_f32()?))
                 })
@@ -173,4 +174,9 @@ pub fn baked(mut weights: Weights, masks: &BTreeMap<String, Tensor>) -> Result<W
         }
     }
     Ok(weights)
+}
+
+/// What runs: the model's network with batch norm folded and ReLU fused.
+pub fn runnable(model: &Model) -> Result<Graph> {
+    wizen::graph::optimize(&model.graph)
 }

@@ -9,7 +9,7 @@ use wizen::base::Requant;
 use wizen::quant::{LayerReport, LayerSchemes, Observer, Scheme};
 use wizen::{Error, Result};
 
-use super::context::{Context, bytes, table};
+use super::context::{Context, bytes, percent, table};
 use super::jobs::{self, QuantizeSettings};
 use super::{data, models};
 
@@ -31,15 +31,19 @@ pub struct SchemeArgs {
     /// Another scheme for one layer, for example fc3=w8a8; may be repeated
     #[arg(long = "layer", value_name = "LAYER=SCHEME")]
     pub layers: Vec<String>,
-    /// How ranges of activations are found: minmax, moving-average, histogram, mse, percentile, entropy
-    #[arg(long, default_value = "mse")]
-    pub observer: String,
+    /// How ranges of activations are found: auto, minmax, moving-average, histogram, mse, percentile,
+    /// entropy [default: histogram for int8-torch, minmax for int8-onnx, else auto]
+    #[arg(long)]
+    pub observer: Option<String>,
     /// How ranges of weights are found: minmax, mse [default: minmax at 8 bits, else mse]
     #[arg(long)]
     pub weights: Option<String>,
     /// Calibration images
     #[arg(long, default_value_t = 512)]
     pub calib: usize,
+    /// Images on which the cost of each layer alone is measured; 0 = not at all
+    #[arg(long, default_value_t = 4)]
+    pub alone: usize,
     /// How accumulators are rounded
     #[arg(long, value_enum, default_value = "float")]
     pub requant: RequantName,
@@ -69,13 +73,17 @@ impl SchemeArgs {
             RequantName::Float => Requant::Float,
             RequantName::Fixed => Requant::Fixed,
         };
-        let observer: Observer = self.observer.parse()?;
+        let observer = match &self.observer {
+            Some(name) => name.parse()?,
+            None => Observer::for_scheme(scheme),
+        };
         Ok(QuantizeSettings {
             schemes,
             observer,
             weights,
             requant,
             images: self.calib,
+            alone: self.alone,
         })
     }
 }
@@ -144,17 +152,30 @@ pub fn layer_table(layers: &[LayerReport]) -> comfy_table::Table {
         "layer",
         "bits",
         "weight SQNR dB",
+        "clipped",
         "output SQNR dB",
         "cosine",
+        "range",
+        "clipped",
+        "alone dB",
     ]);
     let decibel = |x: Option<f64>| x.map_or("exact".to_owned(), |x| format!("{x:.1}"));
     for layer in layers {
+        let range = layer.range.map_or("float".to_owned(), |[low, high]| {
+            format!("{low:.2} to {high:.2}")
+        });
         table.add_row(vec![
             layer.name.clone(),
             layer.bits.to_string(),
             decibel(layer.weight_sqnr_db),
+            percent(layer.weight_clipped),
             decibel(layer.sqnr_db),
             format!("{:.5}", layer.cosine),
+            range,
+            percent(layer.clipped),
+            layer
+                .alone_sqnr_db
+                .map_or("-".to_owned(), |x| format!("{x:.1}")),
         ]);
     }
     table

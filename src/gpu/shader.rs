@@ -111,6 +111,22 @@ const COMMON: &[(&str, &str)] = &[
         include_str!("../../shaders/common/requant.wgsl"),
     ),
     (
+        "common/residual_f16.wgsl",
+        include_str!("../../shaders/common/residual_f16.wgsl"),
+    ),
+    (
+        "common/residual_f32.wgsl",
+        include_str!("../../shaders/common/residual_f32.wgsl"),
+    ),
+    (
+        "common/residual_i8.wgsl",
+        include_str!("../../shaders/common/residual_i8.wgsl"),
+    ),
+    (
+        "common/residual_none.wgsl",
+        include_str!("../../shaders/common/residual_none.wgsl"),
+    ),
+    (
         "common/tile_i8.wgsl",
         include_str!("../../shaders/common/tile_i8.wgsl"),
     ),

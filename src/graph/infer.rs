@@ -134,13 +134,19 @@ pub(super) fn infer(node: &str, op: &Op, values: &[&Value]) -> Result<Vec<(Shape
             one(&[m, n], x.dtype(0))
         }
         Op::Conv2d { conv, relu: _ } => {
-            x.count(3)?;
+            let residual = x.values.len() == 4;
+            x.count(if residual { 4 } else { 3 })?;
             let (image, w) = (x.image(0, "x")?, x.image(1, "w")?);
             x.expect_dtype(0, "x", FLOATS)?;
             x.expect_dtype(1, "w", &[x.dtype(0)])?;
             x.expect_dtype(2, "bias", F32)?;
             x.expect_shape(2, "bias", &[w[0]])?;
-            one(&conv.output_shape(image, w)?, x.dtype(0))
+            let y = conv.output_shape(image, w)?;
+            if residual {
+                x.expect_dtype(3, "residual", &[x.dtype(0)])?;
+                x.expect_shape(3, "residual", &y)?;
+            }
+            one(&y, x.dtype(0))
         }
         Op::Relu => {
             x.count(1)?;
@@ -249,8 +255,9 @@ pub(super) fn infer(node: &str, op: &Op, values: &[&Value]) -> Result<Vec<(Shape
             conv,
             x_zero_point: _,
             out: _,
+            residual,
         } => {
-            x.count(4)?;
+            x.count(if residual.is_some() { 6 } else { 4 })?;
             let (image, w) = (x.image(0, "x")?, x.image(1, "w")?);
             x.expect_dtype(0, "x", I8)?;
             x.expect_dtype(1, "w", I8)?;
@@ -258,7 +265,14 @@ pub(super) fn infer(node: &str, op: &Op, values: &[&Value]) -> Result<Vec<(Shape
             x.expect_shape(2, "bias", &[w[0]])?;
             x.expect_dtype(3, "multiplier", &[DType::U32])?;
             x.expect_shape(3, "multiplier", &[w[0], 2])?;
-            one(&conv.output_shape(image, w)?, DType::I8)
+            let y = conv.output_shape(image, w)?;
+            if residual.is_some() {
+                x.expect_dtype(4, "residual", I8)?;
+                x.expect_shape(4, "residual", &y)?;
+                x.expect_dtype(5, "residual_multiplier", &[DType::I32])?;
+                x.expect_shape(5, "residual_multiplier", &[w[0]])?;
+            }
+            one(&y, DType::I8)
         }
         Op::AddI8 {
             a: _,

@@ -66,18 +66,33 @@ impl Lowering<'_> {
             Op::Conv2d { conv, relu } => {
                 let (x, w, conv, relu) =
                     (self.image(input(0))?, self.image(input(1))?, *conv, *relu);
+                let mut ids = vec![input(0), input(1), input(2), node.outputs[0]];
+                ids.extend(node.inputs.get(3));
+                let residual = ids.len() == 5;
                 match dtype {
-                    DType::F16 => self.step(
+                    DType::F16 => self.step_on(
                         node,
                         Conv2dF16 {
                             x,
                             w,
                             conv,
                             relu,
+                            residual,
                             native,
                         },
+                        &ids,
                     ),
-                    _ => self.step(node, Conv2dF32 { x, w, conv, relu }),
+                    _ => self.step_on(
+                        node,
+                        Conv2dF32 {
+                            x,
+                            w,
+                            conv,
+                            relu,
+                            residual,
+                        },
+                        &ids,
+                    ),
                 }
             }
             Op::Relu => match dtype {
@@ -185,6 +200,7 @@ impl Lowering<'_> {
                 conv,
                 x_zero_point,
                 out,
+                residual,
             } => {
                 let (x, w) = (self.image(input(0))?, self.image(input(1))?);
                 let kernel = Conv2dI8 {
@@ -193,8 +209,12 @@ impl Lowering<'_> {
                     conv: *conv,
                     x_zero_point: *x_zero_point,
                     out: *out,
+                    residual: *residual,
                 };
-                self.step(node, kernel)
+                let mut ids = node.inputs[..4].to_vec();
+                ids.push(node.outputs[0]);
+                ids.extend(&node.inputs[4..]);
+                self.step_on(node, kernel, &ids)
             }
             Op::AddI8 { a, b, y, requant } => self.step(
                 node,

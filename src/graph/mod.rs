@@ -18,7 +18,7 @@ pub use executor::{Device, Executor, StepTime};
 pub use lower::{LowerOptions, lower, lower_with};
 pub use network::{Graph, Node, Source, Value, ValueId};
 pub use op::Op;
-pub use passes::{drop_dead, fold_batch_norm, fuse_relu, optimize};
+pub use passes::{drop_dead, fold_batch_norm, fuse_relu, fuse_residual, optimize};
 pub use plan::{Kind, Plan, PlanBuilder, PlanValue, Step};
 pub use rewriter::Rewriter;
 pub use run_cpu::CpuSession;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{DType, QParams, Range, Requant, Shape};
-use crate::kernels::{Conv, Kernel, OutI8, Pool};
+use crate::kernels::{Conv, Kernel, OutI8, Pool, ResidualI8};
 
 /// What a node computes. Images are `[n, h, w, c]`, linear weights `[out, in]`, convolution weights
 /// `[out, kh, kw, in / groups]`. Inputs are listed in order, outputs after the arrow.
@@ -18,7 +18,8 @@ pub enum Op {
         /// Fuse `max(0, ·)`.
         relu: bool,
     },
-    /// `x, w, bias [o] → y`.
+    /// `x, w, bias [o] → y`; with a fourth operand `residual`, of the shape of `y`: `relu?(x ∗ w + bias +
+    /// residual)`.
     Conv2d {
         /// Stride, padding, dilation, groups.
         conv: Conv,
@@ -78,7 +79,8 @@ pub enum Op {
     },
     /// `x i8 [m, k], w i8 [n, k], bias i32 [n] → accumulator i32 [m, n]`.
     LinearI32,
-    /// `x i8, w i8, bias i32 [o], multiplier u32 [o, 2] → y i8`.
+    /// `x i8, w i8, bias i32 [o], multiplier u32 [o, 2] → y i8`; with a residual also `residual i8` of the
+    /// shape of `y` and `residual_multiplier i32 [o]`.
     Conv2dI8 {
         /// Stride, padding, dilation, groups.
         conv: Conv,
@@ -86,6 +88,9 @@ pub enum Op {
         x_zero_point: i32,
         /// How the accumulator becomes an output.
         out: OutI8,
+        /// What is added to the accumulator.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        residual: Option<ResidualI8>,
     },
     /// `a i8, b i8 → y i8`, each with its own parameters; ReLU is in the range of `y`.
     AddI8 {

@@ -1,6 +1,7 @@
-//! Rewrites that keep the mathematics: batch norm folded, ReLU fused, dead nodes dropped.
+//! Rewrites that keep the mathematics: batch norm folded, ReLU and residual additions fused, dead nodes
+//! dropped.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::network::{Graph, Node, Source, ValueId};
 use super::op::Op;
@@ -140,6 +141,65 @@ pub fn fuse_relu(graph: &Graph) -> Result<Graph> {
     rewriter.finish()
 }
 
+/// Fuses an addition into the convolution before it, where the addition is its only user: a residual
+/// block ends in `relu?(x ∗ w + bias + residual)`, rounded once. Of two such convolutions the later one
+/// takes the addition. Run it after [`fold_batch_norm`] and [`fuse_relu`].
+///
+/// # Errors
+/// None for a well-formed graph.
+pub fn fuse_residual(graph: &Graph) -> Result<Graph> {
+    // The convolution (by its result) that takes an addition (by its result), and the other operand.
+    let mut takes: HashMap<ValueId, (&Node, ValueId)> = HashMap::new();
+    let mut gone: HashSet<ValueId> = HashSet::new();
+    for add in graph.nodes() {
+        let (Op::Add { relu: _ }, &[a, b]) = (&add.op, add.inputs.as_slice()) else {
+            continue;
+        };
+        let fusable = |y: ValueId| {
+            let conv = graph.nodes().iter().position(|n| n.outputs == [y])?;
+            let node = &graph.nodes()[conv];
+            let plain = matches!(node.op, Op::Conv2d { relu: false, .. }) && node.inputs.len() == 3;
+            (plain && a != b && only_user(graph, node).is_some()).then_some((conv, node))
+        };
+        let candidates = [(fusable(a), b), (fusable(b), a)];
+        let found = candidates
+            .into_iter()
+            .filter_map(|(conv, other)| conv.map(|(at, node)| (at, node, other)))
+            .max_by_key(|&(at, _, _)| at);
+        if let Some((_, conv, other)) = found {
+            takes.insert(add.outputs[0], (conv, other));
+            gone.insert(conv.outputs[0]);
+        }
+    }
+    let mut rewriter = Rewriter::new(graph);
+    for node in graph.nodes() {
+        if node.outputs.first().is_some_and(|y| gone.contains(y)) {
+            continue;
+        }
+        let fused = node.outputs.first().and_then(|y| takes.get(y));
+        let (Some((conv, other)), Op::Add { relu }) = (fused, &node.op) else {
+            rewriter.copy(node)?;
+            continue;
+        };
+        let Op::Conv2d { conv: geometry, .. } = &conv.op else {
+            continue;
+        };
+        let inputs: Vec<ValueId> = conv
+            .inputs
+            .iter()
+            .chain([other])
+            .map(|&id| rewriter.get(id))
+            .collect::<Result<_>>()?;
+        let op = Op::Conv2d {
+            conv: *geometry,
+            relu: *relu,
+        };
+        let y = rewriter.graph.push(&conv.name, op, &inputs)?;
+        rewriter.map(node.outputs[0], y);
+    }
+    rewriter.finish()
+}
+
 /// Drops nodes whose results nobody uses and that update nothing, and parameters left without users.
 ///
 /// # Errors
@@ -165,10 +225,11 @@ pub fn drop_dead(graph: &Graph) -> Result<Graph> {
     rewriter.finish()
 }
 
-/// Everything that inference wants: batch norm folded, ReLU fused, dead nodes dropped.
+/// Everything that inference wants: batch norm folded, ReLU and residual additions fused, dead nodes
+/// dropped.
 ///
 /// # Errors
 /// As [`fold_batch_norm`].
 pub fn optimize(graph: &Graph) -> Result<Graph> {
-    drop_dead(&fuse_relu(&fold_batch_norm(graph)?)?)
+    fuse_residual(&drop_dead(&fuse_relu(&fold_batch_norm(graph)?)?)?)
 }

@@ -1,10 +1,12 @@
-//! `y[n, oh, ow, o] = relu?(bias[o] + Σ_{i, j, c} x[n, oh·s + i·d − p, ow·s + j·d − p, c] · w[o, i, j, c])`
-//! on f16
+//! `y[n, oh, ow, o] = relu?(bias[o] + Σ_{i, j, c} x[n, oh·s + i·d − p, ow·s + j·d − p, c] · w[o, i, j, c]
+//!  + residual[n, oh, ow, o])` on f16; the residual is optional
 //!
 //! `x`, `w`, `y`: f16, two to a word along the channels; `bias` and every sum: f32. `native` multiplies
 //! in f16, so that a product is rounded to f16 (and must not exceed 65504) before it enters the sum.
 
-use super::conv2d_f32::{GEOMETRIES, conv_of, forward, forward_agreement, forward_launch};
+use super::conv2d_f32::{
+    GEOMETRIES, conv_of, forward_agreement, forward_launch, forward_of, with_residual,
+};
 use super::matmul_f16::with_factor;
 use super::reference::{Geometry, output_or_empty};
 use super::tile::shared_source;
@@ -13,7 +15,7 @@ use crate::base::{DType, Tensor};
 use crate::error::Result;
 
 /// A 2-D convolution in f16. Bindings: `x[n, h, w, c]`, `w[o, kh, kw, c / groups]`, `bias[o]`,
-/// `y[n, oh, ow, o]`.
+/// `y[n, oh, ow, o]`, and `residual[n, oh, ow, o]` if there is one.
 #[derive(Clone, Debug)]
 pub struct Conv2dF16 {
     /// Shape of `x`.
@@ -24,6 +26,8 @@ pub struct Conv2dF16 {
     pub conv: Conv,
     /// Rectifies the result.
     pub relu: bool,
+    /// Adds a residual before that.
+    pub residual: bool,
     /// Multiplies in native f16; needs [`Caps::f16`].
     pub native: bool,
 }
@@ -34,12 +38,17 @@ impl Kernel for Conv2dF16 {
     }
 
     fn bindings(&self) -> Vec<Binding> {
-        vec![
+        let y = output_or_empty(self.x, self.w, self.conv);
+        let mut bindings = vec![
             Binding::read("x", DType::F16, self.x),
             Binding::read("w", DType::F16, self.w),
             Binding::read("bias", DType::F32, [self.w[0]]),
-            Binding::write("y", DType::F16, output_or_empty(self.x, self.w, self.conv)),
-        ]
+            Binding::write("y", DType::F16, y),
+        ];
+        if self.residual {
+            bindings.push(Binding::read("residual", DType::F16, y));
+        }
+        bindings
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
@@ -57,7 +66,10 @@ impl Kernel for Conv2dF16 {
             workgroups = grid_1d(pixels * geometry.y[3].div_ceil(2), 64, caps);
         }
         Ok(Launch {
-            source: shared_source(include_str!("../../shaders/conv2d_f16.wgsl"), caps),
+            source: with_residual(
+                shared_source(include_str!("../../shaders/conv2d_f16.wgsl"), caps),
+                self.residual.then_some("f16"),
+            ),
             spec: with_factor(spec, self.name(), self.native, caps)?,
             params: params_bytes(&params),
             workgroups,
@@ -65,19 +77,14 @@ impl Kernel for Conv2dF16 {
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
-        let [x, w, bias] = [&args[0], &args[1], &args[2]].map(Tensor::to_f64);
-        let y = forward(&self.geometry()?, &x, &w, &bias, self.relu);
+        let y = forward_of(&self.geometry()?, args, self.relu, |tensor| tensor.to_f64());
         args[3].store_f64(&y)
     }
 
     fn agreement(&self, args: &[Tensor]) -> Result<Vec<Agreement>> {
-        let y = forward_agreement(&self.geometry()?, args, self.relu, DType::F16, self.native);
-        Ok(vec![
-            Agreement::Equal,
-            Agreement::Equal,
-            Agreement::Equal,
-            y,
-        ])
+        let mut all = vec![Agreement::Equal; args.len()];
+        all[3] = forward_agreement(&self.geometry()?, args, self.relu, DType::F16, self.native);
+        Ok(all)
     }
 
     fn operations(&self) -> f64 {
@@ -102,6 +109,7 @@ pub fn samples() -> Vec<Box<dyn Kernel>> {
                 w,
                 conv: conv_of(conv),
                 relu: w[0] == 5,
+                residual: x[0] == 2,
                 native: false,
             }) as Box<dyn Kernel>
         })
@@ -125,6 +133,7 @@ mod tests {
             w: [1, 1, 1, 3],
             conv: conv_of([1, 0, 1, 1]),
             relu: true,
+            residual: false,
             native: false,
         };
         kernel.cpu(&mut args).expect("f16");

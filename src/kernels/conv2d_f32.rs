@@ -1,7 +1,10 @@
-//! `y[n, oh, ow, o] = relu?(bias[o] + Σ_{i, j, c} x[n, oh·s + i·d − p, ow·s + j·d − p, c] · w[o, i, j, c])`
+//! `y[n, oh, ow, o] = relu?(bias[o] + Σ_{i, j, c} x[n, oh·s + i·d − p, ow·s + j·d − p, c] · w[o, i, j, c]
+//!  + residual[n, oh, ow, o])`
 //!
-//! Stride `s`, padding `p` with zeros, dilation `d`; with groups, `c` counts the channels of the group
+//! The residual is optional. Stride `s`, padding `p` with zeros, dilation `d`; with groups, `c` counts the channels of the group
 //! of `o`. f32 throughout; the order of the sum is the device's.
+
+use std::borrow::Cow;
 
 use super::reference::{Geometry, add_bias, magnitudes, output_or_empty, sum_agreement};
 use super::tile::{ConvTile, conv_tile, shared_source, tiling, window};
@@ -9,7 +12,8 @@ use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, grid_1d, param
 use crate::base::{DType, Tensor};
 use crate::error::Result;
 
-/// A 2-D convolution. Bindings: `x[n, h, w, c]`, `w[o, kh, kw, c / groups]`, `bias[o]`, `y[n, oh, ow, o]`.
+/// A 2-D convolution. Bindings: `x[n, h, w, c]`, `w[o, kh, kw, c / groups]`, `bias[o]`, `y[n, oh, ow, o]`,
+/// and `residual[n, oh, ow, o]` if there is one.
 #[derive(Clone, Debug)]
 pub struct Conv2dF32 {
     /// Shape of `x`.
@@ -20,6 +24,8 @@ pub struct Conv2dF32 {
     pub conv: Conv,
     /// Rectifies the result.
     pub relu: bool,
+    /// Adds a residual before that.
+    pub residual: bool,
 }
 
 /// Sizes of a convolution and of the grid over its tiles.
@@ -121,18 +127,26 @@ impl Kernel for Conv2dF32 {
     }
 
     fn bindings(&self) -> Vec<Binding> {
-        vec![
+        let y = output_or_empty(self.x, self.w, self.conv);
+        let mut bindings = vec![
             Binding::read("x", DType::F32, self.x),
             Binding::read("w", DType::F32, self.w),
             Binding::read("bias", DType::F32, [self.w[0]]),
-            Binding::write("y", DType::F32, output_or_empty(self.x, self.w, self.conv)),
-        ]
+            Binding::write("y", DType::F32, y),
+        ];
+        if self.residual {
+            bindings.push(Binding::read("residual", DType::F32, y));
+        }
+        bindings
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
         let (spec, params, workgroups) = forward_launch(&self.geometry()?, self.relu, caps);
         Ok(Launch {
-            source: shared_source(include_str!("../../shaders/conv2d_f32.wgsl"), caps),
+            source: with_residual(
+                shared_source(include_str!("../../shaders/conv2d_f32.wgsl"), caps),
+                self.residual.then_some("f32"),
+            ),
             spec,
             params: params_bytes(&params),
             workgroups,
@@ -140,19 +154,14 @@ impl Kernel for Conv2dF32 {
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
-        let [x, w, bias] = [&args[0], &args[1], &args[2]].map(Tensor::to_f64);
-        let y = forward(&self.geometry()?, &x, &w, &bias, self.relu);
+        let y = forward_of(&self.geometry()?, args, self.relu, |tensor| tensor.to_f64());
         args[3].store_f64(&y)
     }
 
     fn agreement(&self, args: &[Tensor]) -> Result<Vec<Agreement>> {
-        let y = forward_agreement(&self.geometry()?, args, self.relu, DType::F32, false);
-        Ok(vec![
-            Agreement::Equal,
-            Agreement::Equal,
-            Agreement::Equal,
-            y,
-        ])
+        let mut all = vec![Agreement::Equal; args.len()];
+        all[3] = forward_agreement(&self.geometry()?, args, self.relu, DType::F32, false);
+        Ok(all)
     }
 
     fn operations(&self) -> f64 {
@@ -167,20 +176,32 @@ impl Conv2dF32 {
     }
 }
 
-/// `relu?(x ∗ w + bias)` in f64.
-pub(super) fn forward(
+/// The shader text with a residual of this type, or as it is.
+pub(super) fn with_residual(source: Cow<'static, str>, dtype: Option<&str>) -> Cow<'static, str> {
+    let Some(dtype) = dtype else { return source };
+    let file = format!("common/residual_{dtype}.wgsl");
+    Cow::Owned(source.replace("common/residual_none.wgsl", &file))
+}
+
+/// `relu?(x ∗ w + bias + residual)` in f64 of the arguments `x, w, bias, y, residual?`, seen through `of`.
+pub(super) fn forward_of(
     geometry: &Geometry,
-    x: &[f64],
-    w: &[f64],
-    bias: &[f64],
+    args: &[Tensor],
     relu: bool,
+    of: impl Fn(&Tensor) -> Vec<f64>,
 ) -> Vec<f64> {
-    let mut y = geometry.forward(x, w);
-    add_bias(&mut y, bias, relu);
+    let [x, w, bias] = [&args[0], &args[1], &args[2]].map(&of);
+    let mut y = geometry.forward(&x, &w);
+    if let Some(residual) = args.get(4) {
+        for (y, residual) in y.iter_mut().zip(of(residual)) {
+            *y += residual;
+        }
+    }
+    add_bias(&mut y, &bias, relu);
     y
 }
 
-/// Agreement on `y` for the arguments `x, w, bias, …`.
+/// Agreement on `y` for the arguments `x, w, bias, y, residual?`.
 pub(super) fn forward_agreement(
     geometry: &Geometry,
     args: &[Tensor],
@@ -188,11 +209,9 @@ pub(super) fn forward_agreement(
     output: DType,
     native: bool,
 ) -> Agreement {
-    let [x, w, bias] = [&args[0], &args[1], &args[2]].map(Tensor::to_f64);
-    let values = forward(geometry, &x, &w, &bias, relu);
-    let [x, w, bias] = [&x, &w, &bias].map(|operand| magnitudes(operand));
-    let size = forward(geometry, &x, &w, &bias, relu);
-    let terms = geometry.w[1..].iter().product();
+    let values = forward_of(geometry, args, relu, Tensor::to_f64);
+    let size = forward_of(geometry, args, relu, |tensor| magnitudes(&tensor.to_f64()));
+    let terms = geometry.w[1..].iter().product::<usize>() + args.len().saturating_sub(4);
     sum_agreement(terms, &size, &values, output, native)
 }
 
@@ -227,6 +246,7 @@ pub fn samples() -> Vec<Box<dyn Kernel>> {
                 w,
                 conv: conv_of(conv),
                 relu: w[0] == 5,
+                residual: x[0] == 2,
             }) as Box<dyn Kernel>
         })
         .collect()
@@ -249,6 +269,7 @@ mod tests {
             w: [1, 1, 2, 1],
             conv: conv_of([1, 1, 1, 1]),
             relu: false,
+            residual: false,
         };
         kernel.cpu(&mut args).expect("f32");
         let (zero, first, second) = ([0.5; 3], [1.5, 12.5, 20.5], [3.5, 34.5, 40.5]);
@@ -263,6 +284,7 @@ mod tests {
             w: [1, 3, 3, 1],
             conv: conv_of([1, 0, 1, 1]),
             relu: false,
+            residual: false,
         };
         assert!(kernel.launch(&Caps::portable()).is_err());
     }

@@ -5,6 +5,8 @@
 //! y[n, oy, ox, o]   = clamp(requant(acc, multiplier[o]) + zero_point, qmin, qmax)
 //! ```
 //!
+//! With a residual ([`ResidualI8`]), `residual[n, oy, ox, o]` (i8) joins `acc` by `residual_multiplier[o]` (i32).
+//!
 //! `x`: i8 `[n, h, w, c]`, `w`: i8 `[o, kh, kw, cg]`, `bias`: i32 `[o]`, `multiplier`: u32 `[o, 2]`
 //! ([`OutI8::multipliers`]), `y`: i8 `[n, oh, ow, o]`. A group has `cg = c / groups` channels of `x` and
 //! `og = o / groups` of `y`. The caller has put `−x_zero_point · Σ w[o]`, over all taps, into `bias`: hence the
@@ -12,13 +14,15 @@
 
 use rayon::prelude::*;
 
+use super::conv2d_f32::with_residual;
 use super::tile_i8::TileI8;
-use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, OutI8};
+use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, OutI8, ResidualI8};
 use super::{grid_1d, out_i8, params_bytes, random_args};
 use crate::base::{DType, Rng, Tensor, num_elements};
 use crate::error::Result;
 
-/// `y = out(bias + x ∗ w)`. Bindings: `x`, `w`, `bias`, `multiplier`, `y`.
+/// `y = out(bias + x ∗ w + residual)`. Bindings: `x`, `w`, `bias`, `multiplier`, `y`; `residual` and
+/// `residual_multiplier` if there is one.
 #[derive(Clone, Debug)]
 pub struct Conv2dI8 {
     /// `[n, h, w, c]`
@@ -31,6 +35,8 @@ pub struct Conv2dI8 {
     pub x_zero_point: i32,
     /// How an accumulator becomes an output.
     pub out: OutI8,
+    /// What is added to the accumulator.
+    pub residual: Option<ResidualI8>,
 }
 
 #[repr(C)]
@@ -56,6 +62,8 @@ struct Params {
     zero_point: i32,
     qmin: i32,
     qmax: i32,
+    residual_zero_point: i32,
+    residual_shift: u32,
 }
 
 impl Kernel for Conv2dI8 {
@@ -65,13 +73,18 @@ impl Kernel for Conv2dI8 {
 
     fn bindings(&self) -> Vec<Binding> {
         let o = self.w[0];
-        vec![
+        let mut bindings = vec![
             Binding::read("x", DType::I8, self.x),
             Binding::read("w", DType::I8, self.w),
             Binding::read("bias", DType::I32, [o]),
             Binding::read("multiplier", DType::U32, [o, 2]),
             Binding::write("y", DType::I8, self.y()),
-        ]
+        ];
+        if self.residual.is_some() {
+            bindings.push(Binding::read("residual", DType::I8, self.y()));
+            bindings.push(Binding::read("residual_multiplier", DType::I32, [o]));
+        }
+        bindings
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
@@ -95,7 +108,10 @@ impl Kernel for Conv2dI8 {
             .with("ODD_GROUPS", odd_groups)
             .with("DEPTHWISE", cg == 1 && og == 1);
         Ok(Launch {
-            source: include_str!("../../shaders/conv2d_i8.wgsl").into(),
+            source: with_residual(
+                include_str!("../../shaders/conv2d_i8.wgsl").into(),
+                self.residual.map(|_| "i8"),
+            ),
             spec,
             params: params_bytes(&Params {
                 m: m as u32,
@@ -118,6 +134,8 @@ impl Kernel for Conv2dI8 {
                 zero_point: self.out.zero_point,
                 qmin: self.out.range.qmin,
                 qmax: self.out.range.qmax,
+                residual_zero_point: self.residual.map_or(0, |r| r.zero_point),
+                residual_shift: self.residual.map_or(0, |r| r.shift),
             }),
             workgroups: grid_1d(tile.invocations(m, n_words), tile.workgroup, caps),
         })
@@ -130,7 +148,7 @@ impl Kernel for Conv2dI8 {
     }
 
     fn agreement(&self, args: &[Tensor]) -> Result<Vec<Agreement>> {
-        let mut all = vec![Agreement::Equal; 5];
+        let mut all = vec![Agreement::Equal; args.len()];
         all[4] = self
             .out
             .agreement(&self.accumulate(args)?, args[3].as_u32()?);
@@ -144,6 +162,9 @@ impl Kernel for Conv2dI8 {
     fn example_args(&self, rng: &mut Rng) -> Vec<Tensor> {
         let mut args = random_args(&self.bindings(), rng);
         args[3] = self.out.example_multipliers(self.w[0], self.taps(), rng);
+        if self.residual.is_some() {
+            args[6] = ResidualI8::example_multipliers(self.w[0], self.taps(), rng);
+        }
         args
     }
 }
@@ -204,7 +225,14 @@ impl Conv2dI8 {
             (0..o).map(output).collect()
         };
         let pixels = n * out_height * out_width;
-        Ok((0..pixels).into_par_iter().flat_map_iter(pixel).collect())
+        let mut acc: Vec<i32> = (0..pixels).into_par_iter().flat_map_iter(pixel).collect();
+        if let Some(residual) = self.residual {
+            let (r, m) = (args[5].to_i8()?, args[6].as_i32()?);
+            for (i, acc) in acc.iter_mut().enumerate() {
+                *acc = acc.wrapping_add(residual.apply(r[i].into(), m[i % o]));
+            }
+        }
+        Ok(acc)
     }
 }
 
@@ -238,6 +266,10 @@ pub fn samples() -> Vec<Box<dyn Kernel>> {
                 conv,
                 x_zero_point: [7, -128, 127][i % 3],
                 out: outs[(i + 1) % outs.len()],
+                residual: (i % 2 == 1).then_some(ResidualI8 {
+                    zero_point: [-128, 3][i / 2 % 2],
+                    shift: [10, 0][i / 2 % 2],
+                }),
             };
             Box::new(kernel) as Box<dyn Kernel>
         })
@@ -267,6 +299,7 @@ mod tests {
             },
             x_zero_point: 10,
             out,
+            residual: None,
         };
         // The height is padded too: three rows of outputs, the outer two see padding alone.
         let mut args = [

@@ -67,6 +67,7 @@ pub mod relu_f32;
 pub mod relu_grad_f32;
 pub mod repack_f16;
 pub mod repack_i8;
+mod residual_i8;
 mod rounding;
 pub mod scale_f32;
 pub mod sgd_f32;
@@ -85,6 +86,7 @@ pub use channels::chunks_for;
 pub use conv::Conv;
 pub use out_i8::OutI8;
 pub use pool::Pool;
+pub use residual_i8::ResidualI8;
 
 use std::fmt;
 

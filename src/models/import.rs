@@ -1,46 +1,61 @@
 //! Foreign weights: tensors with PyTorch's names and layouts become wizen's.
 
-use super::{Weights, param_shapes};
+use super::{ResNet, Weights, param_shapes};
 use crate::base::{Shape, Tensor};
 use crate::error::{Error, Result};
 
 /// A tensor of a foreign file: name, shape in the file's own order (OIHW, `[out, in]`), elements.
 pub type Foreign<'a> = (&'a str, &'a [usize], Vec<f32>);
 
+/// True for tensors that inference has no use for: counters of a batch norm's training steps.
+pub fn is_ignored(name: &str) -> bool {
+    name.ends_with(".num_batches_tracked")
+}
+
 /// Recognises the architecture (unless `arch` names it) and converts layouts: OIHW → OHWI, and the
-/// columns of the first linear layer from CHW to HWC order.
+/// columns of the first linear layer from CHW to HWC order. Names may start with `module.`, as
+/// PyTorch's `DataParallel` writes them; the widths of a ResNet are those of its tensors.
 ///
 /// # Errors
 /// [`Error::Invalid`] listing missing, unexpected and mis-shaped tensors, or if no architecture fits.
 pub fn import(arch: Option<&str>, tensors: &[Foreign<'_>]) -> Result<(String, Weights)> {
-    let arch = match arch {
-        Some(arch) => arch,
-        None => recognise(tensors)?,
-    };
-    let wanted = param_shapes(arch)?;
-    let mut problems = Vec::new();
+    let tensors: Vec<(String, &[usize], &[f32])> = tensors
+        .iter()
+        .filter(|(name, _, _)| !is_ignored(name))
+        .map(|(name, shape, data)| (own_name(name), *shape, data.as_slice()))
+        .collect();
+    let (arch, wanted) = wanted(arch, &tensors)?;
+    let (mut missing, mut misshaped, mut unexpected) = (Vec::new(), Vec::new(), Vec::new());
     let mut weights = Weights::new();
     for (name, shape) in &wanted {
         let foreign_shape = foreign_shape(shape);
         match tensors.iter().find(|(found, _, _)| found == name) {
-            None => problems.push(format!("`{name}` is missing")),
+            None => missing.push(format!("`{name}`")),
             Some((_, found, _)) if **found != foreign_shape[..] => {
-                problems.push(format!(
-                    "`{name}` has shape {found:?}, expected {foreign_shape:?}"
-                ));
+                misshaped.push(format!("`{name}` {found:?}, expected {foreign_shape:?}"));
             }
             Some((_, _, data)) => {
-                weights.insert(name.clone(), convert(arch, name, shape, data)?);
+                weights.insert(name.clone(), convert(&arch, name, shape, data)?);
             }
         }
     }
-    for (name, _, _) in tensors {
+    for (name, _, _) in &tensors {
         if !wanted.iter().any(|(wanted, _)| wanted == name) {
-            problems.push(format!("`{name}` is unexpected"));
+            unexpected.push(format!("`{name}`"));
         }
     }
+    let lists = [
+        ("missing", missing),
+        ("of another shape", misshaped),
+        ("unexpected", unexpected),
+    ];
+    let problems: Vec<String> = lists
+        .iter()
+        .filter(|(_, names)| !names.is_empty())
+        .map(|(what, names)| format!("{what}: {}", shortened(names)))
+        .collect();
     if problems.is_empty() {
-        return Ok((arch.to_owned(), weights));
+        return Ok((arch, weights));
     }
     Err(Error::invalid(
         format!("weights of {arch}"),
@@ -48,17 +63,63 @@ pub fn import(arch: Option<&str>, tensors: &[Foreign<'_>]) -> Result<(String, We
     ))
 }
 
-fn recognise(tensors: &[Foreign<'_>]) -> Result<&'static str> {
-    let has = |name: &str| tensors.iter().any(|(found, _, _)| *found == name);
-    if has("conv1.weight") && has("conv2.weight") && has("fc3.weight") {
-        return Ok("lenet5");
+/// Names in a sentence; a file of another network has hundreds.
+fn shortened(names: &[String]) -> String {
+    const SHOWN: usize = 12;
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
-    let names: Vec<&str> = tensors.iter().take(5).map(|(name, _, _)| *name).collect();
-    let problem = format!(
-        "no known architecture has tensors named {} …; name it with --arch",
-        names.join(", ")
-    );
-    Err(Error::invalid("weights", problem))
+}
+
+/// torchvision's name of a tensor: without the prefix of `DataParallel`, and with its words for what
+/// CIFAR networks often call `shortcut` and `linear`.
+fn own_name(name: &str) -> String {
+    let name = name.strip_prefix("module.").unwrap_or(name);
+    let name = name.replace(".shortcut.", ".downsample.");
+    match name.strip_prefix("linear.") {
+        Some(part) => format!("fc.{part}"),
+        None => name,
+    }
+}
+
+/// The architecture's name, and the names and shapes of its parameters.
+fn wanted(
+    arch: Option<&str>,
+    tensors: &[(String, &[usize], &[f32])],
+) -> Result<(String, Vec<(String, Shape)>)> {
+    let shape = |name: &str| {
+        let found = tensors.iter().find(|(found, _, _)| found == name);
+        found.map(|(_, shape, _)| shape.to_vec())
+    };
+    let resnet = ResNet::recognise(shape);
+    match (arch, resnet) {
+        (None, Some(net)) => Ok((net.name(), net.params())),
+        (Some(arch), Some(net)) if ResNet::named(arch).is_some() => {
+            let named = ResNet::named(arch).unwrap_or_else(|| net.clone());
+            // Another stem, width or number of classes is fine, other stages are another network.
+            let blocks = |net: &ResNet| net.stages.iter().map(|s| s.0).collect::<Vec<_>>();
+            if blocks(&named) == blocks(&net) && named.bottleneck == net.bottleneck {
+                Ok((arch.to_owned(), net.params()))
+            } else {
+                Ok((arch.to_owned(), named.params()))
+            }
+        }
+        (Some(arch), _) => Ok((arch.to_owned(), param_shapes(arch)?)),
+        (None, None) => {
+            let has = |name: &str| tensors.iter().any(|(found, _, _)| found == name);
+            if has("conv1.weight") && has("conv2.weight") && has("fc3.weight") {
+                return Ok(("lenet5".to_owned(), param_shapes("lenet5")?));
+            }
+            let names: Vec<&str> = tensors.iter().take(5).map(|t| t.0.as_str()).collect();
+            let problem = format!(
+                "no known architecture has tensors named {} …; name it with --arch",
+                names.join(", ")
+            );
+            Err(Error::invalid("weights", problem))
+        }
+    }
 }
 
 /// OHWI → OIHW; everything else is the same on both sides.
@@ -109,7 +170,7 @@ mod tests {
             .expect_err("incomplete")
             .to_string();
         assert!(
-            error.contains("`conv1.weight` is missing") && error.contains("`extra` is unexpected"),
+            error.contains("missing: `conv1.weight`") && error.contains("unexpected: `extra`"),
             "{error}"
         );
     }

@@ -2,9 +2,11 @@
 
 mod import;
 mod lenet5;
+mod resnet;
 
-pub use import::{Foreign, import};
+pub use import::{Foreign, import, is_ignored};
 pub use lenet5::{LENET5_PARAMS, lenet5};
+pub use resnet::ResNet;
 
 use std::collections::BTreeMap;
 
@@ -19,54 +21,86 @@ pub type Weights = BTreeMap<String, Tensor>;
 /// # Errors
 /// [`Error::Invalid`] for an unknown architecture, with the list of those there are.
 pub fn param_shapes(arch: &str) -> Result<Vec<(String, Shape)>> {
+    if let Some(net) = ResNet::named(arch) {
+        return Ok(net.params());
+    }
     match arch {
         "lenet5" => Ok(LENET5_PARAMS
             .iter()
             .map(|(name, shape)| ((*name).to_owned(), shape.to_vec()))
             .collect()),
-        _ => Err(Error::invalid(
-            "arch",
-            format!("there is no architecture `{arch}`; there is lenet5"),
-        )),
+        _ => Err(unknown(arch)),
     }
 }
 
-/// Random weights: uniform in `±1/√fan_in` for weights and biases, PyTorch's default for linear and
-/// convolution layers.
+fn unknown(arch: &str) -> Error {
+    let problem = format!(
+        "there is no architecture `{arch}`; there are lenet5, resnet18, resnet34, resnet50, resnet101 and \
+         resnet152"
+    );
+    Error::invalid("arch", problem)
+}
+
+/// Random weights of an architecture: [`random_params`] of its [`param_shapes`].
 ///
 /// # Errors
 /// As [`param_shapes`].
 pub fn random_weights(arch: &str, seed: u64) -> Result<Weights> {
+    random_params(&param_shapes(arch)?, seed)
+}
+
+/// Random values for these parameters. Without batch norms, weights and biases are uniform in
+/// `±1/√fan_in`, PyTorch's default for linear and convolution layers. Before a batch norm, weights are
+/// uniform in `±√(6/fan_in)` (He et al. 2015), which keeps the variance through ReLUs; batch norms start
+/// as the identity.
+///
+/// # Errors
+/// [`Error::Shape`] for a shape whose size overflows.
+pub fn random_params(shapes: &[(String, Shape)], seed: u64) -> Result<Weights> {
     let rng = Rng::new(seed);
-    let shapes = param_shapes(arch)?;
     let fan_in = |layer: &str| {
         let weight = shapes
             .iter()
             .find(|(name, _)| *name == format!("{layer}.weight"));
         weight.map_or(1, |(_, shape)| shape[1..].iter().product::<usize>())
     };
+    let mut norms = Vec::new();
+    for (name, _) in shapes {
+        norms.extend(name.strip_suffix(".running_mean"));
+    }
     let mut weights = Weights::new();
     for (i, (name, shape)) in shapes.iter().enumerate() {
-        let layer = name
-            .rsplit_once('.')
-            .map_or(name.as_str(), |(layer, _)| layer);
-        let bound = 1.0 / (fan_in(layer) as f32).sqrt();
+        let (layer, part) = name.rsplit_once('.').unwrap_or((name.as_str(), ""));
         let mut rng = rng.fork(i as u64 + 1);
-        let data: Vec<f32> = (0..shape.iter().product())
-            .map(|_| rng.range(-bound, bound))
-            .collect();
+        let mut uniform = |bound: f32| -> Vec<f32> {
+            (0..shape.iter().product())
+                .map(|_| rng.range(-bound, bound))
+                .collect()
+        };
+        let data = if norms.contains(&layer) {
+            let one = matches!(part, "weight" | "running_var");
+            vec![f32::from(u8::from(one)); shape.iter().product()]
+        } else if norms.is_empty() || shape.len() < 4 {
+            uniform(1.0 / (fan_in(layer) as f32).sqrt())
+        } else {
+            uniform((6.0 / fan_in(layer) as f32).sqrt())
+        };
         weights.insert(name.clone(), Tensor::from_f32(shape, &data)?);
     }
     Ok(weights)
 }
 
-/// The graph of an architecture for images of a batch.
+/// The graph of an architecture for images of a batch; sizes of a ResNet are those of its weights.
 ///
 /// # Errors
-/// As [`param_shapes`], and for weights that are missing or have another shape.
+/// [`Error::Invalid`] for an unknown architecture, and for weights that are missing or have another shape.
 pub fn build(arch: &str, batch: usize, weights: &Weights) -> Result<crate::graph::Graph> {
-    match arch {
-        "lenet5" => lenet5(batch, weights),
-        _ => param_shapes(arch).map(|_| crate::graph::Graph::new()),
+    if arch == "lenet5" {
+        return lenet5(batch, weights);
+    }
+    let shape = |name: &str| weights.get(name).map(|tensor| tensor.shape().to_vec());
+    match ResNet::recognise(shape) {
+        Some(net) if arch.starts_with("resnet") => net.graph(batch, weights),
+        _ => Err(unknown(arch)),
     }
 }

@@ -32,22 +32,37 @@ pub enum Observer {
     /// The window of a 2048-bin histogram that PyTorch's `HistogramObserver` finds.
     Histogram,
     /// The window of a 2048-bin histogram with the least squared error.
-    #[default]
     Mse,
     /// 99.99 % of the values.
     Percentile,
     /// Least Kullback-Leibler divergence, after TensorRT.
     Entropy,
+    /// Per activation, the one of the others that has the least squared error.
+    #[default]
+    Auto,
 }
 
-const NAMES: [(&str, Observer); 6] = [
+const NAMES: [(&str, Observer); 7] = [
     ("minmax", Observer::MinMax),
     ("moving-average", Observer::MovingAverage),
     ("histogram", Observer::Histogram),
     ("mse", Observer::Mse),
     ("percentile", Observer::Percentile),
     ("entropy", Observer::Entropy),
+    ("auto", Observer::Auto),
 ];
+
+impl Observer {
+    /// What a scheme's conventions take: PyTorch's fbgemm default is its histogram, ONNX Runtime's the
+    /// smallest and largest value.
+    pub fn for_scheme(scheme: Scheme) -> Self {
+        match scheme.preset() {
+            Preset::Wizen => Self::Auto,
+            Preset::Torch => Self::Histogram,
+            Preset::Onnx => Self::MinMax,
+        }
+    }
+}
 
 impl FromStr for Observer {
     type Err = Error;
@@ -100,7 +115,8 @@ pub async fn calibrate(
     observer: Observer,
     schemes: &LayerSchemes,
 ) -> Result<BTreeMap<String, QParams>> {
-    let observed = insert_observers(graph, observer)?;
+    let points = activation_points(graph, schemes.network().quantizes_outputs());
+    let observed = insert_observers(graph, &points, observer)?;
     let mut executor = device.load(lower(&observed, &device.caps())?).await?;
     let mut seen = 0u32;
     for images in batches {
@@ -108,15 +124,16 @@ pub async fn calibrate(
         seen += 1;
         if seen.is_multiple_of(16) {
             // Bounds the uploads in flight; reads a few words, no activation.
-            let first = activation_points(graph)[0];
-            executor.read(&state_name(graph, first, "observed")).await?;
+            executor
+                .read(&state_name(graph, points[0], "observed"))
+                .await?;
         }
     }
     if seen == 0 {
         return Err(Error::invalid("calibrate", "there are no images"));
     }
     let mut out = BTreeMap::new();
-    for id in activation_points(graph) {
+    for id in points {
         let name = &graph.value(id).name;
         let scheme = schemes.of(name);
         let range = scheme.activation_range().ok_or_else(|| {
@@ -126,7 +143,25 @@ pub async fn calibrate(
         let params = choose(min, max, range, false, convention(scheme));
         out.insert(name.clone(), params);
     }
+    if schemes.network().preset() == Preset::Torch {
+        // PyTorch's average pool keeps the parameters of what it averages.
+        for node in graph.nodes() {
+            if matches!(node.op, Op::GlobalAvgPool)
+                && let Some(x) = source_of(graph, node.inputs[0], &out)
+            {
+                out.insert(node.name.clone(), x);
+            }
+        }
+    }
     Ok(out)
+}
+
+/// The parameters of a value: its own, or those that pooling and reshaping passed on.
+fn source_of(graph: &Graph, id: ValueId, known: &BTreeMap<String, QParams>) -> Option<QParams> {
+    known
+        .get(&graph.value(id).name)
+        .copied()
+        .or_else(|| source_of(graph, graph.producer(id)?.inputs[0], known))
 }
 
 fn convention(scheme: Scheme) -> Convention {
@@ -153,8 +188,7 @@ fn state_name(graph: &Graph, id: ValueId, suffix: &str) -> String {
 }
 
 /// The graph with an observer behind every activation that gets parameters; results are dropped.
-fn insert_observers(graph: &Graph, observer: Observer) -> Result<Graph> {
-    let points = activation_points(graph);
+fn insert_observers(graph: &Graph, points: &[ValueId], observer: Observer) -> Result<Graph> {
     let mut rewriter = Rewriter::new(graph);
     for (id, value) in graph.values() {
         if matches!(value.source, Source::Input) {
@@ -250,6 +284,7 @@ async fn read_range(
             searched(executor, &name, Search::Percentile(KEPT), range, nothing).await
         }
         Observer::Entropy => searched(executor, &name, Search::Entropy, range, nothing).await,
+        Observer::Auto => searched(executor, &name, Search::Best, range, nothing).await,
     }
 }
 

@@ -54,7 +54,7 @@ pub fn insert_fake_quant(graph: &Graph, params: &QuantParams) -> Result<FakeQuan
             let y = rewriter.graph.push(&node.name, node.op.clone(), &inputs)?;
             rewriter.map(node.outputs[0], y);
         }
-        if is_quantized_result(graph, node) {
+        if is_quantized_result(graph, node, params.activations.contains_key(&node.name)) {
             let x = rewriter.get(node.outputs[0])?;
             let q = Quantization::per_tensor(params.activation(&node.name)?);
             let y = fake_quantize(&mut rewriter.graph, &node.name, x, &q, &mut scales)?;

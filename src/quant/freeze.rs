@@ -8,7 +8,7 @@ use super::weights::quantize_weights;
 use crate::base::{DType, QParams, Quantization, Range, Requant, Tensor};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, Op, Rewriter, ValueId};
-use crate::kernels::OutI8;
+use crate::kernels::{OutI8, ResidualI8};
 
 /// Rewrites a float graph (batch norm folded, ReLU fused, masks baked) into int8: quantized input,
 /// integer layers, residual adds and pools, dequantized results. No float tensor in between.
@@ -138,13 +138,18 @@ impl Freezer<'_> {
     fn layer(&mut self, node: &Node, relu: bool, conv: Option<crate::kernels::Conv>) -> Result<()> {
         let x = self.known(node, 0)?;
         let weight = self.params.weight(&node.name)?;
-        let tensors = IntegerLayer::new(self.graph, node, x, weight)?;
+        let residual = match node.inputs.get(3) {
+            Some(_) => Some(self.known(node, 3)?),
+            None => None,
+        };
+        let tensors = IntegerLayer::new(self.graph, node, x, weight, residual)?;
         let operand = self.rewriter.get(node.inputs[0])?;
         let graph = &mut self.rewriter.graph;
         let names = [1, 2].map(|i| self.graph.value(node.inputs[i]).name.as_str());
         let w = graph.param(names[0], tensors.w);
         let bias = graph.param(names[1], tensors.bias);
-        if self.graph.outputs().contains(&node.outputs[0]) {
+        let kept = !self.params.activations.contains_key(&node.name);
+        if kept && self.graph.outputs().contains(&node.outputs[0]) {
             if conv.is_some() || relu {
                 let problem = "a result of the network must be a linear layer without ReLU";
                 return Err(Error::invalid(&node.name, problem));
@@ -176,15 +181,22 @@ impl Freezer<'_> {
             .map(|s| f64::from((s / f64::from(y.scale)) as f32))
             .collect();
         let multiplier = graph.param(&format!("{}:multiplier", node.name), out.multipliers(&m));
+        let mut operands = vec![operand, w, bias, multiplier];
         let op = match conv {
             None => Op::LinearI8 { out },
             Some(conv) => Op::Conv2dI8 {
                 conv,
                 x_zero_point: x.zero_point,
                 out,
+                residual: tensors.residual.as_ref().map(|(residual, _)| *residual),
             },
         };
-        let result = graph.push(&node.name, op, &[operand, w, bias, multiplier])?;
+        if let Some((_, multipliers)) = tensors.residual {
+            let name = format!("{}:residual_multiplier", node.name);
+            operands.push(self.rewriter.get(node.inputs[3])?);
+            operands.push(self.rewriter.graph.param(&name, multipliers));
+        }
+        let result = self.rewriter.graph.push(&node.name, op, &operands)?;
         self.rewriter.map(node.outputs[0], result);
         self.known.insert(node.outputs[0], y);
         Ok(())
@@ -232,10 +244,42 @@ struct IntegerLayer {
     bias: Tensor,
     /// `s_x · s_w[o]`: real size of one unit of the accumulator.
     acc_scales: Vec<f64>,
+    /// What turns the residual into units of the accumulator, and a multiplier for each channel.
+    residual: Option<(ResidualI8, Tensor)>,
+}
+
+/// Scales that are large enough for bias and residual: a channel whose weights are so small that either
+/// would overflow the accumulator gets a larger one. Its products then round to what they are next to the
+/// others, nothing.
+fn large_enough(
+    weight: &Quantization,
+    x: QParams,
+    bias: &[f64],
+    residual: Option<QParams>,
+) -> Quantization {
+    let mut weight = weight.clone();
+    if weight.binary || weight.scales.len() != bias.len() {
+        return weight;
+    }
+    let largest_residual = residual.map_or(0.0, |r| 255.0 * f64::from(r.scale));
+    for (scale, bias) in weight.scales.iter_mut().zip(bias) {
+        let largest = bias.abs().max(largest_residual) / f64::from(1 << 29);
+        let least = (largest / f64::from(x.scale)) as f32;
+        if least.is_finite() {
+            *scale = scale.max(least);
+        }
+    }
+    weight
 }
 
 impl IntegerLayer {
-    fn new(graph: &Graph, node: &Node, x: QParams, weight: &Quantization) -> Result<Self> {
+    fn new(
+        graph: &Graph,
+        node: &Node,
+        x: QParams,
+        weight: &Quantization,
+        residual: Option<QParams>,
+    ) -> Result<Self> {
         let param = |i: usize| -> Result<&Arc<Tensor>> {
             graph.tensor(node.inputs[i]).ok_or_else(|| {
                 let name = &graph.value(node.inputs[i]).name;
@@ -246,6 +290,7 @@ impl IntegerLayer {
             })
         };
         let (float_w, float_bias) = (param(1)?, param(2)?.to_f64());
+        let weight = &large_enough(weight, x, &float_bias, residual);
         let w = quantize_weights(float_w, weight)?;
         let integers = w.to_i8()?;
         let per_channel = integers.len() / float_bias.len();
@@ -258,8 +303,9 @@ impl IntegerLayer {
             let magnitude: i64 = row.iter().map(|&q| i64::from(q).abs()).sum();
             let units = (real / scale).round_ties_even();
             let corrected = units - (sum * i64::from(x.zero_point)) as f64;
-            // |Σ x·w| ≤ 128 · Σ|w|; with the bias it must stay inside int32.
-            let largest = corrected.abs() + 128.0 * magnitude as f64;
+            // |Σ x·w| ≤ 128 · Σ|w|; with bias and residual it must stay inside int32.
+            let added = residual.map_or(0.0, |r| 255.0 * f64::from(r.scale) / scale);
+            let largest = corrected.abs() + 128.0 * magnitude as f64 + added;
             if largest.is_nan() || largest > f64::from(i32::MAX) {
                 let problem = format!(
                     "channel {channel}: the bias {real} is {units:e} units of the accumulator, which could \
@@ -271,10 +317,18 @@ impl IntegerLayer {
             acc_scales.push(scale);
         }
         let bias = Tensor::from_i32(&[bias.len()], &bias)?;
+        let residual = match residual {
+            Some(r) => {
+                let ratios: Vec<f64> = acc_scales.iter().map(|s| f64::from(r.scale) / s).collect();
+                Some(ResidualI8::new(r.zero_point, &ratios)?)
+            }
+            None => None,
+        };
         Ok(Self {
             w,
             bias,
             acc_scales,
+            residual,
         })
     }
 }

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::qparams::{Convention, choose};
-use crate::base::Range;
+use crate::base::{QParams, Range};
 use crate::kernels::observe_histogram_range_f32::HistogramState;
 
 /// How to choose a range from a histogram.
@@ -25,17 +25,40 @@ pub enum Search {
     Percentile(f64),
     /// [`entropy`], TensorRT's calibration.
     Entropy,
+    /// The one of the others with the least [`squared_error`]; percentiles are 99.99 and 99.999 %.
+    Best,
 }
 
 /// The range to quantize for, within the smallest and the largest value seen.
 pub fn search(seen: &HistogramState, search: Search, range: Range, symmetric: bool) -> (f32, f32) {
     let (counts, edges) = (&seen.counts[..], seen.edges);
+    if search == Search::Best {
+        let all = [
+            Search::MinMax,
+            Search::NonLinear,
+            Search::Mse,
+            Search::Percentile(0.9999),
+            Search::Percentile(0.99999),
+            Search::Entropy,
+        ];
+        let tried = all.map(|how| self::search(seen, how, range, symmetric));
+        let error = |&(min, max): &(f32, f32)| {
+            let q = choose(min, max, range, symmetric, Convention::Wizen);
+            squared_error(counts, edges, q)
+        };
+        let least = tried.iter().map(|range| (error(range), *range));
+        // Strictly less: of equal ones the first, which clips least.
+        return least
+            .reduce(|a, b| if b.0 < a.0 { b } else { a })
+            .map_or(seen.min_max, |(_, range)| range);
+    }
     let (min, max) = match search {
         Search::MinMax => edges,
         Search::NonLinear => non_linear(counts, edges, (range.steps() + 1) as usize),
         Search::Mse => mse(counts, edges, range, symmetric),
         Search::Percentile(share) => percentile(counts, edges, share),
         Search::Entropy => entropy(counts, edges, range),
+        Search::Best => edges,
     };
     let clamp = |x: f64| (x as f32).clamp(seen.min_max.0, seen.min_max.1);
     (clamp(min), clamp(max))
@@ -122,30 +145,35 @@ fn levels_error(counts: &[f64], width: f64, window: (usize, usize), levels: usiz
     sum / width
 }
 
+/// `Σ (x − dequantize(quantize(x)))²` over the values of a histogram.
+pub fn squared_error(counts: &[f64], edges: (f64, f64), q: QParams) -> f64 {
+    let width = bin_width(counts, edges);
+    let (scale, z) = (f64::from(q.scale), f64::from(q.zero_point));
+    let low = (f64::from(q.range.qmin) - z) * scale;
+    let high = (f64::from(q.range.qmax) - z) * scale;
+    // The middle of a bin stands for it where bins are narrower than half a step.
+    let points = (2.0 * width / scale).ceil().clamp(1.0, 8.0);
+    let mut sum = 0.0;
+    for (bin, n) in counts.iter().enumerate().filter(|&(_, &n)| n > 0.0) {
+        let mut squares = 0.0;
+        for point in 0..points as usize {
+            let at = bin as f64 + (point as f64 + 0.5) / points;
+            let x = edges.0 + width * at;
+            let y = ((x / scale).round_ties_even() * scale).clamp(low, high);
+            squares += (x - y) * (x - y);
+        }
+        sum += n * squares / points;
+    }
+    sum
+}
+
 /// The range with the least squared error after quantizing and dequantizing with the parameters that
 /// [`Convention::Wizen`] chooses for it. Tries hundredths of each end, one end after the other, until
 /// neither moves (at most four times); symmetric ranges have one end.
 pub fn mse(counts: &[f64], edges: (f64, f64), range: Range, symmetric: bool) -> (f64, f64) {
-    let width = bin_width(counts, edges);
     let error = |(min, max): (f64, f64)| {
         let q = choose(min as f32, max as f32, range, symmetric, Convention::Wizen);
-        let (scale, z) = (f64::from(q.scale), f64::from(q.zero_point));
-        let low = (f64::from(range.qmin) - z) * scale;
-        let high = (f64::from(range.qmax) - z) * scale;
-        // The middle of a bin stands for it where bins are narrower than half a step.
-        let points = (2.0 * width / scale).ceil().clamp(1.0, 8.0);
-        let mut sum = 0.0;
-        for (bin, n) in counts.iter().enumerate().filter(|&(_, &n)| n > 0.0) {
-            let mut squares = 0.0;
-            for point in 0..points as usize {
-                let at = bin as f64 + (point as f64 + 0.5) / points;
-                let x = edges.0 + width * at;
-                let y = ((x / scale).round_ties_even() * scale).clamp(low, high);
-                squares += (x - y) * (x - y);
-            }
-            sum += n * squares / points;
-        }
-        sum
+        squared_error(counts, edges, q)
     };
     // Hundredths of the best end so far give way only to a smaller error: wide ranges win ties.
     let best_of = |candidates: &mut dyn Iterator<Item = (f64, f64)>| {

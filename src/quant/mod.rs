@@ -20,10 +20,10 @@ pub use error::{clipped_share, cosine, sqnr_db};
 pub use fake::{FakeQuantized, adopt_scales, insert_fake_quant, snap_parameters};
 pub use float16::{to_f16, to_weight_only};
 pub use freeze::freeze;
-pub use histogram::{Search, entropy, mse, non_linear, percentile, search};
+pub use histogram::{Search, entropy, mse, non_linear, percentile, search, squared_error};
 pub use points::{QuantParams, activation_points, has_weights};
 pub use qparams::{Convention, choose};
-pub use report::{LayerReport, layer_reports};
+pub use report::{LayerReport, layer_costs, layer_reports};
 pub use scheme::{LayerSchemes, Preset, Scheme};
 pub use weights::{
     WeightMethod, binarize_weights, dequantize, quantize_weights, weight_quantization,

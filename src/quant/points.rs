@@ -49,22 +49,27 @@ pub fn has_weights(op: &Op) -> bool {
 }
 
 /// True if the node's result gets quantization parameters of its own. The others (pooling, reshaping)
-/// pass on those of their operand, and a result of the network stays a full accumulator.
-pub fn is_quantized_result(graph: &Graph, node: &Node) -> bool {
+/// pass on those of their operand; a layer whose result is the network's stays a full accumulator, unless
+/// the conventions ask for `outputs` to be integers too ([`Scheme::quantizes_outputs`]).
+///
+/// [`Scheme::quantizes_outputs`]: super::Scheme::quantizes_outputs
+pub fn is_quantized_result(graph: &Graph, node: &Node, outputs: bool) -> bool {
     let own =
         has_weights(&node.op) || matches!(node.op, Op::Add { .. } | Op::GlobalAvgPool | Op::Relu);
-    own && !(has_weights(&node.op) && node.outputs.iter().any(|y| graph.outputs().contains(y)))
+    let result = node.outputs.iter().any(|y| graph.outputs().contains(y));
+    own && (outputs || !(has_weights(&node.op) && result))
 }
 
-/// The activations to calibrate, in order: float inputs, then results of layers.
-pub fn activation_points(graph: &Graph) -> Vec<ValueId> {
+/// The activations to calibrate, in order: float inputs, then results of layers (those of the network
+/// among them if `outputs`).
+pub fn activation_points(graph: &Graph, outputs: bool) -> Vec<ValueId> {
     let inputs = graph
         .values()
         .filter(|(_, v)| matches!(v.source, Source::Input) && v.dtype == crate::base::DType::F32);
     let results = graph
         .nodes()
         .iter()
-        .filter(|node| is_quantized_result(graph, node));
+        .filter(|node| is_quantized_result(graph, node, outputs));
     inputs
         .map(|(id, _)| id)
         .chain(results.map(|node| node.outputs[0]))

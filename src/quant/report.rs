@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::error::cosine;
-use crate::base::{DType, QParams, Tensor};
+use super::error::{clipped_share, cosine, sqnr_db};
+use super::points::{QuantParams, has_weights};
+use super::weights::{dequantize, quantize_weights};
+use crate::base::{DType, QParams, Quantization, Tensor};
 use crate::error::{Error, Result};
-use crate::graph::{Device, Graph, SessionOptions, lower, sqnr_db};
+use crate::graph::{
+    Device, Executor, Graph, Node, Op, Rewriter, SessionOptions, Source, ValueId, lower,
+};
 
 /// Errors of one layer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -21,82 +25,147 @@ pub struct LayerReport {
     pub sqnr_db: Option<f64>,
     /// Cosine of the angle between the two results.
     pub cosine: f64,
-    /// SQNR of its weights; `None` if equal.
-    pub weight_sqnr_db: Option<f64>,
+    /// Smallest and largest real value that the integers of the result stand for; `None` if it is float.
+    pub range: Option<[f64; 2]>,
     /// Share of the results at the ends of the integer range.
     pub clipped: f64,
+    /// SQNR of its weights; `None` if equal.
+    pub weight_sqnr_db: Option<f64>,
+    /// Cosine of the angle between float weights and quantized ones.
+    pub weight_cosine: f64,
+    /// Smallest and largest float weight.
+    pub weight_range: [f64; 2],
+    /// Share of the weights beyond the integer range.
+    pub weight_clipped: f64,
+    /// SQNR of the network's results if nothing but this layer (weights and result) is quantized;
+    /// `None` if it was not measured or changes nothing.
+    #[serde(default)]
+    pub alone_sqnr_db: Option<f64>,
 }
 
-/// Runs `images` through both networks and compares the results of every layer with weights.
+/// Sums over what was compared so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    reference: f64,
+    other: f64,
+    product: f64,
+    noise: f64,
+    clipped: usize,
+    count: usize,
+}
+
+impl Sums {
+    fn add(&mut self, want: f64, got: f64) {
+        self.reference += want * want;
+        self.other += got * got;
+        self.product += want * got;
+        self.noise += (want - got) * (want - got);
+        self.count += 1;
+    }
+
+    fn sqnr_db(&self) -> Option<f64> {
+        (self.noise > 0.0).then(|| 10.0 * (self.reference / self.noise).log10())
+    }
+
+    fn cosine(&self) -> f64 {
+        if self.reference == 0.0 || self.other == 0.0 {
+            return f64::from(u8::from(self.reference == self.other));
+        }
+        self.product / (self.reference.sqrt() * self.other.sqrt())
+    }
+}
+
+/// Runs `batches` through both networks and compares the results of every layer with weights. Holds the
+/// activations of one batch.
 ///
 /// # Errors
-/// From lowering; what the device reports.
+/// From lowering and from `batches`; what the device reports.
 pub async fn layer_reports(
     device: &Device,
     float: &Graph,
     quantized: &Graph,
-    activations: &BTreeMap<String, QParams>,
+    params: &QuantParams,
     bits: &BTreeMap<String, u32>,
-    images: &Tensor,
+    batches: impl Iterator<Item = Result<Tensor>>,
 ) -> Result<Vec<LayerReport>> {
-    let reference = values(device, float, images).await?;
-    let ours = values(device, quantized, images).await?;
+    let layers: Vec<&Node> = weighted(float).collect();
+    let mut sums = vec![Sums::default(); layers.len()];
+    let (mut reference, mut ours) = (
+        traced(device, float).await?,
+        traced(device, quantized).await?,
+    );
+    for images in batches {
+        let images = images?;
+        let want = values(&mut reference, &images).await?;
+        let got = values(&mut ours, &images).await?;
+        for (node, sums) in layers.iter().zip(&mut sums) {
+            let missing = || {
+                let problem = format!("the quantized network has no `{}`", node.name);
+                Error::invalid("report", problem)
+            };
+            let want = want.get(&node.name).ok_or_else(missing)?.to_f64();
+            let got = got.get(&node.name).ok_or_else(missing)?;
+            let q = params.activations.get(&node.name);
+            compare(sums, &want, got, q.filter(|_| got.dtype() == DType::I8));
+        }
+    }
     let mut out = Vec::new();
-    for node in float
-        .nodes()
-        .iter()
-        .filter(|node| super::points::has_weights(&node.op))
-    {
-        let missing = || {
-            Error::invalid(
-                "report",
-                format!("the quantized network has no `{}`", node.name),
-            )
-        };
-        let want = reference.get(&node.name).ok_or_else(missing)?.to_f64();
-        let got = ours.get(&node.name).ok_or_else(missing)?;
-        let q = activations
-            .get(&node.name)
-            .filter(|_| got.dtype() == DType::I8);
-        let raw = got.to_f64();
-        let clipped = q.map_or(0, |q| {
-            let ends = [f64::from(q.range.qmin), f64::from(q.range.qmax)];
-            // Zero is where ReLU ends, not where the range does.
-            raw.iter()
-                .filter(|&&x| ends.contains(&x) && x != f64::from(q.zero_point))
-                .count()
-        });
-        let real = |x: f64| q.map_or(x, |q| f64::from(q.scale) * (x - f64::from(q.zero_point)));
-        let got: Vec<f64> = raw.iter().map(|&x| real(x)).collect();
-        let as_tensor = |values: &[f64]| -> Result<Tensor> {
-            let values: Vec<f32> = values.iter().map(|&x| x as f32).collect();
-            Tensor::from_f32(&[values.len()], &values)
-        };
-        let name = &float.value(node.inputs[1]).name;
+    for (node, sums) in layers.into_iter().zip(sums) {
+        let weight = &float.value(node.inputs[1]).name;
+        let q = params.activations.get(&node.name);
+        let (want, got, clipped) = weights(float, quantized, node, params.weights.get(&node.name))?;
+        let finite = want.to_f64().into_iter();
+        let (low, high) = finite.fold((0.0, 0.0), |(a, b), x| (x.min(a), x.max(b)));
+        let weight_sqnr = sqnr_db(&want, &got)?;
         out.push(LayerReport {
             name: node.name.clone(),
-            bits: weight_bits(quantized, name, bits),
-            sqnr_db: sqnr_db(&want, &got),
-            cosine: cosine(&as_tensor(&want)?, &as_tensor(&got)?)?,
-            weight_sqnr_db: weight_error(float, quantized, name),
-            clipped: clipped as f64 / raw.len().max(1) as f64,
+            bits: weight_bits(quantized, weight, bits),
+            sqnr_db: sums.sqnr_db(),
+            cosine: sums.cosine(),
+            range: q.map(|q| [q.range.qmin, q.range.qmax].map(|end| real(q, end.into()))),
+            clipped: sums.clipped as f64 / sums.count.max(1) as f64,
+            weight_sqnr_db: Some(weight_sqnr).filter(|x| x.is_finite()),
+            weight_cosine: cosine(&want, &got)?,
+            weight_range: [low, high],
+            weight_clipped: clipped,
+            alone_sqnr_db: None,
         });
     }
     Ok(out)
 }
 
-async fn values(
-    device: &Device,
-    graph: &Graph,
-    images: &Tensor,
-) -> Result<BTreeMap<String, Tensor>> {
+fn weighted(graph: &Graph) -> impl Iterator<Item = &Node> {
+    graph.nodes().iter().filter(|node| has_weights(&node.op))
+}
+
+fn real(q: &QParams, integer: f64) -> f64 {
+    f64::from(q.scale) * (integer - f64::from(q.zero_point))
+}
+
+fn compare(sums: &mut Sums, want: &[f64], got: &Tensor, q: Option<&QParams>) {
+    let ends = q.map(|q| [f64::from(q.range.qmin), f64::from(q.range.qmax)]);
+    for (&want, raw) in want.iter().zip(got.to_f64()) {
+        let (Some(q), Some(ends)) = (q, ends) else {
+            sums.add(want, raw);
+            continue;
+        };
+        // Zero is where ReLU ends, not where the range does.
+        sums.clipped += usize::from(ends.contains(&raw) && raw != f64::from(q.zero_point));
+        sums.add(want, real(q, raw));
+    }
+}
+
+async fn traced(device: &Device, graph: &Graph) -> Result<Executor> {
     let options = SessionOptions {
         trace: true,
         ..SessionOptions::default()
     };
-    let mut executor = device
+    device
         .load_with(lower(graph, &device.caps())?, options)
-        .await?;
+        .await
+}
+
+async fn values(executor: &mut Executor, images: &Tensor) -> Result<BTreeMap<String, Tensor>> {
     let trace = executor.trace(&[images]).await?;
     let named = executor.plan().values.iter().zip(trace);
     Ok(named
@@ -114,25 +183,112 @@ fn weight_bits(graph: &Graph, name: &str, bits: &BTreeMap<String, u32>) -> u32 {
     32 / dtype.lanes() as u32
 }
 
-/// SQNR of the stored weights, each channel scaled to fit best: the scale itself is not in the graph of
-/// an integer network, only its product with others.
-fn weight_error(float: &Graph, quantized: &Graph, name: &str) -> Option<f64> {
-    let tensor = |graph: &Graph| {
-        graph
-            .find(name)
-            .ok()
-            .and_then(|id| graph.tensor(id).cloned())
+/// Float weights of a layer, what they become, and the share beyond the integer range.
+fn weights(
+    float: &Graph,
+    quantized: &Graph,
+    node: &Node,
+    quantization: Option<&Quantization>,
+) -> Result<(Tensor, Tensor, f64)> {
+    let name = &float.value(node.inputs[1]).name;
+    let stored = |graph: &Graph| {
+        let tensor = graph.find(name).ok().and_then(|id| graph.tensor(id));
+        let problem = format!("the weights `{name}` are not stored");
+        tensor
+            .cloned()
+            .ok_or_else(|| Error::invalid("report", problem))
     };
-    let (want, got) = (tensor(float)?, tensor(quantized)?);
-    let channels = want.shape().first().copied().unwrap_or(1).max(1);
-    let (want, mut got) = (want.to_f64(), got.to_f64());
-    let len = want.len() / channels;
-    for (want, got) in want.chunks(len).zip(got.chunks_mut(len)) {
-        let dot: f64 = want.iter().zip(got.iter()).map(|(a, b)| a * b).sum();
-        let norm: f64 = got.iter().map(|b| b * b).sum();
-        if norm > 0.0 {
-            got.iter_mut().for_each(|b| *b *= dot / norm);
+    let want = stored(float)?.as_ref().clone();
+    Ok(match quantization {
+        Some(q) => {
+            let got = dequantize(&quantize_weights(&want, q)?, q)?;
+            let clipped = clipped_share(&want, q)?;
+            (want, got, clipped)
+        }
+        None => {
+            let got: Vec<f32> = stored(quantized)?.to_f32();
+            let got = Tensor::from_f32(want.shape(), &got)?;
+            (want, got, 0.0)
+        }
+    })
+}
+
+/// What each layer alone costs: SQNR in dB of the network's results, against the float network's, if only
+/// this layer's weights and result are quantized; `None` where that changes nothing. By layer name.
+///
+/// # Errors
+/// From lowering; what the device reports; [`Error::Invalid`] for a layer without parameters.
+pub async fn layer_costs(
+    device: &Device,
+    float: &Graph,
+    params: &QuantParams,
+    batches: &[Tensor],
+    mut done: impl FnMut(),
+) -> Result<BTreeMap<String, Option<f64>>> {
+    let reference = results(device, float, batches).await?;
+    let mut out = BTreeMap::new();
+    for node in weighted(float) {
+        let alone = quantize_one(float, node, params)?;
+        let got = results(device, &alone, batches).await?;
+        out.insert(node.name.clone(), crate::graph::sqnr_db(&reference, &got));
+        done();
+    }
+    Ok(out)
+}
+
+async fn results(device: &Device, graph: &Graph, batches: &[Tensor]) -> Result<Vec<f64>> {
+    let mut executor = device.load(lower(graph, &device.caps())?).await?;
+    let mut out = Vec::new();
+    for images in batches {
+        for tensor in executor.run(&[images]).await? {
+            out.extend(tensor.to_f64());
         }
     }
-    sqnr_db(&want, &got)
+    Ok(out)
+}
+
+/// The float graph with one layer's weights rounded and its result fake-quantized.
+fn quantize_one(float: &Graph, layer: &Node, params: &QuantParams) -> Result<Graph> {
+    let mut rewriter = Rewriter::new(float);
+    for (id, value) in float.values() {
+        if matches!(value.source, Source::Input) {
+            rewriter.get(id)?;
+        }
+    }
+    for node in float.nodes() {
+        if node.name != layer.name {
+            rewriter.copy(node)?;
+            continue;
+        }
+        let mut inputs: Vec<ValueId> = node
+            .inputs
+            .iter()
+            .map(|&id| rewriter.get(id))
+            .collect::<Result<_>>()?;
+        let (_, rounded, _) = weights(float, float, node, Some(params.weight(&node.name)?))?;
+        inputs[1] = rewriter
+            .graph
+            .param(&format!("{}:rounded", node.name), rounded);
+        let y = rewriter.graph.push(&node.name, node.op.clone(), &inputs)?;
+        let y = match params.activations.get(&node.name) {
+            Some(q) => fake_quantized(&mut rewriter.graph, &node.name, y, *q)?,
+            None => y,
+        };
+        rewriter.map(node.outputs[0], y);
+    }
+    rewriter.finish()
+}
+
+fn fake_quantized(graph: &mut Graph, name: &str, x: ValueId, q: QParams) -> Result<ValueId> {
+    let mut scalar = |what: &str, tensor: Tensor| graph.param(&format!("{name}:{what}"), tensor);
+    let scale = scalar("scale", Tensor::from_f32(&[1], &[q.scale])?);
+    let inv_scale = scalar("inv_scale", Tensor::from_f32(&[1], &[q.inv_scale()])?);
+    let zero_point = scalar("zero_point", Tensor::from_i32(&[1], &[q.zero_point])?);
+    let op = Op::FakeQuant {
+        axis: None,
+        range: q.range,
+        grad_factor: 1.0,
+    };
+    let operands = [x, scale, inv_scale, zero_point];
+    graph.push(&format!("{name}:fake_quant"), op, &operands)
 }

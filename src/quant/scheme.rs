@@ -60,6 +60,20 @@ impl Scheme {
         }
     }
 
+    /// Whose conventions choose scales.
+    pub fn preset(self) -> Preset {
+        match self {
+            Self::Integer { preset, .. } => preset,
+            Self::Fp16 | Self::WeightOnly { .. } => Preset::Wizen,
+        }
+    }
+
+    /// True if results of the network become integers too, as PyTorch and ONNX Runtime do; wizen's own
+    /// schemes keep their full accumulators.
+    pub fn quantizes_outputs(self) -> bool {
+        self.preset() != Preset::Wizen
+    }
+
     /// Integers of a weight.
     pub fn weight_range(self) -> Range {
         match self {

@@ -155,7 +155,11 @@ impl Tape<'_> {
                     w: shape(self.graph, 1),
                 };
                 self.add(node, input(1), to_weight, &[dy, input(0)])?;
-                self.add(node, input(2), Op::BiasGrad, &[dy])
+                self.add(node, input(2), Op::BiasGrad, &[dy])?;
+                match node.inputs.get(3) {
+                    Some(&residual) => self.accumulate(node, residual, dy),
+                    None => Ok(()),
+                }
             }
             Op::Relu => self.add(node, input(0), Op::ReluGrad, &[node.outputs[0], dy]),
             Op::Add { relu } => {
@@ -224,6 +228,7 @@ impl Tape<'_> {
                 conv: _,
                 x_zero_point: _,
                 out: _,
+                residual: _,
             }
             | Op::AddI8 {
                 a: _,

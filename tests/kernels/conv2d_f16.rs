@@ -15,6 +15,7 @@ fn geometries() {
             w,
             conv: conv(geometry),
             relu,
+            residual: i % 3 != 0,
             native: false,
         }));
     }
@@ -33,6 +34,7 @@ fn groups_of_odd_channels() {
             w,
             conv: conv([1, 1, 1, 3]),
             relu: false,
+            residual: true,
             native: false,
         }));
     }
@@ -45,6 +47,7 @@ fn native_products() {
         w,
         conv: conv(geometry),
         relu: true,
+        residual: false,
         native: true,
     };
     let refused = kernel([1, 1, 1, 1], [1, 1, 1, 1], [1, 0, 1, 1]).launch(&Caps::portable());

@@ -44,6 +44,7 @@ fn geometries() {
             w,
             conv: conv(geometry),
             relu,
+            residual: i % 3 != 0,
         }));
     }
 }
@@ -59,6 +60,7 @@ fn wide_channels_and_rows() {
             w,
             conv: conv([1, 1, 1, 1]),
             relu: false,
+            residual: w[1] == 3,
         }));
     }
 }
@@ -72,5 +74,6 @@ fn folded_grid() {
         w,
         conv: conv([1, 0, 1, 1]),
         relu: false,
+        residual: false,
     }));
 }

@@ -3,7 +3,7 @@
 use crate::harness;
 use wizen::base::{Range, Requant};
 use wizen::kernels::conv2d_i8::Conv2dI8;
-use wizen::kernels::{Conv, Kernel, OutI8};
+use wizen::kernels::{Conv, Kernel, OutI8, ResidualI8};
 
 fn kernel(
     x: [usize; 4],
@@ -26,6 +26,11 @@ fn kernel(
             zero_point: -4,
             range: Range::affine(8),
         },
+        // Every other one adds a residual.
+        residual: w[0].is_multiple_of(2).then_some(ResidualI8 {
+            zero_point: -30,
+            shift: 9,
+        }),
     }
 }
 

@@ -1,0 +1,10 @@
+// ((r − zero_point)·multiplier[o] + ⌊2^shift / 2⌋) >> shift, added to the accumulators of one word of y.
+@group(0) @binding(5) var<storage, read> residual: array<u32>;             // [n, oh, ow, o / 4]
+@group(0) @binding(6) var<storage, read> residual_multiplier: array<i32>;  // [o]
+
+fn residual_i8(at: u32, columns: vec4<u32>) -> vec4<i32> {
+    let m = vec4(residual_multiplier[columns.x], residual_multiplier[columns.y],
+                 residual_multiplier[columns.z], residual_multiplier[columns.w]);
+    let product = (lanes_i8(residual[at]) - params.residual_zero_point) * m;
+    return (product + ((1i << params.residual_shift) >> 1u)) >> vec4(params.residual_shift);
+}
