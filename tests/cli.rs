@@ -46,7 +46,8 @@ pub fn digits(dir: &Path) -> PathBuf {
     for (set, prefix) in [(&splits.train, "train"), (&splits.test, "t10k")] {
         let labels: Vec<u8> = set.labels().iter().map(|&l| l as u8).collect();
         let images = data.join(format!("{prefix}-images-idx3-ubyte.gz"));
-        write_idx(images, &[set.len(), 28, 28], set.pixels()).expect("writable");
+        let pixels = set.pixels().expect("in memory");
+        write_idx(images, &[set.len(), 28, 28], pixels).expect("writable");
         write_idx(
             data.join(format!("{prefix}-labels-idx1-ubyte")),
             &[set.len()],

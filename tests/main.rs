@@ -13,6 +13,7 @@ mod golden_train;
 mod grad;
 mod harness;
 mod harness_fails;
+mod images;
 mod kernels;
 mod network;
 mod plan;

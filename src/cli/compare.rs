@@ -25,7 +25,7 @@ const BATCH: usize = 100;
 pub struct CompareArgs {
     /// Model file
     model: PathBuf,
-    /// Folder with MNIST-style IDX files; without it, synthetic digits
+    /// Folder with MNIST-style IDX files or images; without it, synthetic digits
     #[arg(long)]
     data: Option<PathBuf>,
     /// What to compare with: cpu (the references, step by step), a device as `--device` takes it, or
@@ -91,7 +91,7 @@ async fn run_traced(device: &Device, graph: &Graph, images: &Tensor) -> Result<R
 
 pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
     let model = models::load(&args.model, args.arch.as_deref())?;
-    let splits = data::splits(args.data.as_deref(), (1, 500))?;
+    let splits = data::splits(args.data.as_deref(), &model.graph, (1, 500))?;
     if args.limit == 0 {
         return Err(Error::invalid("--limit", "it must be at least 1"));
     }
@@ -149,7 +149,7 @@ async fn compare_results(
     ours: (&Device, &Graph),
     theirs: (&Device, &Graph),
 ) -> Result<Results> {
-    let batch = BATCH.min(test.len());
+    let batch = data::batch_size(test, BATCH);
     let mut sides = Vec::new();
     for (device, graph) in [ours, theirs] {
         let plan = lower(&graph.with_batch(batch)?, &device.caps())?;

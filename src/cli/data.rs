@@ -1,40 +1,84 @@
 //! Data sets that commands take.
 
 use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::JoinHandle;
 
 use wizen::base::{Rng, Tensor};
-use wizen::io::{Dataset, Splits, load_splits, synthetic_splits};
+use wizen::graph::Graph;
+use wizen::io::{Dataset, Splits, load_data, load_splits, synthetic_splits};
 use wizen::{Error, Result};
+
+use super::context::Context;
 
 /// Seed of the synthetic digits: the same for everyone, whatever the training seed.
 const SYNTHETIC_SEED: u64 = 1;
 
-/// The data in `folder`; without one, synthetic digits.
-pub fn splits(folder: Option<&Path>, synthetic: (usize, usize)) -> Result<Splits> {
+/// The data in `folder` as a network takes it; without a folder, synthetic digits.
+pub fn splits(folder: Option<&Path>, graph: &Graph, synthetic: (usize, usize)) -> Result<Splits> {
+    match folder {
+        Some(folder) => load_data(folder, image_shape(graph)?),
+        None => digits(None, synthetic),
+    }
+}
+
+/// As [`splits`], for commands that learn from `train` and judge on `test`: says if these are the same.
+pub fn splits_to_learn(
+    context: &Context,
+    folder: Option<&Path>,
+    graph: &Graph,
+    synthetic: (usize, usize),
+) -> Result<Splits> {
+    let splits = splits(folder, graph, synthetic)?;
+    if !splits.held_out {
+        context.say(&format!(
+            "{} is one set of images: the accuracy is that on the images it learns from; use `wizen eval` \
+             on others",
+            splits.train.name()
+        ));
+    }
+    Ok(splits)
+}
+
+/// The MNIST files in `folder`; without one, synthetic digits.
+pub fn digits(folder: Option<&Path>, synthetic: (usize, usize)) -> Result<Splits> {
     match folder {
         Some(folder) => load_splits(folder),
         None => synthetic_splits(SYNTHETIC_SEED, synthetic.0, synthetic.1),
     }
 }
 
-/// Checks that a network takes these images and knows these classes.
-pub fn check_fits(graph: &wizen::graph::Graph, data: &Dataset) -> Result<()> {
-    let input = graph
-        .inputs()
-        .first()
-        .map(|&id| graph.value(id).shape.clone())
-        .unwrap_or_default();
-    let classes = graph
+/// `[height, width, channels]` of the images that a network takes.
+pub fn image_shape(graph: &Graph) -> Result<[usize; 3]> {
+    let inputs = graph.inputs();
+    let shape = inputs.first().map(|&id| graph.value(id).shape.as_slice());
+    match shape {
+        Some(&[_, height, width, channels]) => Ok([height, width, channels]),
+        other => Err(Error::invalid(
+            "model",
+            format!("its input has shape {other:?}, expected images [n, height, width, channels]"),
+        )),
+    }
+}
+
+/// Number of classes that a network knows.
+pub fn classes(graph: &Graph) -> usize {
+    graph
         .outputs()
         .first()
         .and_then(|&id| graph.value(id).shape.last().copied())
-        .unwrap_or(0);
-    if input.get(1..) != Some(&data.image_shape()[..]) {
+        .unwrap_or(0)
+}
+
+/// Checks that a network takes these images and knows these classes.
+pub fn check_fits(graph: &Graph, data: &Dataset) -> Result<()> {
+    let (input, classes) = (image_shape(graph)?, classes(graph));
+    if input != data.image_shape() {
         let got = data.image_shape();
         return Err(Error::shape(
             data.name(),
             "images",
-            format!("{:?} (h, w, c of the model)", &input[1..]),
+            format!("{input:?} (h, w, c of the model)"),
             &got,
         ));
     }
@@ -95,15 +139,73 @@ impl<'a> Shuffled<'a> {
     }
 }
 
+/// Input bytes of a batch, at most: large images run in smaller batches.
+const BATCH_BYTES: usize = 16 << 20;
+
+/// Images of an evaluation batch where the user names none: `most`, fewer if they are large.
+pub fn batch_size(data: &Dataset, most: usize) -> usize {
+    let bytes = data.image_shape().iter().product::<usize>() * size_of::<f32>();
+    (BATCH_BYTES / bytes.max(1)).clamp(1, most).min(data.len())
+}
+
 /// All images in order, in batches of exactly `batch`: the last is filled up with copies of its last
-/// image; the number beside each batch counts the real ones.
-pub fn in_order(
-    data: &Dataset,
-    batch: usize,
-) -> impl Iterator<Item = Result<(Tensor, usize)>> + '_ {
-    (0..data.len()).step_by(batch).map(move |start| {
-        let count = batch.min(data.len() - start);
-        let indices: Vec<usize> = (0..batch).map(|i| start + i.min(count - 1)).collect();
-        Ok((data.batch(&indices)?.0, count))
-    })
+/// image; the number beside each batch counts the real ones. The next batch is read on another thread while
+/// the caller works on one, so two are in memory. It ends after an error.
+pub struct InOrder {
+    /// `None` when there is nothing more to come.
+    batches: Option<Receiver<Result<(Tensor, usize)>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+pub fn in_order(data: &Dataset, batch: usize) -> InOrder {
+    let data = data.clone();
+    // Without room: a batch is handed over, or waits in the thread's hands.
+    let (sender, batches) = sync_channel(0);
+    let thread = std::thread::spawn(move || {
+        for start in (0..data.len()).step_by(batch) {
+            let count = batch.min(data.len() - start);
+            let indices: Vec<usize> = (0..batch).map(|i| start + i.min(count - 1)).collect();
+            let images = data.batch(&indices).map(|(images, _)| (images, count));
+            let failed = images.is_err();
+            if sender.send(images).is_err() || failed {
+                return;
+            }
+        }
+    });
+    InOrder {
+        batches: Some(batches),
+        thread: Some(thread),
+    }
+}
+
+impl InOrder {
+    /// Waits for the thread, and passes its panic on.
+    fn end(&mut self) {
+        self.batches = None;
+        let ended = self.thread.take().map(JoinHandle::join);
+        if let Some(Err(panic)) = ended {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+impl Iterator for InOrder {
+    type Item = Result<(Tensor, usize)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.batches.as_ref()?.recv();
+        if !matches!(batch, Ok(Ok(_))) {
+            self.end();
+        }
+        batch.ok()
+    }
+}
+
+impl Drop for InOrder {
+    fn drop(&mut self) {
+        self.batches = None;
+        if !std::thread::panicking() {
+            self.end();
+        }
+    }
 }

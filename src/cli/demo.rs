@@ -75,7 +75,7 @@ struct Demo<'a> {
 pub async fn run(context: &Context, args: DemoArgs) -> Result<()> {
     let start = Instant::now();
     let device = context.device().await?;
-    let mut splits = data::splits(args.data.as_deref(), (20_000, 4_000))?;
+    let mut splits = data::digits(args.data.as_deref(), (20_000, 4_000))?;
     let synthetic = splits.train.is_synthetic();
     if args.quick {
         splits.test = splits.test.take(2_000);

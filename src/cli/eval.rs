@@ -13,7 +13,7 @@ use super::{data, fit, models};
 pub struct EvalArgs {
     /// Model file
     model: PathBuf,
-    /// Folder with MNIST-style IDX files; without it, synthetic digits
+    /// Folder with MNIST-style IDX files or images; without it, synthetic digits
     #[arg(long)]
     data: Option<PathBuf>,
     /// Use only the first N test images
@@ -39,8 +39,11 @@ struct Output {
 }
 
 pub async fn run(context: &Context, args: EvalArgs) -> Result<()> {
+    if args.batch == Some(0) {
+        return Err(wizen::Error::invalid("--batch", "it must be at least 1"));
+    }
     let model = models::load(&args.model, args.arch.as_deref())?;
-    let splits = data::splits(args.data.as_deref(), (1, 2_000))?;
+    let splits = data::splits(args.data.as_deref(), &model.graph, (1, 2_000))?;
     let test = match args.limit {
         Some(0) => return Err(wizen::Error::invalid("--limit", "it must be at least 1")),
         Some(n) => splits.test.take(n),

@@ -10,10 +10,10 @@ use wizen::io::Dataset;
 use wizen::train::{LrSchedule, Optimizer, ParamGroup, Trainer, argmax_rows};
 
 use super::context::Context;
-use super::data::{Shuffled, check_fits, in_order};
+use super::data::{Shuffled, batch_size, check_fits, in_order};
 use super::models as files;
 
-/// Images per evaluation batch.
+/// Images per evaluation batch, at most.
 const EVAL_BATCH: usize = 250;
 
 /// Settings of a training loop.
@@ -89,7 +89,7 @@ pub async fn accuracy(
     batch: Option<usize>,
 ) -> Result<Accuracy> {
     check_fits(graph, data)?;
-    let batch = batch.unwrap_or(EVAL_BATCH).min(data.len());
+    let batch = batch.map_or_else(|| batch_size(data, EVAL_BATCH), |n| n.min(data.len()));
     let graph = graph.with_batch(batch)?;
     let mut executor = device.load(lower(&graph, &device.caps())?).await?;
     let bar = context.progress("evaluate", data.len());

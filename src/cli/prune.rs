@@ -101,7 +101,7 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
     let splits = args
         .data
         .as_deref()
-        .map(|folder| data::splits(Some(folder), (0, 0)))
+        .map(|folder| data::splits_to_learn(context, Some(folder), &model.graph, (0, 0)))
         .transpose()?;
     let device = context.device().await?;
     let start = Instant::now();

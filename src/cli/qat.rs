@@ -20,7 +20,7 @@ pub const LR: f32 = 1e-3;
 pub struct QatArgs {
     /// fp32 model file
     model: PathBuf,
-    /// Folder with MNIST-style IDX files; without it, synthetic digits
+    /// Folder with MNIST-style IDX files or images; without it, synthetic digits
     #[arg(long)]
     data: Option<PathBuf>,
     /// Model file to write
@@ -51,7 +51,8 @@ struct Output {
 pub async fn run(context: &Context, args: QatArgs) -> Result<()> {
     let settings = args.scheme.settings()?;
     let model = models::load(&args.model, None)?;
-    let splits = data::splits(args.data.as_deref(), (12_000, 2_000))?;
+    let splits =
+        data::splits_to_learn(context, args.data.as_deref(), &model.graph, (12_000, 2_000))?;
     let device = context.device().await?;
     let start = Instant::now();
     let fit_settings = args.fit.settings(args.epochs, LR);

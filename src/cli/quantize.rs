@@ -92,7 +92,7 @@ impl SchemeArgs {
 pub struct QuantizeArgs {
     /// fp32 model file
     model: PathBuf,
-    /// Folder with MNIST-style IDX files; without it, synthetic digits
+    /// Folder with MNIST-style IDX files or images; without it, synthetic digits
     #[arg(long)]
     data: Option<PathBuf>,
     /// Model file to write
@@ -118,7 +118,7 @@ struct Output {
 pub async fn run(context: &Context, args: QuantizeArgs) -> Result<()> {
     let settings = args.scheme.settings()?;
     let model = models::load(&args.model, args.arch.as_deref())?;
-    let splits = data::splits(args.data.as_deref(), (1_000, 1))?;
+    let splits = data::splits(args.data.as_deref(), &model.graph, (1_000, 1))?;
     let device = context.device().await?;
     let start = Instant::now();
     let result = jobs::quantize(context, &device, &model, &splits.train, &settings).await?;

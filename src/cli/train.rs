@@ -67,7 +67,7 @@ pub struct TrainArgs {
     /// Architecture: lenet5
     #[arg(long, default_value = "lenet5")]
     arch: String,
-    /// Folder with MNIST-style IDX files; without it, synthetic digits
+    /// Folder with MNIST-style IDX files or images; without it, synthetic digits
     #[arg(long)]
     data: Option<PathBuf>,
     /// Model file to write
@@ -99,7 +99,6 @@ struct Output {
 pub const LR: f32 = 2e-3;
 
 pub async fn run(context: &Context, args: TrainArgs) -> Result<()> {
-    let splits = data::splits(args.data.as_deref(), (12_000, 2_000))?;
     let mut model = match &args.from {
         None => {
             let weights = random_weights(&args.arch, args.fit.seed)?;
@@ -111,6 +110,8 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<()> {
             model
         }
     };
+    let folder = args.data.as_deref();
+    let splits = data::splits_to_learn(context, folder, &model.graph, (12_000, 2_000))?;
     let device = context.device().await?;
     let start = Instant::now();
     let settings = args.fit.settings(args.epochs, LR);
@@ -141,10 +142,11 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<()> {
     };
     context.finish(&output, || {
         format!(
-            "{}: {} right of {} test images of {}, loss {:.4}\n{} images/s on {}, {:.1} s; wrote {} ({} bytes)",
+            "{}: {} right of {} {} images of {}, loss {:.4}\n{} images/s on {}, {:.1} s; wrote {} ({} bytes)",
             model.arch,
             percent(output.accuracy),
             test.images,
+            if splits.held_out { "test" } else { "training" },
             output.data,
             output.loss,
             output.images_per_second.round(),

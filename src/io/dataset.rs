@@ -1,18 +1,19 @@
-//! Labelled images in memory.
+//! Labelled images, in memory or in files.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::idx::read_idx;
+use rayon::prelude::*;
+
+use super::picture::ImageTransform;
 use crate::base::{Rng, Tensor};
 use crate::error::{Error, Result};
 
-/// Classes of a data set in MNIST's format: ten digits (or ten kinds of clothes).
-const MNIST_CLASSES: usize = 10;
-
-/// Images of one size with one label each. At least one image; every label is below `classes`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Images of one size with one label each. At least one image; every label is below `classes`. A clone
+/// shares the pixels.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
-    images: Vec<u8>,
+    source: Source,
     labels: Vec<u32>,
     image_shape: [usize; 3],
     classes: usize,
@@ -20,13 +21,28 @@ pub struct Dataset {
     synthetic: bool,
 }
 
+/// Where the images are.
+#[derive(Clone, Debug, PartialEq)]
+enum Source {
+    /// `[n, height, width, channels]`, 0 ..= 255.
+    Pixels(Arc<Vec<u8>>),
+    /// Decoded whenever they are asked for; one path per label.
+    Files {
+        paths: Arc<Vec<PathBuf>>,
+        transform: ImageTransform,
+    },
+}
+
 /// The images to learn from and those to judge by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Splits {
     /// For training and calibration.
     pub train: Dataset,
     /// For measuring accuracy, never for anything else.
     pub test: Dataset,
+    /// False if there is only one set of images and both are that: accuracy after training then says
+    /// nothing about other images.
+    pub held_out: bool,
 }
 
 impl Dataset {
@@ -42,20 +58,75 @@ impl Dataset {
         image_shape: [usize; 3],
         classes: usize,
     ) -> Result<Self> {
-        let name = name.into();
-        let wrong = |problem: String| Err(Error::invalid(format!("data set `{name}`"), problem));
+        let data = Self {
+            source: Source::Pixels(Arc::new(images)),
+            labels,
+            image_shape,
+            classes,
+            name: name.into(),
+            synthetic: false,
+        };
+        data.check()?;
+        Ok(data)
+    }
+
+    /// From JPEG and PNG files with a label each. Nothing is read yet: batches decode the files, so that
+    /// memory holds one batch, whatever the number of images.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if there is no file, if the labels are not as many as the files or not below
+    /// `classes`, and as [`ImageTransform::check`].
+    pub fn from_files(
+        name: impl Into<String>,
+        paths: Vec<PathBuf>,
+        labels: Vec<u32>,
+        transform: ImageTransform,
+        classes: usize,
+    ) -> Result<Self> {
+        transform.check()?;
+        let data = Self {
+            image_shape: transform.shape(),
+            source: Source::Files {
+                paths: Arc::new(paths),
+                transform,
+            },
+            labels,
+            classes,
+            name: name.into(),
+            synthetic: false,
+        };
+        data.check()?;
+        Ok(data)
+    }
+
+    fn check(&self) -> Result<()> {
+        let wrong =
+            |problem: String| Err(Error::invalid(format!("data set `{}`", self.name), problem));
+        let (labels, image_shape, classes) = (&self.labels, self.image_shape, self.classes);
         if labels.is_empty() {
             return wrong("it has no images".to_string());
         }
-        let expected = image_shape
-            .iter()
-            .try_fold(labels.len(), |product, &dim| product.checked_mul(dim));
-        if expected != Some(images.len()) || images.is_empty() {
-            return wrong(format!(
-                "{} labels with images of {image_shape:?} do not fit {} pixels",
-                labels.len(),
-                images.len()
-            ));
+        match &self.source {
+            Source::Pixels(pixels) => {
+                let expected = image_shape
+                    .iter()
+                    .try_fold(labels.len(), |product, &dim| product.checked_mul(dim));
+                if expected != Some(pixels.len()) || pixels.is_empty() {
+                    return wrong(format!(
+                        "{} labels with images of {image_shape:?} do not fit {} pixels",
+                        labels.len(),
+                        pixels.len()
+                    ));
+                }
+            }
+            Source::Files { paths, .. } if paths.len() != labels.len() => {
+                return wrong(format!(
+                    "{} labels do not fit {} files",
+                    labels.len(),
+                    paths.len()
+                ));
+            }
+            Source::Files { .. } => {}
         }
         if let Some((i, label)) = labels
             .iter()
@@ -66,14 +137,7 @@ impl Dataset {
                 "the label of image {i} is {label}, expected less than {classes} (classes)"
             ));
         }
-        Ok(Self {
-            images,
-            labels,
-            image_shape,
-            classes,
-            name,
-            synthetic: false,
-        })
+        Ok(())
     }
 
     /// The same data, marked as generated rather than collected.
@@ -119,17 +183,32 @@ impl Dataset {
         &self.labels
     }
 
-    /// All pixels, `[n, height, width, channels]`, 0 ..= 255.
-    pub fn pixels(&self) -> &[u8] {
-        &self.images
+    /// All pixels, `[n, height, width, channels]`, 0 ..= 255; `None` if the images are in files.
+    pub fn pixels(&self) -> Option<&[u8]> {
+        match &self.source {
+            Source::Pixels(pixels) => Some(pixels),
+            Source::Files { .. } => None,
+        }
     }
 
     /// The first `n` images (all of them if there are fewer; at least one).
     #[must_use]
     pub fn take(&self, n: usize) -> Self {
         let n = n.clamp(1, self.len());
+        if n == self.len() {
+            return self.clone();
+        }
+        let source = match &self.source {
+            Source::Pixels(pixels) => {
+                Source::Pixels(Arc::new(pixels[..n * self.image_len()].to_vec()))
+            }
+            Source::Files { paths, transform } => Source::Files {
+                paths: Arc::new(paths[..n].to_vec()),
+                transform: transform.clone(),
+            },
+        };
         Self {
-            images: self.images[..n * self.image_len()].to_vec(),
+            source,
             labels: self.labels[..n].to_vec(),
             name: self.name.clone(),
             ..*self
@@ -140,11 +219,12 @@ impl Dataset {
         self.image_shape.iter().product()
     }
 
-    /// Images and labels at these indices: `f32 [n, h, w, c]` with `x = pixel / 255` in 0 ..= 1 (no mean,
-    /// no deviation), and `u32 [n]`.
+    /// Images and labels at these indices: `f32 [n, h, w, c]` and `u32 [n]`. Pixels in memory become
+    /// `x = pixel / 255` in 0 ..= 1 (no mean, no deviation), files what their [`ImageTransform`] says,
+    /// decoded on all cores.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if an index is not below [`Dataset::len`].
+    /// [`Error::Invalid`] if an index is not below [`Dataset::len`]; for files as [`ImageTransform::load`].
     pub fn batch(&self, indices: &[usize]) -> Result<(Tensor, Tensor)> {
         self.gather(indices, || (0, 0))
     }
@@ -153,7 +233,7 @@ impl Dataset {
     /// `−max_shift ..= max_shift` along both axes; zeros come in at the border.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if an index is not below [`Dataset::len`] or `max_shift` exceeds an image side.
+    /// As [`Dataset::batch`], and if `max_shift` exceeds an image side.
     pub fn batch_augmented(
         &self,
         indices: &[usize],
@@ -178,120 +258,69 @@ impl Dataset {
         mut shift: impl FnMut() -> (isize, isize),
     ) -> Result<(Tensor, Tensor)> {
         let [height, width, channels] = self.image_shape;
+        let mut labels = Vec::with_capacity(indices.len());
+        for &index in indices {
+            labels.push(*self.labels.get(index).ok_or_else(|| {
+                let problem = format!("index {index} is not below the {} images", self.len());
+                Error::invalid("batch", problem)
+            })?);
+        }
+        let shifts: Vec<_> = indices.iter().map(|_| shift()).collect();
         let image_len = self.image_len();
         let mut x = vec![0f32; indices.len() * image_len];
-        let mut labels = Vec::with_capacity(indices.len());
-        for (&index, out) in indices.iter().zip(x.chunks_exact_mut(image_len)) {
-            let Some(&label) = self.labels.get(index) else {
-                return Err(Error::invalid(
-                    "batch",
-                    format!("index {index} is not below the {} images", self.len()),
-                ));
-            };
-            labels.push(label);
-            let image = &self.images[index * image_len..][..image_len];
-            let (down, right) = shift();
-            // Destination columns `first .. last` have a source column inside the image.
-            let first = right.max(0) as usize;
-            let last = width.saturating_add_signed(right).min(width);
-            if first >= last {
-                continue;
-            }
-            let source_first = first.saturating_add_signed(-right);
-            for row in 0..height {
-                let Some(from) = row.checked_add_signed(-down).filter(|&r| r < height) else {
-                    continue;
-                };
-                let source = &image[(from * width + source_first) * channels..];
-                let target = &mut out[(row * width + first) * channels..];
-                for (t, &s) in target[..(last - first) * channels].iter_mut().zip(source) {
-                    *t = f32::from(s) / 255.0;
+        x.par_chunks_exact_mut(image_len)
+            .zip(indices)
+            .zip(&shifts)
+            .try_for_each(|((out, &index), &shift)| {
+                if shift == (0, 0) {
+                    return self.read(index, out);
                 }
-            }
-        }
+                let mut still = vec![0f32; image_len];
+                self.read(index, &mut still)?;
+                shifted(&still, out, self.image_shape, shift);
+                Ok(())
+            })?;
         let x = Tensor::from_f32(&[indices.len(), height, width, channels], &x)?;
         Ok((x, Tensor::from_u32(&[indices.len()], &labels)?))
     }
+
+    /// One image as the network takes it.
+    fn read(&self, index: usize, out: &mut [f32]) -> Result<()> {
+        match &self.source {
+            Source::Pixels(pixels) => {
+                let image = &pixels[index * self.image_len()..];
+                for (y, &x) in out.iter_mut().zip(image) {
+                    *y = f32::from(x) / 255.0;
+                }
+                Ok(())
+            }
+            Source::Files { paths, transform } => transform.load_into(&paths[index], out),
+        }
+    }
 }
 
-/// Loads a folder with the four MNIST-style files, gzipped or not: `train-images-idx3-ubyte`,
-/// `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte`, `t10k-labels-idx1-ubyte` (also with `.` instead
-/// of `-` before `idx`). Images are `[n, h, w, 1]`; there are 10 classes.
-///
-/// # Errors
-/// [`Error::Format`] if files are missing (it lists them) or do not belong together; else as
-/// [`read_idx`] and [`Dataset::new`].
-pub fn load_splits(folder: impl AsRef<Path>) -> Result<Splits> {
-    let folder = folder.as_ref();
-    if !folder.is_dir() {
-        let problem = "there is no such folder; expected one with the four MNIST files";
-        return Err(Error::format(folder, problem));
+/// Copies `image` into `out`, which holds zeros, moved by (rows down, columns right).
+fn shifted(image: &[f32], out: &mut [f32], shape: [usize; 3], (down, right): (isize, isize)) {
+    let [height, width, channels] = shape;
+    // Destination columns `first .. last` have a source column inside the image.
+    let first = right.max(0) as usize;
+    let last = width.saturating_add_signed(right).min(width);
+    if first >= last {
+        return;
     }
-    let wanted = [
-        ("train-images", 3),
-        ("train-labels", 1),
-        ("t10k-images", 3),
-        ("t10k-labels", 1),
-    ];
-    let found = wanted.map(|(stem, axes)| find(folder, stem, axes));
-    let missing: Vec<String> = wanted
-        .iter()
-        .zip(&found)
-        .filter(|(_, path)| path.is_none())
-        .map(|((stem, axes), _)| format!("{stem}-idx{axes}-ubyte"))
-        .collect();
-    let [Some(train_x), Some(train_y), Some(test_x), Some(test_y)] = found else {
-        let problem = format!(
-            "the MNIST files {} (or the same with .gz) are missing in this folder",
-            missing.join(", ")
-        );
-        return Err(Error::format(folder, problem));
-    };
-    let name = format!("mnist ({})", folder.display());
-    let splits = Splits {
-        train: load(&name, &train_x, &train_y)?,
-        test: load(&name, &test_x, &test_y)?,
-    };
-    let (train, test) = (splits.train.image_shape, splits.test.image_shape);
-    if train != test {
-        let problem = format!("its images are {test:?}, those for training {train:?}");
-        return Err(Error::format(test_x, problem));
+    let source_first = first.saturating_add_signed(-right);
+    let length = (last - first) * channels;
+    for row in 0..height {
+        let Some(from) = row.checked_add_signed(-down).filter(|&r| r < height) else {
+            continue;
+        };
+        let source = &image[(from * width + source_first) * channels..][..length];
+        out[(row * width + first) * channels..][..length].copy_from_slice(source);
     }
-    Ok(splits)
-}
-
-fn find(folder: &Path, stem: &str, axes: usize) -> Option<PathBuf> {
-    ["-", "."]
-        .iter()
-        .flat_map(|dash| ["", ".gz"].map(|gz| format!("{stem}{dash}idx{axes}-ubyte{gz}")))
-        .map(|name| folder.join(name))
-        .find(|path| path.is_file())
-}
-
-fn load(name: &str, images: &Path, labels: &Path) -> Result<Dataset> {
-    let (x, y) = (read_idx(images, 3)?, read_idx(labels, 1)?);
-    if x.shape[0] != y.shape[0] {
-        let problem = format!(
-            "it has {} labels, but {} has {} images",
-            y.shape[0],
-            images.display(),
-            x.shape[0]
-        );
-        return Err(Error::format(labels, problem));
-    }
-    let labels = y.data.iter().map(|&label| u32::from(label)).collect();
-    Dataset::new(
-        name,
-        x.data,
-        labels,
-        [x.shape[1], x.shape[2], 1],
-        MNIST_CLASSES,
-    )
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::idx::write_idx;
     use super::*;
 
     fn tiny() -> Dataset {
@@ -359,46 +388,5 @@ mod tests {
             "2 labels with images of [2, 3, 1] do not fit 11 pixels",
         );
         says(12, vec![0, 3], "the label of image 1 is 3");
-    }
-
-    #[test]
-    fn mnist_folders() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let path = |name: &str| folder.path().join(name);
-        let error = load_splits(path("nowhere")).expect_err("missing");
-        assert!(error.to_string().contains("no such folder"), "{error}");
-
-        write_idx(path("train-images-idx3-ubyte.gz"), &[3, 2, 2], &[9; 12]).expect("writable");
-        write_idx(path("train-labels.idx1-ubyte"), &[3], &[0, 9, 5]).expect("writable");
-        write_idx(path("t10k-images-idx3-ubyte"), &[1, 2, 2], &[7; 4]).expect("writable");
-        let error = load_splits(folder.path())
-            .expect_err("a file is missing")
-            .to_string();
-        assert!(
-            error.contains("files t10k-labels-idx1-ubyte (or"),
-            "{error}"
-        );
-
-        let labels = path("t10k-labels-idx1-ubyte.gz");
-        write_idx(&labels, &[2], &[1, 2]).expect("writable");
-        let error = load_splits(folder.path())
-            .expect_err("two labels, one image")
-            .to_string();
-        assert!(error.contains("it has 2 labels, but"), "{error}");
-        write_idx(&labels, &[1], &[10]).expect("writable");
-        let error = load_splits(folder.path())
-            .expect_err("label 10")
-            .to_string();
-        assert!(error.contains("label of image 0 is 10"), "{error}");
-
-        write_idx(&labels, &[1], &[4]).expect("writable");
-        let splits = load_splits(folder.path()).expect("complete");
-        assert_eq!(splits.train.labels(), [0, 9, 5]);
-        assert_eq!(splits.test.pixels(), [7; 4]);
-        assert_eq!(
-            (splits.train.classes(), splits.train.image_shape()),
-            (10, [2, 2, 1])
-        );
-        assert!(splits.test.name().starts_with("mnist (") && !splits.test.is_synthetic());
     }
 }

@@ -40,6 +40,7 @@ pub fn synthetic_splits(seed: u64, n_train: usize, n_test: usize) -> Result<Spli
     Ok(Splits {
         train: split(&rng.fork(1), n_train)?,
         test: split(&rng.fork(2), n_test)?,
+        held_out: true,
     })
 }
 
@@ -278,7 +279,8 @@ mod tests {
     fn ink_is_centred_inside_the_border_and_as_much_as_in_mnist() {
         let data = synthetic_splits(5, 1000, 1).expect("not empty").train;
         let mut mean = 0.0;
-        for image in data.pixels().chunks_exact(SIDE * SIDE) {
+        let pixels = data.pixels().expect("in memory");
+        for image in pixels.chunks_exact(SIDE * SIDE) {
             let at = |row: usize, col: usize| image[row * SIDE + col];
             for i in 0..SIDE {
                 let border = [at(0, i), at(SIDE - 1, i), at(i, 0), at(i, SIDE - 1)];

@@ -1,0 +1,187 @@
+//! Folders of photographs with labels.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::dataset::{Dataset, Splits};
+use super::mnist;
+use super::picture::ImageTransform;
+use crate::error::{Error, Result};
+
+/// Endings of image files, in any case.
+const ENDINGS: [&str; 3] = ["jpg", "jpeg", "png"];
+
+/// Loads a folder of images, whose labels are
+/// * in a table beside it, called like the folder and `.csv`, with the columns `filename` (in the folder) and
+///   `class_index` in its header, in any order, others ignored; images that it does not name are not used, and
+///   there are as many classes as the largest index asks for; or
+/// * the subfolders that the images are in, one per class, numbered in the order of their names.
+///
+/// Hidden files and files that are not `.jpg`, `.jpeg` or `.png` are ignored. Images are decoded when they are
+/// asked for.
+///
+/// # Errors
+/// [`Error::Io`] for what cannot be read; [`Error::Format`] if there are no images or no labels, for a
+/// damaged or empty table (with the line), and for a file that the table names and the folder lacks;
+/// [`Error::Invalid`] as [`ImageTransform::check`].
+pub fn load_image_folder(folder: impl AsRef<Path>, transform: &ImageTransform) -> Result<Dataset> {
+    let folder = folder.as_ref();
+    let content = list(folder)?;
+    let (paths, labels, classes) = match table_beside(folder)? {
+        Some(table) => from_table(folder, &table)?,
+        None => from_subfolders(folder, content)?,
+    };
+    let name = format!("images ({})", folder.display());
+    Dataset::from_files(name, paths, labels, transform.clone(), classes)
+}
+
+/// Loads a folder with MNIST's files ([`super::load_splits`]) or with images ([`load_image_folder`]) for a
+/// network that takes `input = [height, width, channels]`. A folder of images holds one set: it is both
+/// `train` and `test`, and [`Splits::held_out`] is false.
+///
+/// # Errors
+/// As those two, and as [`ImageTransform::for_input`].
+pub fn load_data(folder: impl AsRef<Path>, input: [usize; 3]) -> Result<Splits> {
+    let folder = folder.as_ref();
+    if mnist::any_file(folder) {
+        return mnist::load_splits(folder);
+    }
+    let images = load_image_folder(folder, &ImageTransform::for_input(input)?)?;
+    Ok(Splits {
+        train: images.clone(),
+        test: images,
+        held_out: false,
+    })
+}
+
+type Labelled = (Vec<PathBuf>, Vec<u32>, usize);
+
+/// Images and subfolders of a folder, each in the order of their names.
+#[derive(Default)]
+struct Content {
+    images: Vec<PathBuf>,
+    folders: Vec<PathBuf>,
+}
+
+fn list(folder: &Path) -> Result<Content> {
+    let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?;
+    let mut names: BTreeSet<OsString> = BTreeSet::new();
+    for entry in entries {
+        names.insert(entry.map_err(Error::io(folder))?.file_name());
+    }
+    let mut content = Content::default();
+    for name in names {
+        if name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let path = folder.join(&name);
+        let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+        if path.is_dir() {
+            content.folders.push(path);
+        } else if ENDINGS.iter().any(|known| ending == *known) {
+            content.images.push(path);
+        }
+    }
+    Ok(content)
+}
+
+/// `DIR.csv` beside `DIR`, if it is there.
+fn table_beside(folder: &Path) -> Result<Option<PathBuf>> {
+    // `.` and `..` have no name of their own.
+    let whole = match folder.file_name() {
+        Some(_) => folder.to_owned(),
+        None => folder.canonicalize().map_err(Error::io(folder))?,
+    };
+    let Some(name) = whole.file_name() else {
+        return Ok(None);
+    };
+    let mut name = name.to_owned();
+    name.push(".csv");
+    let table = whole.with_file_name(name);
+    Ok(table.is_file().then_some(table))
+}
+
+fn from_table(folder: &Path, table: &Path) -> Result<Labelled> {
+    let wrong = |problem: String| Error::format(table, problem);
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .from_path(table)
+        .map_err(|e| wrong(e.to_string()))?;
+    let header = reader.headers().map_err(|e| wrong(e.to_string()))?.clone();
+    let column = |wanted: &str| {
+        let found = header.iter().position(|name| name == wanted);
+        found.ok_or_else(|| {
+            let names: Vec<&str> = header.iter().collect();
+            wrong(format!(
+                "its first line has no column `{wanted}`, only {}; expected `filename,class_index,…`",
+                names.join(", ")
+            ))
+        })
+    };
+    let (file_column, class_column) = (column("filename")?, column("class_index")?);
+    let (mut paths, mut labels) = (Vec::new(), Vec::new());
+    for record in reader.records() {
+        let record = record.map_err(|e| wrong(e.to_string()))?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let (file, class) = (&record[file_column], &record[class_column]);
+        let label: u32 = class.parse().map_err(|_| {
+            wrong(format!(
+                "line {line}: the class index is `{class}`, expected a whole number from 0"
+            ))
+        })?;
+        let path = folder.join(file);
+        if !path.is_file() {
+            return Err(wrong(format!(
+                "line {line}: there is no file `{file}` in {}",
+                folder.display()
+            )));
+        }
+        paths.push(path);
+        labels.push(label);
+    }
+    let Some(largest) = labels.iter().max() else {
+        return Err(wrong(
+            "it names no images; expected a line for each after the header".to_owned(),
+        ));
+    };
+    let classes = *largest as usize + 1;
+    Ok((paths, labels, classes))
+}
+
+fn from_subfolders(folder: &Path, content: Content) -> Result<Labelled> {
+    let wrong = |problem: String| Err(Error::format(folder, problem));
+    let folders = content.folders;
+    let (mut paths, mut labels) = (Vec::new(), Vec::new());
+    let mut empty = None;
+    for (label, class) in folders.iter().enumerate() {
+        let images = list(class)?.images;
+        if images.is_empty() {
+            empty = Some(class);
+        }
+        labels.extend(std::iter::repeat_n(label as u32, images.len()));
+        paths.extend(images);
+    }
+    match (paths.is_empty(), content.images.is_empty(), empty) {
+        (true, true, _) => wrong(
+            "there are no images (.jpg, .jpeg, .png) in this folder, nor in folders in it; expected images or \
+             the four MNIST files"
+                .to_owned(),
+        ),
+        (true, false, _) => wrong(format!(
+            "its images have no labels; put a table `{}.csv` with the columns filename,class_index beside \
+             the folder, or the images of each class into a folder of their own",
+            folder.display()
+        )),
+        (false, false, _) => wrong(format!(
+            "it has folders of images, one per class, and {} images beside them, whose class is unknown; \
+             move them",
+            content.images.len()
+        )),
+        (false, true, Some(class)) => wrong(format!(
+            "its folder `{}` has no images (.jpg, .jpeg, .png), so it cannot be a class",
+            class.display()
+        )),
+        (false, true, None) => Ok((paths, labels, folders.len())),
+    }
+}
