@@ -190,9 +190,11 @@ fn the_smallest_and_the_largest() {
     for (width, height) in [(1, 1), (1, 3), (5000, 4000)] {
         let flat = RgbImage::from_pixel(width, height, colour);
         flat.save(&path).expect("writable");
-        let mut transform = ImageTransform::default();
-        transform.mean = vec![0.0; 3];
-        transform.std = vec![1.0; 3];
+        let transform = ImageTransform {
+            mean: vec![0.0; 3],
+            std: vec![1.0; 3],
+            ..ImageTransform::default()
+        };
         let x = values(&transform, &path);
         let expected = over_255(&colour.0);
         assert!(x.chunks(3).all(|y| y == expected), "{width} x {height}");
@@ -241,7 +243,7 @@ fn damage_is_a_sentence() {
         b"GIF89a and so on",
         "Gif is not supported; expected JPEG or PNG",
     );
-    let picture = RgbImage::from_fn(40, 30, |x, y| {
+    let picture = RgbImage::from_fn(16, 12, |x, y| {
         Rgb([x as u8 * 6, y as u8 * 8, (x * y) as u8])
     });
     let (jpeg, png) = (dir.path().join("whole.jpg"), dir.path().join("whole.png"));
