@@ -14,6 +14,7 @@ mod grad;
 mod harness;
 mod harness_fails;
 mod images;
+mod images_cli;
 mod kernels;
 mod network;
 mod plan;

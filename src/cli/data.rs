@@ -209,3 +209,54 @@ impl Drop for InOrder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbered(n: usize) -> Dataset {
+        let labels = vec![0; n];
+        let pixels = (0..n).map(|i| i as u8).collect();
+        Dataset::new("numbered", pixels, labels, [1, 1, 1], 1).expect("consistent")
+    }
+
+    #[test]
+    fn batches_come_in_order_and_full() {
+        let batches: Vec<_> = in_order(&numbered(5), 2)
+            .collect::<Result<_>>()
+            .expect("read");
+        let pixels = |i: usize| -> Vec<f32> {
+            let values = batches[i].0.to_f32();
+            values.iter().map(|v| (v * 255.0).round()).collect()
+        };
+        let counts: Vec<usize> = batches.iter().map(|(_, count)| *count).collect();
+        assert_eq!(counts, [2, 2, 1]);
+        assert_eq!(
+            [pixels(0), pixels(1), pixels(2)],
+            [[0.0, 1.0], [2.0, 3.0], [4.0, 4.0]]
+        );
+        // Left early, the thread ends: dropping waits for it.
+        let mut some = in_order(&numbered(200), 1);
+        assert!(some.next().is_some_and(|batch| batch.is_ok()));
+        drop(some);
+    }
+
+    #[test]
+    fn an_error_is_the_last_that_comes() {
+        let files = ["missing-a.png", "missing-b.png"].map(Into::into).to_vec();
+        let transform = wizen::io::ImageTransform::gray([1, 1]);
+        let data = Dataset::from_files("files", files, vec![0; 2], transform, 1);
+        let mut batches = in_order(&data.expect("not read yet"), 1);
+        let error = batches.next().expect("an item").expect_err("no such file");
+        assert!(error.to_string().contains("missing-a.png"), "{error}");
+        assert!(batches.next().is_none());
+    }
+
+    #[test]
+    fn large_images_come_in_smaller_batches() {
+        let data = |side| Dataset::new("d", vec![0; 300 * side], vec![0; 300], [side, 1, 1], 1);
+        assert_eq!(batch_size(&data(784).expect("consistent"), 250), 250);
+        assert_eq!(batch_size(&data(1 << 16).expect("consistent"), 250), 64);
+        assert_eq!(batch_size(&numbered(3), 250), 3);
+    }
+}

@@ -11,6 +11,7 @@ mod fit;
 mod inspect;
 mod jobs;
 mod models;
+mod predict;
 mod prune;
 mod qat;
 mod quantize;
@@ -54,6 +55,8 @@ enum Command {
     Train(train::TrainArgs),
     /// Accuracy of a model at its own precision
     Eval(eval::EvalArgs),
+    /// Classes of photographs, with probabilities
+    Predict(predict::PredictArgs),
     /// Post-training quantization
     Quantize(quantize::QuantizeArgs),
     /// Quantization-aware fine-tuning, then quantization
@@ -76,6 +79,7 @@ pub async fn run(args: Args) -> Result<()> {
         Command::Demo(args) => demo::run(&context, args).await,
         Command::Train(args) => train::run(&context, args).await,
         Command::Eval(args) => eval::run(&context, args).await,
+        Command::Predict(args) => predict::run(&context, args).await,
         Command::Quantize(args) => quantize::run(&context, args).await,
         Command::Qat(args) => qat::run(&context, args).await,
         Command::Prune(args) => prune::run(&context, args).await,

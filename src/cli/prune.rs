@@ -61,7 +61,7 @@ pub struct PruneArgs {
     /// How sparsity grows while fine-tuning
     #[arg(long, value_enum, default_value = "cubic")]
     schedule: ScheduleName,
-    /// Folder with MNIST-style IDX files to fine-tune on; without it, weights are removed at once
+    /// Folder with MNIST-style IDX files or images to fine-tune on; without it, weights are removed at once
     #[arg(long)]
     data: Option<PathBuf>,
     /// Passes over the training images

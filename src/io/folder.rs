@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::dataset::{Dataset, Splits};
 use super::mnist;
 use super::picture::ImageTransform;
+use super::table::{read_text, rows};
 use crate::error::{Error, Result};
 
 /// Endings of image files, in any case.
@@ -104,33 +105,16 @@ fn table_beside(folder: &Path) -> Result<Option<PathBuf>> {
 
 fn from_table(folder: &Path, table: &Path) -> Result<Labelled> {
     let wrong = |problem: String| Error::format(table, problem);
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_path(table)
-        .map_err(|e| wrong(e.to_string()))?;
-    let header = reader.headers().map_err(|e| wrong(e.to_string()))?.clone();
-    let column = |wanted: &str| {
-        let found = header.iter().position(|name| name == wanted);
-        found.ok_or_else(|| {
-            let names: Vec<&str> = header.iter().collect();
-            wrong(format!(
-                "its first line has no column `{wanted}`, only {}; expected `filename,class_index,…`",
-                names.join(", ")
-            ))
-        })
-    };
-    let (file_column, class_column) = (column("filename")?, column("class_index")?);
+    let text = read_text(table)?;
     let (mut paths, mut labels) = (Vec::new(), Vec::new());
-    for record in reader.records() {
-        let record = record.map_err(|e| wrong(e.to_string()))?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let (file, class) = (&record[file_column], &record[class_column]);
+    for row in rows(&text, [&["filename"], &["class_index"]]).map_err(wrong)? {
+        let (line, [file, class]) = (row.line, row.fields);
         let label: u32 = class.parse().map_err(|_| {
             wrong(format!(
                 "line {line}: the class index is `{class}`, expected a whole number from 0"
             ))
         })?;
-        let path = folder.join(file);
+        let path = folder.join(&file);
         if !path.is_file() {
             return Err(wrong(format!(
                 "line {line}: there is no file `{file}` in {}",
