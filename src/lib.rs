@@ -63,7 +63,7 @@
 //!
 //! ```no_run
 //! use wizen::graph::{Device, lower, optimize};
-//! use wizen::quant::{self, Observer, QuantParams, Scheme};
+//! use wizen::quant::{self, Observer, Scheme};
 //! use wizen::{base::Requant, gpu::Gpu, io, models};
 //!
 //! # async fn example() -> wizen::Result<()> {
@@ -74,10 +74,8 @@
 //!
 //! let schemes = Scheme::INT8.into();
 //! let batches = (0..4).map(|i| Ok(digits.batch(&(32 * i..32 * i + 32).collect::<Vec<_>>())?.0));
-//! let params = QuantParams {
-//!     activations: quant::calibrate(&device, &float, batches, Observer::Mse, &schemes).await?,
-//!     weights: quant::choose_weights(&float, &schemes, None)?,
-//! };
+//! let found = quant::calibrate(&device, &float, batches, Observer::Auto, &schemes).await?;
+//! let params = found.with_weights(quant::choose_weights(&float, &schemes, None)?);
 //! let int8 = quant::freeze(&float, &params, Requant::Fixed)?;
 //! let mut network = device.load(lower(&int8, &device.caps())?).await?;
 //! let images = digits.batch(&(0..32).collect::<Vec<_>>())?.0;

@@ -178,6 +178,7 @@ fn golden_plans() {
     let params = QuantParams {
         activations,
         weights,
+        ..QuantParams::default()
     };
     let int8 = quant::freeze(&float, &params, Requant::Fixed).expect("freezes");
     for (name, graph) in [("lenet5_fp32", &float), ("lenet5_int8", &int8)] {

@@ -14,9 +14,9 @@ use wizen::train::argmax_rows;
 use wizen::{Error, Result};
 
 use super::context::{Context, percent, table};
-use super::{data, models};
+use super::{data, jobs, models};
 
-/// Images whose every value is compared.
+/// Images whose every value is compared, at most.
 const TRACED: usize = 16;
 /// Images of one run when only results are compared.
 const BATCH: usize = 100;
@@ -32,7 +32,7 @@ pub struct CompareArgs {
     /// another model file
     #[arg(long, default_value = "cpu")]
     against: String,
-    /// Images to run; every value is compared on the first 16, results on all
+    /// Images to run; every value is compared on the first 16 (fewer where they are large), results on all
     #[arg(long, default_value_t = 16)]
     limit: usize,
     /// Architecture of a foreign file, where its names do not tell
@@ -91,16 +91,16 @@ async fn run_traced(device: &Device, graph: &Graph, images: &Tensor) -> Result<R
 
 pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
     let model = models::load(&args.model, args.arch.as_deref())?;
+    let network = models::runnable(&model)?;
     let splits = data::splits(args.data.as_deref(), &model.graph, (1, 500))?;
     if args.limit == 0 {
         return Err(Error::invalid("--limit", "it must be at least 1"));
     }
     let test = splits.test.take(args.limit);
     data::check_fits(&model.graph, &test)?;
-    let traced = TRACED.min(test.len());
+    let traced = jobs::batch_for(&network, TRACED).min(test.len());
     let (images, _) = test.batch(&(0..traced).collect::<Vec<_>>())?;
     let device = context.device().await?;
-    let network = models::runnable(&model)?;
     let graph = network.with_batch(traced)?;
     let ours = run_traced(&device, &graph, &images).await?;
     let other_file = Path::new(&args.against);

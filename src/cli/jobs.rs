@@ -261,7 +261,7 @@ pub async fn calibrate(
         batch.map(|(images, _)| images)
     });
     let graph = graph.with_batch(batch)?;
-    let activations = quant::calibrate(
+    let found = quant::calibrate(
         device,
         &graph,
         batches,
@@ -270,10 +270,7 @@ pub async fn calibrate(
     )
     .await?;
     bar.finish_and_clear();
-    Ok(QuantParams {
-        activations,
-        weights,
-    })
+    Ok(found.with_weights(weights))
 }
 
 /// Freezes a float network into a model file's network.
@@ -395,8 +392,8 @@ pub async fn report(
     Ok(layers)
 }
 
-/// Images of a batch of at most `most` for which the activations stay below some 100 MB.
-fn batch_for(graph: &Graph, most: usize) -> usize {
+/// Images of a batch of at most `most`, fewer where networks are large, for which the activations stay below some 100 MB.
+pub fn batch_for(graph: &Graph, most: usize) -> usize {
     const VALUES: usize = 24 << 20;
     let nodes = graph.nodes().iter().flat_map(|node| &node.outputs);
     let one: usize = nodes
@@ -423,7 +420,9 @@ pub async fn qat(
     }
     let weights = files::baked(files::float_weights(model, "qat")?, &model.masks)?;
     let float = ready_to_quantize(model, "qat")?;
-    let params = calibrate(context, device, &float, data, settings).await?;
+    let mut params = calibrate(context, device, &float, data, settings).await?;
+    // Training sees the rounded weights: there is no error left to take back.
+    params.means.clear();
     let names: Vec<String> = model.masks.keys().cloned().collect();
     let graph = float.with_batch(fit_settings.batch)?;
     let masked = if names.is_empty() {

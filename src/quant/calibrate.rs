@@ -8,14 +8,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::histogram::{Search, search};
-use super::points::{activation_points, has_weights};
+use super::points::{QuantParams, activation_points, has_weights};
 use super::qparams::{Convention, choose};
 use super::scheme::{LayerSchemes, Preset, Scheme};
 use super::weights::{WeightMethod, binarize_weights, weight_quantization};
-use crate::base::{QParams, Quantization, Range, Tensor};
+use crate::base::{DType, QParams, Quantization, Range, Tensor};
 use crate::error::{Error, Result};
 use crate::graph::{Device, Executor, Graph, Op, Rewriter, Source, ValueId, lower};
 use crate::kernels::Kernel;
+use crate::kernels::accumulate_f32::AccumulateF32;
 use crate::kernels::observe_histogram_f32::ObserveHistogramF32;
 use crate::kernels::observe_histogram_range_f32::{HistogramState, ObserveHistogramRangeF32};
 use crate::kernels::observe_min_max_f32::{MinMaxState, ObserveMinMaxF32};
@@ -102,8 +103,32 @@ const KEPT: f64 = 0.9999;
 /// PyTorch's averaging constant.
 const AVERAGING: f32 = 0.01;
 
-/// Runs `batches` through `graph` and returns the parameters of every activation, by value name. Memory
-/// on host and device does not grow with the number of batches, and nothing is read back in between.
+/// What calibration found, by value name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Calibration {
+    /// Parameters of every activation.
+    pub activations: BTreeMap<String, QParams>,
+    /// Mean of every channel that a layer with weights reads; empty for the conventions of PyTorch and
+    /// ONNX Runtime, which know no bias correction.
+    pub means: BTreeMap<String, Vec<f32>>,
+}
+
+impl Calibration {
+    /// All parameters of a network: these and those of its weights ([`choose_weights`]).
+    pub fn with_weights(self, weights: BTreeMap<String, Quantization>) -> QuantParams {
+        QuantParams {
+            activations: self.activations,
+            weights,
+            means: self.means,
+        }
+    }
+}
+
+/// Runs `batches` through `graph` and returns the parameters of every activation, and the means that
+/// [`QuantParams::means`] wants. Memory on host and device does not grow with the number of batches, and
+/// nothing is read back in between.
+///
+/// [`QuantParams::means`]: super::QuantParams::means
 ///
 /// # Errors
 /// [`Error::Invalid`] naming an activation with NaN or infinite values or without any; from reading the
@@ -114,9 +139,13 @@ pub async fn calibrate(
     batches: impl Iterator<Item = Result<Tensor>>,
     observer: Observer,
     schemes: &LayerSchemes,
-) -> Result<BTreeMap<String, QParams>> {
+) -> Result<Calibration> {
     let points = activation_points(graph, schemes.network().quantizes_outputs());
-    let observed = insert_observers(graph, &points, observer)?;
+    let summed = match schemes.network().preset() {
+        Preset::Wizen => layer_inputs(graph),
+        Preset::Torch | Preset::Onnx => Vec::new(),
+    };
+    let observed = insert_observers(graph, &points, &summed, observer)?;
     let mut executor = device.load(lower(&observed, &device.caps())?).await?;
     let mut seen = 0u32;
     for images in batches {
@@ -153,7 +182,46 @@ pub async fn calibrate(
             }
         }
     }
-    Ok(out)
+    let mut means = BTreeMap::new();
+    for id in summed {
+        let total = executor.read(&state_name(graph, id, "total")).await?;
+        let shape = &graph.value(id).shape;
+        let rows = shape.iter().product::<usize>() / total.len().max(1);
+        let count = (rows as u64 * u64::from(seen)) as f64;
+        let mean = |sum: f64| (sum / count) as f32;
+        let mean = total.to_f64().into_iter().map(mean).collect();
+        means.insert(graph.value(id).name.clone(), mean);
+    }
+    Ok(Calibration {
+        activations: out,
+        means,
+    })
+}
+
+/// What layers with weights read, each value once.
+fn layer_inputs(graph: &Graph) -> Vec<ValueId> {
+    let mut ids: Vec<ValueId> = Vec::new();
+    for node in graph.nodes().iter().filter(|node| has_weights(&node.op)) {
+        if !ids.contains(&node.inputs[0]) {
+            ids.push(node.inputs[0]);
+        }
+    }
+    ids
+}
+
+/// Adds up the channels of a value over all batches.
+fn add_up(rewriter: &mut Rewriter<'_>, id: ValueId) -> Result<()> {
+    let old = rewriter.old();
+    let name = |suffix: &str| state_name(old, id, suffix);
+    let channels = old.value(id).shape.last().copied().unwrap_or(1);
+    let x = rewriter.get(id)?;
+    let graph = &mut rewriter.graph;
+    let total = graph.param(&name("total"), Tensor::zeros(&[channels], DType::F32));
+    let sum = graph.push(&name("sum"), Op::BiasGrad, &[x])?;
+    let kernel = Op::Kernel(Arc::new(AccumulateF32 { len: channels }));
+    graph
+        .push_all(&name("accumulate"), kernel, &[total, sum])
+        .map(|_| ())
 }
 
 /// The parameters of a value: its own, or those that pooling and reshaping passed on.
@@ -188,20 +256,32 @@ fn state_name(graph: &Graph, id: ValueId, suffix: &str) -> String {
 }
 
 /// The graph with an observer behind every activation that gets parameters; results are dropped.
-fn insert_observers(graph: &Graph, points: &[ValueId], observer: Observer) -> Result<Graph> {
+fn insert_observers(
+    graph: &Graph,
+    points: &[ValueId],
+    summed: &[ValueId],
+    observer: Observer,
+) -> Result<Graph> {
     let mut rewriter = Rewriter::new(graph);
+    let watch = |rewriter: &mut Rewriter<'_>, id: ValueId| -> Result<()> {
+        if points.contains(&id) {
+            observe(rewriter, id, observer)?;
+        }
+        if summed.contains(&id) {
+            add_up(rewriter, id)?;
+        }
+        Ok(())
+    };
     for (id, value) in graph.values() {
         if matches!(value.source, Source::Input) {
             rewriter.get(id)?;
-            if points.contains(&id) {
-                observe(&mut rewriter, id, observer)?;
-            }
+            watch(&mut rewriter, id)?;
         }
     }
     for node in graph.nodes() {
         rewriter.copy(node)?;
-        for &id in node.outputs.iter().filter(|id| points.contains(id)) {
-            observe(&mut rewriter, id, observer)?;
+        for &id in &node.outputs {
+            watch(&mut rewriter, id)?;
         }
     }
     let mut observed = rewriter.finish()?;

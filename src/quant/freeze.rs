@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::points::QuantParams;
-use super::weights::quantize_weights;
+use super::weights::{dequantize, quantize_weights};
 use crate::base::{DType, QParams, Quantization, Range, Requant, Tensor};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, Op, Rewriter, ValueId};
@@ -142,7 +142,11 @@ impl Freezer<'_> {
             Some(_) => Some(self.known(node, 3)?),
             None => None,
         };
-        let tensors = IntegerLayer::new(self.graph, node, x, weight, residual)?;
+        let means = self
+            .params
+            .means
+            .get(&self.graph.value(node.inputs[0]).name);
+        let tensors = IntegerLayer::new(self.graph, node, x, weight, residual, means)?;
         let operand = self.rewriter.get(node.inputs[0])?;
         let graph = &mut self.rewriter.graph;
         let names = [1, 2].map(|i| self.graph.value(node.inputs[i]).name.as_str());
@@ -220,6 +224,27 @@ impl Freezer<'_> {
     }
 }
 
+/// `Σ (rounded − w) · mean` of every output channel: by how much rounded weights shift its mean (bias
+/// correction, Nagel et al. 2019, "Data-Free Quantization", section 4.2; the means are measured here).
+fn mean_errors(w: &Tensor, rounded: &Tensor, means: &[f32]) -> Vec<f64> {
+    let (channels, inputs) = (w.shape()[0], w.shape().last().copied().unwrap_or(1));
+    let (w, rounded) = (w.to_f64(), rounded.to_f64());
+    let per_channel = w.len() / channels.max(1);
+    // Channels of the group that an output channel reads.
+    let groups = (means.len() / inputs.max(1)).max(1);
+    let error = |o: usize| -> f64 {
+        let first = o / (channels / groups).max(1) * inputs;
+        (0..per_channel)
+            .map(|i| {
+                let at = o * per_channel + i;
+                let mean = means.get(first + i % inputs).copied().unwrap_or(0.0);
+                (rounded[at] - w[at]) * f64::from(mean)
+            })
+            .sum()
+    };
+    (0..channels).map(error).collect()
+}
+
 /// The range of a result after ReLU: nothing below the zero point.
 fn at_least_zero(y: QParams) -> Range {
     Range {
@@ -279,6 +304,7 @@ impl IntegerLayer {
         x: QParams,
         weight: &Quantization,
         residual: Option<QParams>,
+        means: Option<&Vec<f32>>,
     ) -> Result<Self> {
         let param = |i: usize| -> Result<&Arc<Tensor>> {
             graph.tensor(node.inputs[i]).ok_or_else(|| {
@@ -289,9 +315,15 @@ impl IntegerLayer {
                 )
             })
         };
-        let (float_w, float_bias) = (param(1)?, param(2)?.to_f64());
+        let (float_w, mut float_bias) = (param(1)?, param(2)?.to_f64());
         let weight = &large_enough(weight, x, &float_bias, residual);
         let w = quantize_weights(float_w, weight)?;
+        if let Some(means) = means {
+            let errors = mean_errors(float_w, &dequantize(&w, weight)?, means);
+            for (bias, error) in float_bias.iter_mut().zip(errors) {
+                *bias -= error;
+            }
+        }
         let integers = w.to_i8()?;
         let per_channel = integers.len() / float_bias.len();
         let mut bias = Vec::with_capacity(float_bias.len());

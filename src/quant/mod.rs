@@ -15,7 +15,7 @@ mod report;
 mod scheme;
 mod weights;
 
-pub use calibrate::{Observer, calibrate, choose_weights};
+pub use calibrate::{Calibration, Observer, calibrate, choose_weights};
 pub use error::{clipped_share, cosine, sqnr_db};
 pub use fake::{FakeQuantized, adopt_scales, insert_fake_quant, snap_parameters};
 pub use float16::{to_f16, to_weight_only};

@@ -13,6 +13,9 @@ pub struct QuantParams {
     pub activations: BTreeMap<String, QParams>,
     /// Weights, by the name of the layer that uses them.
     pub weights: BTreeMap<String, Quantization>,
+    /// Mean of every channel that a layer reads, by value name. Where known, [`super::freeze`] takes the
+    /// mean error of rounded weights back through the bias; empty where weights were trained rounded.
+    pub means: BTreeMap<String, Vec<f32>>,
 }
 
 impl QuantParams {
