@@ -2,6 +2,7 @@
 
 mod cli;
 mod cli_errors;
+mod data;
 mod golden;
 mod golden_array;
 mod golden_case;
@@ -19,6 +20,9 @@ mod kernels;
 mod network;
 mod plan;
 mod prune;
+mod resnet;
+mod resnet18;
+mod resnet_cli;
 mod shaders;
 mod tidy;
 mod tidy_text;
