@@ -7,8 +7,10 @@
 use super::conv2d_f32::{GEOMETRIES, conv_of, forward, forward_agreement, forward_launch};
 use super::matmul_f16::with_factor;
 use super::reference::{Geometry, output_or_empty};
+use super::subgroup;
 use super::tile::shared_source;
-use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, grid_1d, params_bytes};
+use super::variant::with_subgroup_if;
+use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, Variant, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
 
@@ -42,26 +44,19 @@ impl Kernel for Conv2dF16 {
         ]
     }
 
+    fn variants(&self, caps: &Caps) -> Vec<Variant> {
+        with_subgroup_if(self.conv.groups == 1, caps)
+    }
+
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        let geometry = self.geometry()?;
-        let (spec, mut params, mut workgroups) = forward_launch(&geometry, self.relu, caps);
-        let groups = self.conv.groups;
-        let split = groups > 1 && !(self.w[0] / groups).is_multiple_of(2);
-        let mut spec = spec
-            .with("ALIGNED", groups == 1 || self.w[3].is_multiple_of(2))
-            .with("SPLIT", split);
-        if split {
-            let pixels: usize = geometry.y[..3].iter().product();
-            params.runs = pixels as u32;
-            spec = spec.with("WORKGROUP", 64);
-            workgroups = grid_1d(pixels * geometry.y[3].div_ceil(2), 64, caps);
+        self.launch_as(caps, self.variants(caps)[0])
+    }
+
+    fn launch_as(&self, caps: &Caps, variant: Variant) -> Result<Launch> {
+        match variant {
+            Variant::Plain => self.launch_plain(caps),
+            Variant::Subgroup => self.launch_subgroup(caps),
         }
-        Ok(Launch {
-            source: shared_source(include_str!("../../shaders/conv2d_f16.wgsl"), caps),
-            spec: with_factor(spec, self.name(), self.native, caps)?,
-            params: params_bytes(&params),
-            workgroups,
-        })
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
@@ -87,6 +82,41 @@ impl Kernel for Conv2dF16 {
 }
 
 impl Conv2dF16 {
+    fn launch_plain(&self, caps: &Caps) -> Result<Launch> {
+        let geometry = self.geometry()?;
+        let (spec, mut params, mut workgroups) = forward_launch(&geometry, self.relu, caps);
+        let groups = self.conv.groups;
+        let split = groups > 1 && !(self.w[0] / groups).is_multiple_of(2);
+        let mut spec = spec
+            .with("ALIGNED", groups == 1 || self.w[3].is_multiple_of(2))
+            .with("SPLIT", split);
+        if split {
+            let pixels: usize = geometry.y[..3].iter().product();
+            params.runs = pixels as u32;
+            spec = spec.with("WORKGROUP", 64);
+            workgroups = grid_1d(pixels * geometry.y[3].div_ceil(2), 64, caps);
+        }
+        Ok(Launch {
+            source: shared_source(include_str!("../../shaders/conv2d_f16.wgsl"), caps),
+            spec: with_factor(spec, self.name(), self.native, caps)?,
+            params: params_bytes(&params),
+            workgroups,
+        })
+    }
+
+    fn launch_subgroup(&self, caps: &Caps) -> Result<Launch> {
+        let source = include_str!("../../shaders/conv2d_f16_subgroup.wgsl");
+        let spec = Spec::new().with("RELU", self.relu);
+        let spec = with_factor(spec, self.name(), self.native, caps)?;
+        subgroup::conv_launch(
+            (self.name(), source),
+            (self.x, self.w, self.conv),
+            (2, subgroup::F16),
+            (spec, &[self.w[0].div_ceil(2) as u32]),
+            caps,
+        )
+    }
+
     fn geometry(&self) -> Result<Geometry> {
         Geometry::new(self.x, self.w, self.conv)
     }

@@ -4,8 +4,10 @@
 //! of `o`. f32 throughout; the order of the sum is the device's.
 
 use super::reference::{Geometry, add_bias, magnitudes, output_or_empty, sum_agreement};
+use super::subgroup;
 use super::tile::{ConvTile, conv_tile, shared_source, tiling, window};
-use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, grid_1d, params_bytes};
+use super::variant::with_subgroup_if;
+use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, Variant, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
 
@@ -129,14 +131,19 @@ impl Kernel for Conv2dF32 {
         ]
     }
 
+    fn variants(&self, caps: &Caps) -> Vec<Variant> {
+        with_subgroup_if(self.conv.groups == 1, caps)
+    }
+
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        let (spec, params, workgroups) = forward_launch(&self.geometry()?, self.relu, caps);
-        Ok(Launch {
-            source: shared_source(include_str!("../../shaders/conv2d_f32.wgsl"), caps),
-            spec,
-            params: params_bytes(&params),
-            workgroups,
-        })
+        self.launch_as(caps, self.variants(caps)[0])
+    }
+
+    fn launch_as(&self, caps: &Caps, variant: Variant) -> Result<Launch> {
+        match variant {
+            Variant::Plain => self.launch_plain(caps),
+            Variant::Subgroup => self.launch_subgroup(caps),
+        }
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
@@ -162,6 +169,28 @@ impl Kernel for Conv2dF32 {
 }
 
 impl Conv2dF32 {
+    fn launch_plain(&self, caps: &Caps) -> Result<Launch> {
+        let (spec, params, workgroups) = forward_launch(&self.geometry()?, self.relu, caps);
+        Ok(Launch {
+            source: shared_source(include_str!("../../shaders/conv2d_f32.wgsl"), caps),
+            spec,
+            params: params_bytes(&params),
+            workgroups,
+        })
+    }
+
+    fn launch_subgroup(&self, caps: &Caps) -> Result<Launch> {
+        let source = include_str!("../../shaders/conv2d_f32_subgroup.wgsl");
+        let spec = Spec::new().with("RELU", self.relu);
+        subgroup::conv_launch(
+            (self.name(), source),
+            (self.x, self.w, self.conv),
+            (1, subgroup::F32),
+            (spec, &[]),
+            caps,
+        )
+    }
+
     fn geometry(&self) -> Result<Geometry> {
         Geometry::new(self.x, self.w, self.conv)
     }
