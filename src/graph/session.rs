@@ -44,7 +44,10 @@ impl Session {
         let launches: Vec<_> = plan
             .steps
             .iter()
-            .map(|step| step.kernel.launch(gpu.caps()))
+            .map(|step| match step.variant {
+                Some(variant) => step.kernel.launch_as(gpu.caps(), variant),
+                None => step.kernel.launch(gpu.caps()),
+            })
             .collect::<Result<_>>()?;
         let mut pipelines = Vec::with_capacity(plan.steps.len());
         for (step, launch) in plan.steps.iter().zip(&launches) {
