@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use wizen::base::{DType, Requant, Rng, Tensor};
 use wizen::gpu::Caps;
-use wizen::graph::{CpuSession, Device, Graph, Node, Op, ValueId, compare_steps, lower, optimize};
+use wizen::graph::{
+    CpuSession, Device, Graph, LowerOptions, Node, Op, SessionOptions, ValueId, compare_steps,
+    lower, lower_with, optimize,
+};
 use wizen::models::{self, Foreign, ResNet, Weights};
 use wizen::quant::{self, Observer, Scheme};
 
@@ -264,7 +267,7 @@ fn int8_is_equal_on_both_devices_and_close_to_float() {
         let plan = lower(&int8, gpu.caps()).expect("lowers");
         let mut on_gpu = pollster::block_on(device.load_with(
             plan,
-            wizen::graph::SessionOptions {
+            SessionOptions {
                 trace: true,
                 ..Default::default()
             },
@@ -282,6 +285,31 @@ fn int8_is_equal_on_both_devices_and_close_to_float() {
         println!("{scheme} {requant:?}: {sqnr:.1} dB");
         // About what 6 bits per value would leave; 8 bits, 10 layers.
         assert!(sqnr > 20.0, "{scheme}: {sqnr} dB");
+    }
+}
+
+#[test]
+fn fp16_agrees_with_the_references_packed_and_native() {
+    let Some(gpu) = harness::gpu() else { return };
+    let net = small();
+    let graph = net.graph(2, &random(&net, 3)).expect("builds");
+    let half = quant::to_f16(&optimize(&graph).expect("well formed")).expect("small weights");
+    let x = images(&[2, 12, 12, 3], 23);
+    let device = Device::Gpu(gpu.clone());
+    for native_f16 in [false, true] {
+        if native_f16 && !gpu.caps().f16 {
+            continue;
+        }
+        let plan = lower_with(&half, gpu.caps(), LowerOptions { native_f16 }).expect("lowers");
+        let options = SessionOptions {
+            trace: true,
+            ..Default::default()
+        };
+        let mut on_gpu = pollster::block_on(device.load_with(plan, options)).expect("loads");
+        let trace = pollster::block_on(on_gpu.trace(&[&x])).expect("runs");
+        for step in compare_steps(on_gpu.plan(), &trace).expect("runs") {
+            assert_eq!(step.mismatches, 0, "native {native_f16}: {step:?}");
+        }
     }
 }
 
