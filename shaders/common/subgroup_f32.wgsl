@@ -1,6 +1,7 @@
 // f32 as words for common/subgroup_tile.wgsl.
 alias Factors = f32;
 alias Sum = f32;
+alias Column = f32;
 const RELU: bool = false;
 
 fn unpack(word: u32) -> Factors {
@@ -11,8 +12,12 @@ fn product(a: Factors, b: Factors) -> Sum {
     return a * b;
 }
 
-fn put(row: u32, column: u32, sum: Sum, lane: u32) {
-    var v = sum + bias[min(column, params.n - 1u)];
+fn column_of(j: u32) -> Column {
+    return bias[j];
+}
+
+fn put(row: u32, column: u32, sum: Sum, end: Column, lane: u32) {
+    var v = sum + end;
     if RELU { v = max(v, 0.0); }
     if column < params.n { y[row * params.n + column] = v; }
 }

@@ -1,7 +1,12 @@
+struct Column { bias: i32, multiplier: vec2<u32> }
+
+fn column_of(j: u32) -> Column {
+    return Column(bias[j], multiplier[j]);
+}
+
 // Every lane has the sum of its column; four neighbours make a word.
-fn put(row: u32, column: u32, sum: Sum, lane: u32) {
-    let c = min(column, params.n - 1u);
-    let y_c = out_i8(sum + bias[c], multiplier[c], params.zero_point, params.qmin, params.qmax);
+fn put(row: u32, column: u32, sum: Sum, end: Column, lane: u32) {
+    let y_c = out_i8(sum + end.bias, end.multiplier, params.zero_point, params.qmin, params.qmax);
     let byte = select(0u, u32(y_c) & 255u, column < params.n);
     let first = lane * 4u % LANES;
     let word = subgroupShuffle(byte, first) | (subgroupShuffle(byte, first + 1u) << 8u)
