@@ -5,8 +5,8 @@
 //# include common/residual_none.wgsl
 //# include common/subgroup_tile.wgsl
 
-// kernel_h = kernel_w = 1; steps: Words of a row of x and w.
-struct Params { m: u32, n: u32, kernel_h: u32, kernel_w: u32, steps: u32, n_words: u32 }
+// lines = 1; steps: Words of a row of x and w.
+struct Params { m: u32, n: u32, lines: u32, steps: u32, n_words: u32 }
 @group(0) @binding(0) var<storage, read> x: array<Word>;                // f16 [m, steps]
 @group(0) @binding(1) var<storage, read> w: array<Word>;                // f16 [n, steps]
 @group(0) @binding(2) var<storage, read> bias: array<f32>;              // [n]

@@ -1,14 +1,15 @@
-// Rows of a plain matrix product: a row is its first word.
+// Rows of a plain matrix product: one line, known by its first Word.
 alias Row = u32;
+alias Line = u32;
 
 fn row_of(i: u32) -> Row {
     return i * params.steps;
 }
 
-fn place(row: Row, ky: u32, kx: u32) -> u32 {
+fn line_of(row: Row, line: u32) -> Line {
     return row;
 }
 
-fn x_at(place: u32, step: u32) -> Word {
-    return x[place + step];
+fn x_at(line: Line, step: u32) -> Word {
+    return x[line + step];
 }

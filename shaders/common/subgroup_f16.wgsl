@@ -3,6 +3,7 @@
 alias Factor = f32;
 alias Factors = vec2<f32>;
 alias Sum = f32;
+alias Column = f32;
 const RELU: bool = false;
 
 fn unpack(word: u32) -> Factors {
@@ -14,9 +15,13 @@ fn product(a: Factors, b: Factors) -> Sum {
     return p.x + p.y;
 }
 
+fn column_of(j: u32) -> Column {
+    return bias[j];
+}
+
 // Every lane has the sum of its column; two neighbours make a word.
-fn put(row: u32, column: u32, sum: Sum, lane: u32) {
-    let v = select(0.0, sum + bias[min(column, params.n - 1u)], column < params.n);
+fn put(row: u32, column: u32, sum: Sum, end: Column, lane: u32) {
+    let v = select(0.0, sum + end, column < params.n);
     let first = lane * 2u % LANES;
     let sums = vec2(subgroupShuffle(v, first), subgroupShuffle(v, first + 1u));
     let word = (column - lane) / 2u + lane;

@@ -1,8 +1,14 @@
+struct Column { bias: i32, residual: i32, multiplier: vec2<u32> }
+
+fn column_of(j: u32) -> Column {
+    return Column(bias[j], residual_multiplier_of(j), multiplier[j]);
+}
+
 // Every lane has the sum of its column; four neighbours make a word.
-fn put(row: u32, column: u32, sum: Sum, lane: u32) {
+fn put(row: u32, column: u32, sum: Sum, end: Column, lane: u32) {
     let c = min(column, params.n - 1u);
-    let acc = sum + bias[c] + residual_lane_i8(row * params.n_words + c / 4u, c);
-    let y_c = out_i8(acc, multiplier[c], params.zero_point, params.qmin, params.qmax);
+    let acc = sum + end.bias + residual_lane_i8(row * params.n_words + c / 4u, c, end.residual);
+    let y_c = out_i8(acc, end.multiplier, params.zero_point, params.qmin, params.qmax);
     let byte = select(0u, u32(y_c) & 255u, column < params.n);
     let first = lane * 4u % LANES;
     let word = subgroupShuffle(byte, first) | (subgroupShuffle(byte, first + 1u) << 8u)

@@ -3,7 +3,8 @@
 //
 // Lane l loads the words of the rows l, l + LANES, … and shows them to all; of w it loads its own columns. Rows
 // and columns past the end load the last one again: they are computed and not written. The kernel says what its
-// operands are: `Factors`, `Sum`, `unpack`, `product`, `Row`, `row_of`, `place`, `x_at` and `put`.
+// operands are: `Factors`, `Sum`, `unpack`, `product`, `Row`, `row_of`, `Line`, `line_of`, `x_at`, `Column`,
+// `column_of` and `put`. A row is params.lines lines (of taps) of params.steps Words.
 const LANES: u32 = 8u;
 const ROWS: u32 = 8u;
 const OWN: u32 = 1u;      // ⌈ROWS / LANES⌉
@@ -20,7 +21,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) gr
     let row = group / tiles * ROWS;
     if row >= params.m { return; }
     let column = group % tiles * (LANES * COLUMNS) + lane;
-    let w_steps = params.kernel_h * params.kernel_w * params.steps;
     var rows: array<Row, OWN>;
     //# unroll
     for (var p = 0u; p < OWN; p++) {
@@ -29,57 +29,60 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) gr
     var columns: array<u32, COLUMNS>;
     //# unroll
     for (var q = 0u; q < COLUMNS; q++) {
-        columns[q] = min(column + q * LANES, params.n - 1u) * w_steps;
+        columns[q] = min(column + q * LANES, params.n - 1u) * (params.lines * params.steps);
     }
     var acc: array<Sum, ROWS * COLUMNS>;
     var at = 0u;
-    for (var ky = 0u; ky < params.kernel_h; ky++) {
-        for (var kx = 0u; kx < params.kernel_w; kx++) {
-            var places: array<u32, OWN>;
+    for (var line = 0u; line < params.lines; line++) {
+        var lines: array<Line, OWN>;
+        //# unroll
+        for (var p = 0u; p < OWN; p++) {
+            lines[p] = line_of(rows[p], line);
+        }
+        for (var t = 0u; t < params.steps; t++) {
+            var left: array<Word, OWN>;
             //# unroll
             for (var p = 0u; p < OWN; p++) {
-                places[p] = place(rows[p], ky, kx);
+                left[p] = x_at(lines[p], t);
             }
-            for (var t = 0u; t < params.steps; t++) {
-                var left: array<Word, OWN>;
+            var right: array<Word, COLUMNS>;
+            //# unroll
+            for (var q = 0u; q < COLUMNS; q++) {
+                right[q] = w[columns[q] + at];
+            }
+            //# unroll
+            for (var half = 0u; half < HALVES; half++) {
+                var ls: array<Factors, OWN>;
                 //# unroll
                 for (var p = 0u; p < OWN; p++) {
-                    left[p] = x_at(places[p], t);
+                    ls[p] = unpack(u32(left[p] >> (32u * half)));
                 }
-                var right: array<Word, COLUMNS>;
+                var rs: array<Factors, COLUMNS>;
                 //# unroll
                 for (var q = 0u; q < COLUMNS; q++) {
-                    right[q] = w[columns[q] + at];
+                    rs[q] = unpack(u32(right[q] >> (32u * half)));
                 }
                 //# unroll
-                for (var half = 0u; half < HALVES; half++) {
-                    var ls: array<Factors, OWN>;
-                    //# unroll
-                    for (var p = 0u; p < OWN; p++) {
-                        ls[p] = unpack(u32(left[p] >> (32u * half)));
-                    }
-                    var rs: array<Factors, COLUMNS>;
+                for (var p = 0u; p < ROWS; p++) {
+                    let l = subgroupBroadcast(ls[p / LANES], p % LANES);
                     //# unroll
                     for (var q = 0u; q < COLUMNS; q++) {
-                        rs[q] = unpack(u32(right[q] >> (32u * half)));
-                    }
-                    //# unroll
-                    for (var p = 0u; p < ROWS; p++) {
-                        let l = subgroupBroadcast(ls[p / LANES], p % LANES);
-                        //# unroll
-                        for (var q = 0u; q < COLUMNS; q++) {
-                            acc[p * COLUMNS + q] += product(l, rs[q]);
-                        }
+                        acc[p * COLUMNS + q] += product(l, rs[q]);
                     }
                 }
-                at += 1u;
             }
+            at += 1u;
         }
+    }
+    var ends: array<Column, COLUMNS>;
+    //# unroll
+    for (var q = 0u; q < COLUMNS; q++) {
+        ends[q] = column_of(min(column + q * LANES, params.n - 1u));
     }
     for (var p = 0u; p < min(ROWS, params.m - row); p++) {
         //# unroll
         for (var q = 0u; q < COLUMNS; q++) {
-            put(row + p, column + q * LANES, acc[q], lane);
+            put(row + p, column + q * LANES, acc[q], ends[q], lane);
         }
         // The rows move up by one: an index into registers could not follow a loop.
         //# unroll

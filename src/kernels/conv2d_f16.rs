@@ -54,7 +54,7 @@ impl Kernel for Conv2dF16 {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        with_subgroup_if(self.conv.groups == 1, caps)
+        with_subgroup_if(subgroup::conv_has_subgroup(self.conv), caps)
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {

@@ -44,8 +44,7 @@ struct Params {
 struct SubgroupParams {
     m: u32,
     n: u32,
-    kernel_h: u32,
-    kernel_w: u32,
+    lines: u32,
     steps: u32,
     n_words: u32,
 }
@@ -158,8 +157,7 @@ impl MatmulF16 {
             params: params_bytes(&SubgroupParams {
                 m: self.m as u32,
                 n: self.n as u32,
-                kernel_h: 1,
-                kernel_w: 1,
+                lines: 1,
                 steps: tile.steps(words) as u32,
                 n_words: self.n.div_ceil(2) as u32,
             }),

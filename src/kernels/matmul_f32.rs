@@ -37,8 +37,7 @@ struct Params {
 struct SubgroupParams {
     m: u32,
     n: u32,
-    kernel_h: u32,
-    kernel_w: u32,
+    lines: u32,
     steps: u32,
 }
 
@@ -142,8 +141,7 @@ impl MatmulF32 {
             params: params_bytes(&SubgroupParams {
                 m: self.m as u32,
                 n: self.n as u32,
-                kernel_h: 1,
-                kernel_w: 1,
+                lines: 1,
                 steps: tile.steps(words) as u32,
             }),
             workgroups: tile.workgroups(&product, caps),

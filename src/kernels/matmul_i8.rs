@@ -49,8 +49,7 @@ struct Params {
 struct SubgroupParams {
     m: u32,
     n: u32,
-    kernel_h: u32,
-    kernel_w: u32,
+    lines: u32,
     steps: u32,
     n_words: u32,
     zero_point: i32,
@@ -163,8 +162,7 @@ impl MatmulI8 {
             params: params_bytes(&SubgroupParams {
                 m: self.m as u32,
                 n: self.n as u32,
-                kernel_h: 1,
-                kernel_w: 1,
+                lines: 1,
                 steps: tile.steps(words) as u32,
                 n_words: self.n.div_ceil(4) as u32,
                 zero_point: self.out.zero_point,

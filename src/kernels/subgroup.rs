@@ -117,19 +117,24 @@ struct ConvParams {
     width: u32,
     out_height: u32,
     out_width: u32,
-    kernel_h: u32,
-    kernel_w: u32,
+    lines: u32,
     steps: u32,
+    kernel_w: u32,
+    pixel: u32,
     stride: u32,
     padding: u32,
-    dilation: u32,
 }
 
-/// The launch of a convolution without groups: `per_word` channels to a word, `more` after the shared
+/// True for convolutions that the shaders can: one group, and taps side by side.
+pub(super) fn conv_has_subgroup(conv: Conv) -> bool {
+    conv.groups == 1 && conv.dilation == 1
+}
+
+/// The launch of a convolution without groups or dilation: `per_word` channels to a word, `more` after the shared
 /// parameters.
 ///
 /// # Errors
-/// As [`Conv::output_shape`] and [`SubgroupTile::new`]; [`crate::Error::Unsupported`] for groups.
+/// As [`Conv::output_shape`] and [`SubgroupTile::new`]; [`crate::Error::Unsupported`] for others.
 pub(super) fn conv_launch(
     (op, source): (&str, Cow<'static, str>),
     (x, w, conv): ([usize; 4], [usize; 4], Conv),
@@ -138,7 +143,7 @@ pub(super) fn conv_launch(
     caps: &Caps,
 ) -> Result<Launch> {
     let [n, out_height, out_width, o] = conv.output_shape(x, w)?;
-    if conv.groups > 1 {
+    if !conv_has_subgroup(conv) {
         return Err(Variant::Subgroup.unsupported(op));
     }
     let product = Product {
@@ -155,12 +160,12 @@ pub(super) fn conv_launch(
         width: x[2] as u32,
         out_height: out_height as u32,
         out_width: out_width as u32,
-        kernel_h: w[1] as u32,
+        lines: w[1] as u32,
+        steps: tile.steps(product.words * w[2]) as u32,
         kernel_w: w[2] as u32,
-        steps: tile.steps(product.words) as u32,
+        pixel: tile.steps(product.words) as u32,
         stride: conv.stride as u32,
         padding: conv.padding as u32,
-        dilation: conv.dilation as u32,
     });
     params.extend(more.iter().flat_map(|word| word.to_le_bytes()));
     Ok(Launch {
