@@ -17,6 +17,7 @@ mod images;
 mod images_cli;
 mod kernels;
 mod network;
+mod pipelines;
 mod plan;
 mod prune;
 mod shaders;
