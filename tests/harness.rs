@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use wizen::base::{Rng, Tensor};
 use wizen::gpu::{Access, Gpu};
 use wizen::graph::{Kind, Plan, Session, SessionOptions};
-use wizen::kernels::{Agreement, Kernel, check_args};
+use wizen::kernels::{Agreement, Kernel, Variant, check_args};
 
 const GUARD_WORDS: usize = 64;
 /// A quiet NaN as f32 and f16, an unlikely integer, none of the values kernels write on purpose.
@@ -48,7 +48,7 @@ pub fn seed() -> u64 {
         .map_or(20_261_121, |s| s.parse().expect("WIZEN_SEED is a number"))
 }
 
-/// Random arguments, both faces, agreement; panics with the whole problem.
+/// Random arguments, both faces of every variant, agreement; panics with the whole problem.
 pub fn check(kernel: Box<dyn Kernel>) {
     let kernel: Arc<dyn Kernel> = kernel.into();
     let args = kernel.example_args(&mut Rng::new(seed()));
@@ -59,8 +59,12 @@ pub fn check(kernel: Box<dyn Kernel>) {
 pub fn check_with(kernel: Arc<dyn Kernel>, args: Vec<Tensor>) {
     check_args(kernel.as_ref(), &args).unwrap_or_else(|e| panic!("{kernel:?}: {e}"));
     let Some(gpu) = gpu() else { return };
-    if let Err(report) = verify(&gpu, &kernel, &kernel, &args) {
-        panic!("{report}");
+    let variants = kernel.variants(gpu.caps());
+    assert!(!variants.is_empty(), "{kernel:?} has no variants");
+    for variant in variants {
+        if let Err(report) = verify_as(&gpu, (&kernel, Some(variant)), &kernel, &args) {
+            panic!("variant {variant}: {report}");
+        }
     }
 }
 
@@ -69,6 +73,16 @@ pub fn check_with(kernel: Arc<dyn Kernel>, args: Vec<Tensor>) {
 pub fn verify(
     gpu: &Gpu,
     candidate: &Arc<dyn Kernel>,
+    truth: &Arc<dyn Kernel>,
+    args: &[Tensor],
+) -> Result<(), String> {
+    verify_as(gpu, (candidate, None), truth, args)
+}
+
+/// The same with the candidate run as a variant; `None`: its own choice.
+fn verify_as(
+    gpu: &Gpu,
+    (candidate, variant): (&Arc<dyn Kernel>, Option<Variant>),
     truth: &Arc<dyn Kernel>,
     args: &[Tensor],
 ) -> Result<(), String> {
@@ -83,7 +97,7 @@ pub fn verify(
     truth.cpu(&mut want).map_err(|e| e.to_string())?;
     reject_vacuous(truth, &agreement, &want)?;
 
-    let raw = run_guarded(gpu, candidate, args)?;
+    let raw = run_guarded(gpu, candidate, variant, args)?;
     let mut report = String::new();
     for (i, binding) in bindings.iter().enumerate() {
         let (words, guard) = raw[i].split_at(want[i].words().len());
@@ -125,10 +139,13 @@ pub fn verify(
 fn run_guarded(
     gpu: &Gpu,
     kernel: &Arc<dyn Kernel>,
+    variant: Option<Variant>,
     args: &[Tensor],
 ) -> Result<Vec<Vec<u32>>, String> {
     pollster::block_on(async {
-        let plan = Arc::new(Plan::single(Arc::clone(kernel))?);
+        let mut plan = Plan::single(Arc::clone(kernel))?;
+        plan.steps[0].variant = variant;
+        let plan = Arc::new(plan);
         let options = SessionOptions {
             trace: true,
             guard_words: GUARD_WORDS,

@@ -13,7 +13,7 @@ use wizen::kernels::matmul_f32::MatmulF32;
 use wizen::kernels::matmul_i8::MatmulI8;
 use wizen::kernels::quantize_i8::QuantizeI8;
 use wizen::kernels::relu_f32::ReluF32;
-use wizen::kernels::{Agreement, Binding, Caps, Kernel, Launch, OutI8};
+use wizen::kernels::{Agreement, Binding, Caps, Kernel, Launch, OutI8, Variant};
 
 /// What is wrong with a kernel.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ impl Kernel for Broken {
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        let mut launch = self.inner.launch(caps)?;
+        let mut launch = self.inner.launch_as(caps, Variant::Plain)?;
         match self.defect {
             Defect::None | Defect::Bound(_) | Defect::AllTies => {}
             Defect::Text(from, to) => {

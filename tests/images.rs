@@ -9,6 +9,8 @@ use image::{
 };
 use wizen::io::{ImageTransform, load_data, load_image_folder};
 
+use crate::data::real;
+
 /// A JPEG of 8 x 8 pixels in CMYK with Adobe's inverted values: C 0, M 255, Y 255, K 51.
 const CMYK: &str = "\
     ffd8ffee000e41646f626500640000000000ffdb00430001010101010101010101010101010101010101010101010101\
@@ -400,24 +402,9 @@ fn labels_by_folder() {
     assert!(load_data(&folder, [8, 8, 2]).is_err());
 }
 
-/// The folder of real data, if this machine has it; `None` skips, loudly.
-fn real_photographs() -> Option<PathBuf> {
-    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let data = std::env::var_os("WIZEN_DATA").map_or_else(beside, PathBuf::from);
-    let folder = data.join("imagenet-mini");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    use std::io::Write as _;
-    let problem = format!("SKIPPED 1 check: no photographs in {}", folder.display());
-    // Not `eprintln`: the test runner would swallow it.
-    writeln!(std::io::stderr(), "{problem}").expect("stderr");
-    None
-}
-
 #[test]
 fn real_photographs_are_read() {
-    let Some(folder) = real_photographs() else {
+    let Some(folder) = real("imagenet-mini") else {
         return;
     };
     let transform = ImageTransform::default();

@@ -2,6 +2,7 @@
 
 mod cli;
 mod cli_errors;
+mod data;
 mod golden;
 mod golden_array;
 mod golden_case;
@@ -20,6 +21,9 @@ mod network;
 mod pipelines;
 mod plan;
 mod prune;
+mod resnet;
+mod resnet18;
+mod resnet_cli;
 mod shaders;
 mod tidy;
 mod tidy_text;

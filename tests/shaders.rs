@@ -1,29 +1,38 @@
 //! Every shader against naga and against the Rust side of its kernel. Needs no GPU.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, StorageAccess};
 use wizen::gpu::{Access, Caps, Spec, specialise};
-use wizen::kernels::{Kernel, all};
+use wizen::kernels::{Kernel, Variant, all};
 
 /// What WGSL promises on every device: pack2x16float and unpack2x16float, but no `f16` type.
 const PORTABLE: Capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
 
 fn caps_to_try() -> Vec<(Caps, Capabilities)> {
     let portable = Caps::portable();
-    let native = Caps {
+    let native = |lanes| Caps {
         f16: true,
-        subgroups: Some((32, 32)),
+        int64: true,
+        subgroups: Some((lanes, lanes)),
         ..Caps::portable()
+    };
+    let everything = PORTABLE
+        | Capabilities::SHADER_FLOAT16
+        | Capabilities::SHADER_INT64
+        | Capabilities::SUBGROUP;
+    let without_int64 = Caps {
+        int64: false,
+        ..native(8)
     };
     vec![
         (portable, PORTABLE),
-        (
-            native,
-            PORTABLE | Capabilities::SHADER_FLOAT16 | Capabilities::SUBGROUP,
-        ),
+        (without_int64, everything - Capabilities::SHADER_INT64),
+        (native(8), everything),
+        (native(32), everything),
+        (native(64), everything),
     ]
 }
 
@@ -36,9 +45,14 @@ fn parse(text: &str, capabilities: Capabilities) -> Result<(Module, ModuleInfo),
     Ok((module, info))
 }
 
-/// Everything that is wrong with one specialised kernel, as sentences.
-fn problems(kernel: &dyn Kernel, caps: &Caps, capabilities: Capabilities) -> Vec<String> {
-    let launch = match kernel.launch(caps) {
+/// Everything that is wrong with one specialised variant of a kernel, as sentences.
+fn problems(
+    kernel: &dyn Kernel,
+    variant: Variant,
+    caps: &Caps,
+    capabilities: Capabilities,
+) -> Vec<String> {
+    let launch = match kernel.launch_as(caps, variant) {
         Ok(launch) => launch,
         Err(error) => return vec![format!("launch: {error}")],
     };
@@ -195,31 +209,44 @@ fn shader_stems() -> BTreeSet<String> {
 #[test]
 fn every_kernel_matches_its_shader() {
     let mut found = Vec::new();
-    let mut seen = BTreeSet::new();
+    let mut seen = HashSet::new();
+    let mut used = BTreeSet::new();
     let mut checked = 0;
     for (caps, capabilities) in caps_to_try() {
         for kernel in all() {
-            checked += 1;
-            for problem in problems(kernel.as_ref(), &caps, capabilities) {
-                // One sample speaks for the others with the same problem.
-                if seen.insert((kernel.name(), problem.clone())) {
-                    found.push(format!("{kernel:?} (f16: {}): {problem}", caps.f16));
+            let variants = kernel.variants(&caps);
+            if variants.is_empty() {
+                found.push(format!("{kernel:?} has no variants"));
+            }
+            for variant in variants {
+                checked += 1;
+                used.insert(stem_of(kernel.as_ref(), variant));
+                for problem in problems(kernel.as_ref(), variant, &caps, capabilities) {
+                    // One sample speaks for the others with the same problem.
+                    if seen.insert((kernel.name(), variant, problem.clone())) {
+                        let subgroups = caps.subgroups;
+                        found.push(format!("{kernel:?} ({variant}, {subgroups:?}): {problem}"));
+                    }
                 }
             }
         }
     }
     assert!(checked > 0, "no kernel was checked");
     assert!(found.is_empty(), "{}", found.join("\n"));
-}
-
-#[test]
-fn every_shader_belongs_to_a_kernel() {
-    let kernels: BTreeSet<String> = all().iter().map(|k| k.name().to_owned()).collect();
+    // Every file was checked as the variant of a kernel, and every variant has its file.
     assert_eq!(
         shader_stems(),
-        kernels,
-        "shaders/*.wgsl (left) and kernels::all() (right)"
+        used,
+        "shaders/*.wgsl (left) and the variants of kernels::all() (right)"
     );
+}
+
+/// The file of a variant: `<kernel>`, or `<kernel>_<variant>`.
+fn stem_of(kernel: &dyn Kernel, variant: Variant) -> String {
+    match variant {
+        Variant::Plain => kernel.name().to_owned(),
+        Variant::Subgroup => format!("{}_{variant}", kernel.name()),
+    }
 }
 
 #[test]

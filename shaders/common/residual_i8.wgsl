@@ -8,3 +8,10 @@ fn residual_i8(at: u32, columns: vec4<u32>) -> vec4<i32> {
     let product = (lanes_i8(residual[at]) - params.residual_zero_point) * m;
     return (product + ((1i << params.residual_shift) >> 1u)) >> vec4(params.residual_shift);
 }
+
+// The same for one column, whose word is `at`.
+fn residual_lane_i8(at: u32, column: u32) -> i32 {
+    let r = extractBits(bitcast<i32>(residual[at]), 8u * (column & 3u), 8u);
+    let product = (r - params.residual_zero_point) * residual_multiplier[column];
+    return (product + ((1i << params.residual_shift) >> 1u)) >> params.residual_shift;
+}

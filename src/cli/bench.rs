@@ -94,7 +94,10 @@ async fn variants(
     }
     // Speed does not depend on what the images show: random pixels give ranges good enough.
     let data = random_images(&model.graph)?;
-    let mut out = vec![("fp32".to_owned(), jobs::ready_to_quantize(&model, "bench")?)];
+    let mut out = vec![(
+        "fp32".to_owned(),
+        jobs::ready_to_quantize(&model, "bench", Scheme::INT8)?,
+    )];
     for scheme in [Scheme::Fp16, Scheme::INT8] {
         let settings = QuantizeSettings {
             schemes: scheme.into(),
@@ -104,7 +107,7 @@ async fn variants(
             requant: Requant::Float,
             images: CALIBRATION,
         };
-        let float = jobs::ready_to_quantize(&model, "bench")?;
+        let float = jobs::ready_to_quantize(&model, "bench", scheme)?;
         let params = jobs::calibrate(context, device, &float, &data, &settings).await?;
         let frozen = jobs::freeze(&float, &params, &settings, &model, "bench")?;
         out.push((scheme.to_string(), frozen.graph));

@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+<<<<<<< HEAD
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use etcetera::BaseStrategy;
 use etcetera::base_strategy::choose_native_strategy;
+=======
+use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
+>>>>>>> main
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use wizen::gpu::{AdapterChoice, Gpu, GpuOptions};
@@ -121,6 +125,10 @@ pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table
         .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .remove_style(TableComponent::HorizontalLines)
+        .remove_style(TableComponent::MiddleIntersections)
+        .remove_style(TableComponent::LeftBorderIntersections)
+        .remove_style(TableComponent::RightBorderIntersections)
         .set_header(header.to_vec());
     table.set_content_arrangement(ContentArrangement::Disabled);
     for column in table.column_iter_mut().skip(1) {

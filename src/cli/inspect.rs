@@ -41,7 +41,8 @@ struct Output {
 
 pub fn run(context: &Context, args: InspectArgs) -> Result<()> {
     let model = models::load(&args.model, args.arch.as_deref())?;
-    let plan = lower(&model.graph, &Caps::portable())?;
+    let network = models::runnable(&model)?;
+    let plan = lower(&network, &Caps::portable())?;
     let output = Output {
         arch: model.arch.clone(),
         precision: model.precision.clone(),
@@ -89,7 +90,12 @@ pub fn run(context: &Context, args: InspectArgs) -> Result<()> {
             text.push_str(&format!("{}: {}\n", event.did, event.with));
         }
         if args.plan {
-            text.push_str(&format!("\n{}\n{plan}", model.graph));
+            let (stored, fused) = (model.graph.to_string(), network.to_string());
+            text.push_str(&format!("\n{stored}"));
+            if fused != stored {
+                text.push_str(&format!("\nas it runs:\n{fused}"));
+            }
+            text.push_str(&format!("\n{plan}"));
         }
         text
     })

@@ -1,7 +1,7 @@
 //! The work behind the commands: train, evaluate, prune, quantize, fine-tune. `wizen demo` chains them.
 
 use wizen::base::{Requant, Tensor};
-use wizen::graph::{Device, Graph, optimize};
+use wizen::graph::{Device, Graph};
 use wizen::io::{Dataset, Event, Model};
 use wizen::models::Weights;
 use wizen::prune::{Amount, MaskPlan, Norm, Schedule};
@@ -232,9 +232,9 @@ pub struct Quantized {
 const CALIBRATION_BATCH: usize = 32;
 
 /// The float network of a model, ready to be quantized.
-pub fn ready_to_quantize(model: &Model, command: &str) -> Result<Graph> {
+pub fn ready_to_quantize(model: &Model, command: &str, scheme: Scheme) -> Result<Graph> {
     let weights = files::baked(files::float_weights(model, command)?, &model.masks)?;
-    optimize(&files::with_weights(&model.graph, &weights)?)
+    quant::prepare(&files::with_weights(&model.graph, &weights)?, scheme)
 }
 
 /// Ranges of activations from images, scales of weights from the weights.
@@ -329,7 +329,7 @@ pub async fn quantize(
     data: &Dataset,
     settings: &QuantizeSettings,
 ) -> Result<Quantized> {
-    let float = ready_to_quantize(model, "quantize")?;
+    let float = ready_to_quantize(model, "quantize", settings.schemes.network())?;
     let params = calibrate(context, device, &float, data, settings).await?;
     let frozen = freeze(&float, &params, settings, model, "quantize")?;
     let layers = report(
@@ -419,7 +419,7 @@ pub async fn qat(
         return Err(Error::invalid("qat", problem));
     }
     let weights = files::baked(files::float_weights(model, "qat")?, &model.masks)?;
-    let float = ready_to_quantize(model, "qat")?;
+    let float = ready_to_quantize(model, "qat", settings.schemes.network())?;
     let mut params = calibrate(context, device, &float, data, settings).await?;
     // Training sees the rounded weights: there is no error left to take back.
     params.means.clear();
@@ -460,7 +460,8 @@ pub async fn qat(
         .filter(|(name, _)| weights.contains_key(name))
         .collect();
     let weights = files::baked(learned, &model.masks)?;
-    let float = optimize(&files::with_weights(&model.graph, &weights)?)?;
+    let float = files::with_weights(&model.graph, &weights)?;
+    let float = quant::prepare(&float, settings.schemes.network())?;
     let frozen = freeze(&float, &params, settings, model, "qat")?;
     let layers = report(
         context,

@@ -11,6 +11,8 @@ pub struct Caps {
     pub backend: String,
     /// Native `f16` arithmetic in shaders.
     pub f16: bool,
+    /// 64-bit integers in shaders.
+    pub int64: bool,
     /// Smallest and largest subgroup, where subgroup operations exist.
     pub subgroups: Option<(u32, u32)>,
     /// Timestamps can be written between compute passes.
@@ -38,6 +40,7 @@ impl Caps {
             name: "portable".into(),
             backend: "none".into(),
             f16: false,
+            int64: false,
             subgroups: None,
             timestamps: false,
             max_storage_binding: 128 << 20,
@@ -56,6 +59,7 @@ impl Caps {
             name: info.name.clone(),
             backend: info.backend.to_str().to_owned(),
             f16: features.contains(wgpu::Features::SHADER_F16),
+            int64: features.contains(wgpu::Features::SHADER_INT64),
             subgroups: features
                 .contains(wgpu::Features::SUBGROUP)
                 .then_some((info.subgroup_min_size, info.subgroup_max_size)),

@@ -197,8 +197,10 @@ impl Gpu {
                 )
             })
         })?;
-        let mut wanted =
-            wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        let mut wanted = wgpu::Features::SHADER_F16
+            | wgpu::Features::SHADER_INT64
+            | wgpu::Features::SUBGROUP
+            | wgpu::Features::TIMESTAMP_QUERY;
         if options.cache_dir.is_some() {
             wanted |= wgpu::Features::PIPELINE_CACHE;
         }

@@ -79,6 +79,34 @@ impl Spec {
 /// Files that shaders may include.
 const COMMON: &[(&str, &str)] = &[
     (
+        "common/conv_rows.wgsl",
+        include_str!("../../shaders/common/conv_rows.wgsl"),
+    ),
+    (
+        "common/matrix_rows.wgsl",
+        include_str!("../../shaders/common/matrix_rows.wgsl"),
+    ),
+    (
+        "common/subgroup_f16.wgsl",
+        include_str!("../../shaders/common/subgroup_f16.wgsl"),
+    ),
+    (
+        "common/subgroup_f32.wgsl",
+        include_str!("../../shaders/common/subgroup_f32.wgsl"),
+    ),
+    (
+        "common/subgroup_i8.wgsl",
+        include_str!("../../shaders/common/subgroup_i8.wgsl"),
+    ),
+    (
+        "common/subgroup_put_i8.wgsl",
+        include_str!("../../shaders/common/subgroup_put_i8.wgsl"),
+    ),
+    (
+        "common/subgroup_tile.wgsl",
+        include_str!("../../shaders/common/subgroup_tile.wgsl"),
+    ),
+    (
         "common/fake_quant.wgsl",
         include_str!("../../shaders/common/fake_quant.wgsl"),
     ),

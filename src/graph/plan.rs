@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::base::{DType, Shape, Tensor, words_for};
 use crate::error::{Error, Result};
-use crate::kernels::{Access, Kernel};
+use crate::kernels::{Access, Kernel, Variant};
 
 /// Where a value's contents come from and how long they live.
 #[derive(Clone, Debug)]
@@ -51,6 +51,8 @@ pub struct Step {
     pub kernel: Arc<dyn Kernel>,
     /// The value of each binding, as positions in [`Plan::values`].
     pub args: Vec<usize>,
+    /// The variant that a GPU runs; `None`: the kernel's own choice.
+    pub variant: Option<Variant>,
 }
 
 /// A network as steps. Both executors run it: [`super::CpuSession`] and [`super::Session`].
@@ -249,6 +251,7 @@ impl PlanBuilder {
             name: name.into(),
             kernel,
             args,
+            variant: None,
         });
     }
 

@@ -46,7 +46,10 @@ impl Session {
         let launches: Vec<_> = plan
             .steps
             .iter()
-            .map(|step| step.kernel.launch(gpu.caps()))
+            .map(|step| match step.variant {
+                Some(variant) => step.kernel.launch_as(gpu.caps(), variant),
+                None => step.kernel.launch(gpu.caps()),
+            })
             .collect::<Result<_>>()?;
         let requests: Vec<_> = plan
             .steps

@@ -4,7 +4,11 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::imageops::{FilterType, crop_imm, resize};
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
+use image::{
+    DynamicImage, ExtendedColorType, GrayImage, ImageDecoder, ImageError, ImageReader, Limits,
+    RgbImage,
+};
+use libjpeg_turbo_rs::PixelFormat;
 use serde::{Deserialize, Serialize};
 
 use crate::base::Tensor;
@@ -19,7 +23,8 @@ const MAX_BYTES: u64 = 256 << 20;
 const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
-/// How an image file becomes numbers, as torchvision's `Resize`, `CenterCrop`, `ToTensor`, `Normalize`:
+/// How an image file becomes numbers, as torchvision's `Resize`, `CenterCrop`, `ToTensor`, `Normalize`
+/// (where the centre lies between two pixels, the crop starts at the first):
 /// `y = (x / 255 − mean) / std`, f32, `[height, width, channels]`.
 ///
 /// Resizing is bilinear with antialiasing (a triangle as wide as the reduction), on 8 bits per channel.
@@ -161,8 +166,8 @@ impl ImageTransform {
             Some(side) => resized(image.height(), image.width(), side as u32)?,
             None => (height, width),
         };
-        let top = middle(new_height - height);
-        let left = middle(new_width - width);
+        let top = (new_height - height) / 2;
+        let left = (new_width - width) / 2;
         // `resize` returns images that have the size already as they are.
         if self.mean.len() == 1 {
             let image = resize(
@@ -212,12 +217,6 @@ fn resized(height: u32, width: u32, side: u32) -> std::result::Result<(u32, u32)
     })
 }
 
-/// Half of `margin`, a tie to the even number: torchvision's `int(round(margin / 2.0))`.
-fn middle(margin: u32) -> u32 {
-    let half = margin / 2;
-    half + (margin & 1) * (half & 1)
-}
-
 fn read(path: &Path) -> Result<Vec<u8>> {
     let about = std::fs::metadata(path).map_err(Error::io(path))?;
     if !about.is_file() {
@@ -247,7 +246,8 @@ fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
     let reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .map_err(|e| words(ImageError::IoError(e)))?;
-    if reader.format() == Some(image::ImageFormat::Jpeg) && !jpeg_has_end(bytes) {
+    let is_jpeg = reader.format() == Some(image::ImageFormat::Jpeg);
+    if is_jpeg && !jpeg_has_end(bytes) {
         return Err("the image is cut short: its end is missing".to_owned());
     }
     let mut limits = Limits::no_limits();
@@ -263,9 +263,42 @@ fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
     }
     limits.reserve(decoder.total_bytes()).map_err(words)?;
     let orientation = decoder.orientation().map_err(words)?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(words)?;
+    let mut image = match jpeg_pixels(bytes, is_jpeg, decoder.original_color_type())? {
+        Some(image) => image,
+        None => DynamicImage::from_decoder(decoder).map_err(words)?,
+    };
     image.apply_orientation(orientation);
     Ok(image)
+}
+
+/// The pixels of a gray or coloured JPEG exactly as libjpeg-turbo decodes them, which is what PyTorch and
+/// Pillow see: other decoders round colours differently by a step or two, and a network's results move by a
+/// percent. `None` for other files.
+fn jpeg_pixels(
+    bytes: &[u8],
+    is_jpeg: bool,
+    kind: ExtendedColorType,
+) -> std::result::Result<Option<DynamicImage>, String> {
+    let format = match kind {
+        ExtendedColorType::L8 => PixelFormat::Grayscale,
+        ExtendedColorType::Rgb8 => PixelFormat::Rgb,
+        _ => return Ok(None),
+    };
+    if !is_jpeg {
+        return Ok(None);
+    }
+    let image = libjpeg_turbo_rs::decompress_to(bytes, format)
+        .map_err(|e| format!("the image is damaged or cut short: {e}"))?;
+    let (width, height) = (image.width as u32, image.height as u32);
+    let pixels = match format {
+        PixelFormat::Grayscale => {
+            GrayImage::from_raw(width, height, image.data).map(DynamicImage::from)
+        }
+        _ => RgbImage::from_raw(width, height, image.data).map(DynamicImage::from),
+    };
+    pixels
+        .map(Some)
+        .ok_or_else(|| format!("the image is damaged: its pixels are not {width} x {height}"))
 }
 
 /// Whether a JPEG's segments lead to an end-of-image marker. The decoder would fill in what is missing.
@@ -301,11 +334,6 @@ mod tests {
         assert_eq!(resized(1, 1, 256), Ok((256, 256)));
         assert_eq!(resized(64, 1, 256), Ok((16_384, 256)));
         assert!(resized(65, 1, 256).is_err_and(|e| e.contains("too narrow")));
-        // round(0.5) = 0, round(1.5) = 2, round(2.5) = 2, round(3.5) = 4
-        assert_eq!(
-            [0, 1, 2, 3, 4, 5, 6, 7].map(middle),
-            [0, 0, 1, 2, 2, 2, 3, 4]
-        );
         let sides = [224, 28, 32, 299, 1].map(|side| ImageTransform::imagenet([side; 2]).resize);
         assert_eq!(sides, [256, 32, 37, 342, 1].map(Some));
     }

@@ -1,14 +1,16 @@
 //! `y[n, oh, ow, o] = relu?(bias[o] + Σ_{i, j, c} x[n, oh·s + i·d − p, ow·s + j·d − p, c] · w[o, i, j, c]
 //!  + residual[n, oh, ow, o])`
 //!
-//! The residual is optional. Stride `s`, padding `p` with zeros, dilation `d`; with groups, `c` counts the channels of the group
-//! of `o`. f32 throughout; the order of the sum is the device's.
+//! The residual is optional. Stride `s`, padding `p` with zeros, dilation `d`; with groups, `c` counts the
+//! channels of the group of `o`. f32 throughout; the order of the sum is the device's.
 
 use std::borrow::Cow;
 
 use super::reference::{Geometry, add_bias, magnitudes, output_or_empty, sum_agreement};
+use super::subgroup;
 use super::tile::{ConvTile, conv_tile, shared_source, tiling, window};
-use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, grid_1d, params_bytes};
+use super::variant::with_subgroup_if;
+use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, Variant, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
 
@@ -140,17 +142,19 @@ impl Kernel for Conv2dF32 {
         bindings
     }
 
+    fn variants(&self, caps: &Caps) -> Vec<Variant> {
+        with_subgroup_if(self.conv.groups == 1, caps)
+    }
+
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        let (spec, params, workgroups) = forward_launch(&self.geometry()?, self.relu, caps);
-        Ok(Launch {
-            source: with_residual(
-                shared_source(include_str!("../../shaders/conv2d_f32.wgsl"), caps),
-                self.residual.then_some("f32"),
-            ),
-            spec,
-            params: params_bytes(&params),
-            workgroups,
-        })
+        self.launch_as(caps, self.variants(caps)[0])
+    }
+
+    fn launch_as(&self, caps: &Caps, variant: Variant) -> Result<Launch> {
+        match variant {
+            Variant::Plain => self.launch_plain(caps),
+            Variant::Subgroup => self.launch_subgroup(caps),
+        }
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
@@ -171,6 +175,32 @@ impl Kernel for Conv2dF32 {
 }
 
 impl Conv2dF32 {
+    fn launch_plain(&self, caps: &Caps) -> Result<Launch> {
+        let (spec, params, workgroups) = forward_launch(&self.geometry()?, self.relu, caps);
+        Ok(Launch {
+            source: with_residual(
+                shared_source(include_str!("../../shaders/conv2d_f32.wgsl"), caps),
+                self.residual.then_some("f32"),
+            ),
+            spec,
+            params: params_bytes(&params),
+            workgroups,
+        })
+    }
+
+    fn launch_subgroup(&self, caps: &Caps) -> Result<Launch> {
+        let source = include_str!("../../shaders/conv2d_f32_subgroup.wgsl").into();
+        let source = with_residual(source, self.residual.then_some("f32"));
+        let spec = Spec::new().with("RELU", self.relu);
+        subgroup::conv_launch(
+            (self.name(), source),
+            (self.x, self.w, self.conv),
+            (1, subgroup::F32),
+            (spec, &[]),
+            caps,
+        )
+    }
+
     fn geometry(&self) -> Result<Geometry> {
         Geometry::new(self.x, self.w, self.conv)
     }

@@ -3,8 +3,10 @@
 //! f32 throughout; the order of the sum is the device's.
 
 use super::reference::{add_bias, magnitudes, products, sum_agreement};
+use super::subgroup::{self, Product, SubgroupTile};
 use super::tile::{matrix_tile, shared_source, tiling};
-use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, grid_1d, params_bytes};
+use super::variant::with_subgroup;
+use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, Variant, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
 
@@ -27,6 +29,16 @@ pub struct MatmulF32 {
 struct Params {
     rows: u32,
     columns: u32,
+    steps: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::NoUninit)]
+struct SubgroupParams {
+    m: u32,
+    n: u32,
+    kernel_h: u32,
+    kernel_w: u32,
     steps: u32,
 }
 
@@ -68,11 +80,19 @@ impl Kernel for MatmulF32 {
         ]
     }
 
+    fn variants(&self, caps: &Caps) -> Vec<Variant> {
+        with_subgroup(caps)
+    }
+
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        let text = include_str!("../../shaders/matmul_f32.wgsl");
-        let mut launch = launch_product(text, [self.m, self.n, self.k], caps);
-        launch.spec = launch.spec.with("RELU", self.relu);
-        Ok(launch)
+        self.launch_as(caps, self.variants(caps)[0])
+    }
+
+    fn launch_as(&self, caps: &Caps, variant: Variant) -> Result<Launch> {
+        match variant {
+            Variant::Plain => self.launch_plain(caps),
+            Variant::Subgroup => self.launch_subgroup(caps),
+        }
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
@@ -99,6 +119,37 @@ impl Kernel for MatmulF32 {
 }
 
 impl MatmulF32 {
+    fn launch_plain(&self, caps: &Caps) -> Result<Launch> {
+        let text = include_str!("../../shaders/matmul_f32.wgsl");
+        let mut launch = launch_product(text, [self.m, self.n, self.k], caps);
+        launch.spec = launch.spec.with("RELU", self.relu);
+        Ok(launch)
+    }
+
+    fn launch_subgroup(&self, caps: &Caps) -> Result<Launch> {
+        let words = self.k;
+        let product = Product {
+            rows: self.m,
+            columns: self.n,
+            words,
+            multiply: subgroup::F32,
+        };
+        let tile = SubgroupTile::new(self.name(), &product, caps)?;
+        let spec = tile.spec(Spec::new().with("RELU", self.relu));
+        Ok(Launch {
+            source: include_str!("../../shaders/matmul_f32_subgroup.wgsl").into(),
+            spec,
+            params: params_bytes(&SubgroupParams {
+                m: self.m as u32,
+                n: self.n as u32,
+                kernel_h: 1,
+                kernel_w: 1,
+                steps: tile.steps(words) as u32,
+            }),
+            workgroups: tile.workgroups(&product, caps),
+        })
+    }
+
     fn product(&self, x: &[f64], w: &[f64], bias: &[f64]) -> Vec<f64> {
         linear((self.m, self.n, self.k), x, w, bias, self.relu)
     }

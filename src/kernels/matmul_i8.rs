@@ -9,9 +9,12 @@
 
 use rayon::prelude::*;
 
+use super::subgroup::{self, Product, SubgroupTile};
 use super::tile_i8::TileI8;
+use super::variant::with_subgroup;
 use super::{
-    Agreement, Binding, Caps, Kernel, Launch, OutI8, grid_1d, out_i8, params_bytes, random_args,
+    Agreement, Binding, Caps, Kernel, Launch, OutI8, Variant, grid_1d, out_i8, params_bytes,
+    random_args,
 };
 use crate::base::{DType, Rng, Tensor};
 use crate::error::Result;
@@ -41,6 +44,20 @@ struct Params {
     qmax: i32,
 }
 
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::NoUninit)]
+struct SubgroupParams {
+    m: u32,
+    n: u32,
+    kernel_h: u32,
+    kernel_w: u32,
+    steps: u32,
+    n_words: u32,
+    zero_point: i32,
+    qmin: i32,
+    qmax: i32,
+}
+
 impl Kernel for MatmulI8 {
     fn name(&self) -> &'static str {
         "matmul_i8"
@@ -56,23 +73,19 @@ impl Kernel for MatmulI8 {
         ]
     }
 
+    fn variants(&self, caps: &Caps) -> Vec<Variant> {
+        with_subgroup(caps)
+    }
+
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        let n_words = self.n.div_ceil(4);
-        let tile = TileI8::new(self.m, n_words, 4, caps);
-        Ok(Launch {
-            source: include_str!("../../shaders/matmul_i8.wgsl").into(),
-            spec: tile.spec(self.out.spec()),
-            params: params_bytes(&Params {
-                m: self.m as u32,
-                n: self.n as u32,
-                k_words: self.k.div_ceil(4) as u32,
-                n_words: n_words as u32,
-                zero_point: self.out.zero_point,
-                qmin: self.out.range.qmin,
-                qmax: self.out.range.qmax,
-            }),
-            workgroups: grid_1d(tile.invocations(self.m, n_words), tile.workgroup, caps),
-        })
+        self.launch_as(caps, self.variants(caps)[0])
+    }
+
+    fn launch_as(&self, caps: &Caps, variant: Variant) -> Result<Launch> {
+        match variant {
+            Variant::Plain => self.launch_plain(caps),
+            Variant::Subgroup => self.launch_subgroup(caps),
+        }
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
@@ -112,6 +125,55 @@ pub(super) fn accumulate(args: &[Tensor]) -> Result<Vec<i32>> {
             .collect::<Vec<i32>>()
     });
     Ok(rows.flatten_iter().collect())
+}
+
+impl MatmulI8 {
+    fn launch_plain(&self, caps: &Caps) -> Result<Launch> {
+        let n_words = self.n.div_ceil(4);
+        let tile = TileI8::new(self.m, n_words, 4, caps);
+        Ok(Launch {
+            source: include_str!("../../shaders/matmul_i8.wgsl").into(),
+            spec: tile.spec(self.out.spec()),
+            params: params_bytes(&Params {
+                m: self.m as u32,
+                n: self.n as u32,
+                k_words: self.k.div_ceil(4) as u32,
+                n_words: n_words as u32,
+                zero_point: self.out.zero_point,
+                qmin: self.out.range.qmin,
+                qmax: self.out.range.qmax,
+            }),
+            workgroups: grid_1d(tile.invocations(self.m, n_words), tile.workgroup, caps),
+        })
+    }
+
+    fn launch_subgroup(&self, caps: &Caps) -> Result<Launch> {
+        let words = self.k.div_ceil(4);
+        let product = Product {
+            rows: self.m,
+            columns: self.n,
+            words,
+            multiply: subgroup::I8,
+        };
+        let tile = SubgroupTile::new(self.name(), &product, caps)?;
+        let spec = tile.spec(self.out.spec());
+        Ok(Launch {
+            source: include_str!("../../shaders/matmul_i8_subgroup.wgsl").into(),
+            spec,
+            params: params_bytes(&SubgroupParams {
+                m: self.m as u32,
+                n: self.n as u32,
+                kernel_h: 1,
+                kernel_w: 1,
+                steps: tile.steps(words) as u32,
+                n_words: self.n.div_ceil(4) as u32,
+                zero_point: self.out.zero_point,
+                qmin: self.out.range.qmin,
+                qmax: self.out.range.qmax,
+            }),
+            workgroups: tile.workgroups(&product, caps),
+        })
+    }
 }
 
 /// Shapes that hurt: one, odd everything, tails of words and tiles; LeNet's first linear layer.

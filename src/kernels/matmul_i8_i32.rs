@@ -4,8 +4,10 @@
 //! [`super::matmul_i8`] as they are. Exact.
 
 use super::matmul_i8::accumulate;
+use super::subgroup::{self, Product, SubgroupTile};
 use super::tile_i8::TileI8;
-use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, grid_1d, params_bytes};
+use super::variant::with_subgroup;
+use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, Variant, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
 
@@ -29,6 +31,16 @@ struct Params {
     n_words: u32,
 }
 
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::NoUninit)]
+struct SubgroupParams {
+    m: u32,
+    n: u32,
+    kernel_h: u32,
+    kernel_w: u32,
+    steps: u32,
+}
+
 impl Kernel for MatmulI8I32 {
     fn name(&self) -> &'static str {
         "matmul_i8_i32"
@@ -43,7 +55,37 @@ impl Kernel for MatmulI8I32 {
         ]
     }
 
+    fn variants(&self, caps: &Caps) -> Vec<Variant> {
+        with_subgroup(caps)
+    }
+
     fn launch(&self, caps: &Caps) -> Result<Launch> {
+        self.launch_as(caps, self.variants(caps)[0])
+    }
+
+    fn launch_as(&self, caps: &Caps, variant: Variant) -> Result<Launch> {
+        match variant {
+            Variant::Plain => self.launch_plain(caps),
+            Variant::Subgroup => self.launch_subgroup(caps),
+        }
+    }
+
+    fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
+        args[3] = Tensor::from_i32(&[self.m, self.n], &accumulate(args)?)?;
+        Ok(())
+    }
+
+    fn agreement(&self, _args: &[Tensor]) -> Result<Vec<Agreement>> {
+        Ok(vec![Agreement::Equal; 4])
+    }
+
+    fn operations(&self) -> f64 {
+        2.0 * (self.m * self.n * self.k) as f64
+    }
+}
+
+impl MatmulI8I32 {
+    fn launch_plain(&self, caps: &Caps) -> Result<Launch> {
         let n_words = self.n.div_ceil(4);
         let tile = TileI8::new(self.m, n_words, 4, caps);
         Ok(Launch {
@@ -59,17 +101,28 @@ impl Kernel for MatmulI8I32 {
         })
     }
 
-    fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
-        args[3] = Tensor::from_i32(&[self.m, self.n], &accumulate(args)?)?;
-        Ok(())
-    }
-
-    fn agreement(&self, _args: &[Tensor]) -> Result<Vec<Agreement>> {
-        Ok(vec![Agreement::Equal; 4])
-    }
-
-    fn operations(&self) -> f64 {
-        2.0 * (self.m * self.n * self.k) as f64
+    fn launch_subgroup(&self, caps: &Caps) -> Result<Launch> {
+        let words = self.k.div_ceil(4);
+        let product = Product {
+            rows: self.m,
+            columns: self.n,
+            words,
+            multiply: subgroup::I8,
+        };
+        let tile = SubgroupTile::new(self.name(), &product, caps)?;
+        let spec = tile.spec(Spec::new());
+        Ok(Launch {
+            source: include_str!("../../shaders/matmul_i8_i32_subgroup.wgsl").into(),
+            spec,
+            params: params_bytes(&SubgroupParams {
+                m: self.m as u32,
+                n: self.n as u32,
+                kernel_h: 1,
+                kernel_w: 1,
+                steps: tile.steps(words) as u32,
+            }),
+            workgroups: tile.workgroups(&product, caps),
+        })
     }
 }
 

@@ -73,12 +73,14 @@ pub mod scale_f32;
 pub mod sgd_f32;
 pub mod softmax_cross_entropy_f32;
 pub mod softmax_cross_entropy_grad_f32;
+mod subgroup;
 mod tile;
 mod tile_i8;
 pub mod topk_begin;
 pub mod topk_histogram_f32;
 pub mod topk_mask_f32;
 pub mod topk_select;
+mod variant;
 
 pub use agreement::{Agreement, Disagreement, gamma, ulp_f16, ulp_f32};
 pub use approx::{Approx, store, within_f16, within_f32};
@@ -87,6 +89,7 @@ pub use conv::Conv;
 pub use out_i8::OutI8;
 pub use pool::Pool;
 pub use residual_i8::ResidualI8;
+pub use variant::Variant;
 
 use std::fmt;
 
@@ -156,11 +159,29 @@ pub trait Kernel: fmt::Debug + Send + Sync {
     /// Buffers in `@group(0) @binding` order.
     fn bindings(&self) -> Vec<Binding>;
 
-    /// What to run on a device with these capabilities. Pure: no device is touched.
+    /// What to run on a device with these capabilities: the first of [`Self::variants`]. Pure: no device
+    /// is touched.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if a limit of the device is too small.
     fn launch(&self, caps: &Caps) -> Result<Launch>;
+
+    /// The ways to run it on a device with these capabilities, never none. The first is the best guess
+    /// without having timed them.
+    fn variants(&self, _caps: &Caps) -> Vec<Variant> {
+        vec![Variant::Plain]
+    }
+
+    /// What to run as this variant.
+    ///
+    /// # Errors
+    /// As [`Self::launch`]; [`Error::Unsupported`] for a variant that is not among [`Self::variants`].
+    fn launch_as(&self, caps: &Caps, variant: Variant) -> Result<Launch> {
+        match variant {
+            Variant::Plain => self.launch(caps),
+            Variant::Subgroup => Err(variant.unsupported(self.name())),
+        }
+    }
 
     /// What must come out: `args` holds one tensor per binding, in order; outputs are overwritten.
     /// Written for reading: f64 or exact integers inside.

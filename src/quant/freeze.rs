@@ -4,11 +4,27 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::points::QuantParams;
+use super::scheme::{Preset, Scheme};
 use super::weights::{dequantize, quantize_weights};
 use crate::base::{DType, QParams, Quantization, Range, Requant, Tensor};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Node, Op, Rewriter, ValueId};
+use crate::graph::{
+    Graph, Node, Op, Rewriter, ValueId, drop_dead, fold_batch_norm, fuse_relu, optimize,
+};
 use crate::kernels::{OutI8, ResidualI8};
+
+/// The float graph as the conventions of a scheme quantize it: batch norm folded and ReLU fused; for
+/// wizen's own schemes residual additions join the convolution before them ([`optimize`]), for those of
+/// PyTorch and ONNX Runtime they stay operations of their own, with results of their own.
+///
+/// # Errors
+/// As [`optimize`].
+pub fn prepare(graph: &Graph, scheme: Scheme) -> Result<Graph> {
+    match scheme.preset() {
+        Preset::Wizen => optimize(graph),
+        Preset::Torch | Preset::Onnx => drop_dead(&fuse_relu(&fold_batch_norm(graph)?)?),
+    }
+}
 
 /// Rewrites a float graph (batch norm folded, ReLU fused, masks baked) into int8: quantized input,
 /// integer layers, residual adds and pools, dequantized results. No float tensor in between.

@@ -19,7 +19,7 @@ pub use calibrate::{Calibration, Observer, calibrate, choose_weights};
 pub use error::{clipped_share, cosine, sqnr_db};
 pub use fake::{FakeQuantized, adopt_scales, insert_fake_quant, snap_parameters};
 pub use float16::{to_f16, to_weight_only};
-pub use freeze::freeze;
+pub use freeze::{freeze, prepare};
 pub use histogram::{Search, entropy, mse, non_linear, percentile, search, squared_error};
 pub use points::{QuantParams, activation_points, has_weights};
 pub use qparams::{Convention, choose};

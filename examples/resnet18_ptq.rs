@@ -1,0 +1,74 @@
+//! A ResNet18 checkpoint to int8, judged against itself: import, calibrate, quantize, run, save.
+//!
+//! `cargo run --release --example resnet18_ptq resnet18.safetensors CALIBRATION_FOLDER TEST_FOLDER`
+
+use wizen::base::Requant;
+use wizen::gpu::Gpu;
+use wizen::graph::{Device, Graph, lower, optimize, sqnr_db};
+use wizen::io::{Dataset, Event, ImageTransform, Loaded, Model, load_image_folder};
+use wizen::models;
+use wizen::quant::{self, Observer, Scheme};
+
+async fn logits(device: &Device, graph: &Graph, images: &Dataset) -> wizen::Result<Vec<f64>> {
+    let mut network = device.load(lower(graph, &device.caps())?).await?;
+    let mut out = Vec::new();
+    for i in 0..images.len() {
+        out.extend(network.run(&[&images.batch(&[i])?.0]).await?[0].to_f64());
+    }
+    Ok(out)
+}
+
+async fn run(file: &str, calibration: &str, test: &str) -> wizen::Result<()> {
+    let Loaded::Foreign(tensors) = Model::load(file)? else {
+        return Err(wizen::Error::format(file, "it is no foreign checkpoint"));
+    };
+    let mut floats = Vec::new();
+    for (name, tensor) in tensors.iter().filter(|(name, _)| !models::is_ignored(name)) {
+        floats.push((name.as_str(), &tensor.shape[..], tensor.to_f32()?));
+    }
+    let (arch, weights) = models::import(None, &floats)?;
+    let float = optimize(&models::build(&arch, 1, &weights)?)?;
+
+    let device = Device::Gpu(Gpu::open().await?);
+    let transform = ImageTransform::default();
+    let images = load_image_folder(calibration, &transform)?;
+    let batches = (0..images.len()).map(|i| Ok(images.batch(&[i])?.0));
+    let schemes = Scheme::INT8.into();
+    let found = quant::calibrate(&device, &float, batches, Observer::Auto, &schemes).await?;
+    let params = found.with_weights(quant::choose_weights(&float, &schemes, None)?);
+    let int8 = quant::freeze(&float, &params, Requant::Fixed)?;
+
+    let images = load_image_folder(test, &transform)?.take(20);
+    let (want, got) = (
+        logits(&device, &float, &images).await?,
+        logits(&device, &int8, &images).await?,
+    );
+    println!("int8 logits: {:?} dB", sqnr_db(&want, &got));
+    let model = Model {
+        arch,
+        precision: "int8".into(),
+        graph: int8,
+        activations: params.activations,
+        history: vec![Event {
+            did: "quantize".into(),
+            with: "int8".into(),
+        }],
+        ..Model::default()
+    };
+    println!(
+        "{} bytes in resnet18-int8.st",
+        model.save("resnet18-int8.st")?.bytes
+    );
+    Ok(())
+}
+
+fn main() -> wizen::Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [file, calibration, test] = &args[..] else {
+        return Err(wizen::Error::invalid(
+            "usage",
+            "resnet18_ptq CHECKPOINT CALIBRATION TEST",
+        ));
+    };
+    pollster::block_on(run(file, calibration, test))
+}

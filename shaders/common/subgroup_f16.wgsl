@@ -1,0 +1,28 @@
+// Words of two f16 for common/subgroup_tile.wgsl; f32 sums.
+// What a product is computed in: f32 on every device, f16 where there is native f16.
+alias Factor = f32;
+alias Factors = vec2<f32>;
+alias Sum = f32;
+const RELU: bool = false;
+
+fn unpack(word: u32) -> Factors {
+    return unpack2x16float(word);
+}
+
+fn product(a: Factors, b: Factors) -> Sum {
+    let p = vec2<f32>(vec2<Factor>(a) * vec2<Factor>(b));
+    return p.x + p.y;
+}
+
+// Every lane has the sum of its column; two neighbours make a word.
+fn put(row: u32, column: u32, sum: Sum, lane: u32) {
+    let v = select(0.0, sum + bias[min(column, params.n - 1u)], column < params.n);
+    let first = lane * 2u % LANES;
+    let sums = vec2(subgroupShuffle(v, first), subgroupShuffle(v, first + 1u));
+    let word = (column - lane) / 2u + lane;
+    if lane < LANES / 2u && word < params.n_words {
+        let at = row * params.n_words + word;
+        let result = sums + residual_f16(at);
+        y[at] = pack2x16float(select(result, max(result, vec2<f32>(0.0)), vec2<bool>(RELU)));
+    }
+}

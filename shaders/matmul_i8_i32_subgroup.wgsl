@@ -1,0 +1,18 @@
+// y[i, j] = bias[j] + Σ_t x[i, t]·w[j, t]                      (int32)
+//# include common/index.wgsl
+//# include common/i8.wgsl
+//# include common/subgroup_i8.wgsl
+//# include common/matrix_rows.wgsl
+//# include common/subgroup_tile.wgsl
+
+// kernel_h = kernel_w = 1; steps: Words of a row of x and w.
+struct Params { m: u32, n: u32, kernel_h: u32, kernel_w: u32, steps: u32 }
+@group(0) @binding(0) var<storage, read> x: array<Word>;                // int8 [m, steps]
+@group(0) @binding(1) var<storage, read> w: array<Word>;                // int8 [n, steps]
+@group(0) @binding(2) var<storage, read> bias: array<i32>;              // [n]
+@group(0) @binding(3) var<storage, read_write> y: array<i32>;           // [m, n]
+@group(1) @binding(0) var<uniform> params: Params;
+
+fn put(row: u32, column: u32, sum: Sum, lane: u32) {
+    if column < params.n { y[row * params.n + column] = sum + bias[column]; }
+}

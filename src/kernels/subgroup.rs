@@ -1,0 +1,172 @@
+//! The host's side of `shaders/common/subgroup_tile.wgsl`: tiles that one subgroup computes.
+
+use std::borrow::Cow;
+
+use super::variant::subgroup_size;
+use super::{Caps, Const, Conv, Launch, Spec, Variant, grid_1d, params_bytes};
+use crate::error::Result;
+
+/// A product of matrices, or what a convolution is as one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Product {
+    /// Rows of the output.
+    pub rows: usize,
+    /// Columns of the output.
+    pub columns: usize,
+    /// Words of a row under one tap.
+    pub words: usize,
+    /// Cost of multiplying two words, where loading one costs 1.
+    pub multiply: f64,
+}
+
+/// Rows by columns per lane, and how the operands are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SubgroupTile {
+    lanes: usize,
+    rows: usize,
+    columns: usize,
+    /// Operands are read two words at a time.
+    wide: bool,
+}
+
+/// Relative cost of multiplying two words of f32, f16 or int8, where loading one costs 1.
+pub(super) const F32: f64 = 0.011;
+pub(super) const F16: f64 = 0.020;
+pub(super) const I8: f64 = 0.028;
+
+/// Accumulators of a lane: as many as compile in a fraction of a second.
+const MOST: usize = 128;
+
+impl SubgroupTile {
+    /// The tile with the least work for `product` among those that keep a few cores busy.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unsupported`] naming `op` if the device has no subgroups of one size.
+    pub fn new(op: &str, product: &Product, caps: &Caps) -> Result<Self> {
+        let lanes = subgroup_size(caps).ok_or_else(|| Variant::Subgroup.unsupported(op))?;
+        let mut best = Self {
+            lanes,
+            rows: 1,
+            columns: 1,
+            wide: caps.int64 && product.words.is_multiple_of(2),
+        };
+        let mut least = f64::INFINITY;
+        for rows in [1, 4, 8, 16, 32] {
+            for columns in [1, 2, 4, 8] {
+                let tile = Self {
+                    rows,
+                    columns,
+                    ..best
+                };
+                let cost = tile.cost(product);
+                if rows * columns <= MOST && cost < least {
+                    (best, least) = (tile, cost);
+                }
+            }
+        }
+        Ok(best)
+    }
+
+    fn cost(self, product: &Product) -> f64 {
+        let loads = self.own() + self.columns;
+        let loads = loads as f64 / if self.wide { 1.8 } else { 1.0 };
+        let each = loads + product.multiply * (self.rows * self.columns) as f64;
+        // Eight workgroups at once; fewer leave cores idle.
+        self.tiles(product).max(8) as f64 * each
+    }
+
+    fn own(self) -> usize {
+        self.rows.div_ceil(self.lanes)
+    }
+
+    fn tiles(self, product: &Product) -> usize {
+        product.rows.div_ceil(self.rows) * product.columns.div_ceil(self.lanes * self.columns)
+    }
+
+    /// Loads that a row of `words` words takes.
+    pub fn steps(self, words: usize) -> usize {
+        if self.wide { words / 2 } else { words }
+    }
+
+    /// Adds the constants of the shader.
+    pub fn spec(self, spec: Spec) -> Spec {
+        let spec = spec
+            .with("LANES", self.lanes as u32)
+            .with("ROWS", self.rows as u32)
+            .with("OWN", self.own() as u32)
+            .with("COLUMNS", self.columns as u32);
+        if self.wide {
+            return spec.with("Word", Const::Type("u64")).with("HALVES", 2);
+        }
+        spec
+    }
+
+    /// One workgroup per tile.
+    pub fn workgroups(self, product: &Product, caps: &Caps) -> [u32; 3] {
+        grid_1d(self.tiles(product), 1, caps)
+    }
+}
+
+/// `Params` of the convolutions among `shaders/*_subgroup.wgsl`, as far as they share them.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::NoUninit)]
+struct ConvParams {
+    m: u32,
+    n: u32,
+    height: u32,
+    width: u32,
+    out_height: u32,
+    out_width: u32,
+    kernel_h: u32,
+    kernel_w: u32,
+    steps: u32,
+    stride: u32,
+    padding: u32,
+    dilation: u32,
+}
+
+/// The launch of a convolution without groups: `per_word` channels to a word, `more` after the shared
+/// parameters.
+///
+/// # Errors
+/// As [`Conv::output_shape`] and [`SubgroupTile::new`]; [`crate::Error::Unsupported`] for groups.
+pub(super) fn conv_launch(
+    (op, source): (&str, Cow<'static, str>),
+    (x, w, conv): ([usize; 4], [usize; 4], Conv),
+    (per_word, multiply): (usize, f64),
+    (spec, more): (Spec, &[u32]),
+    caps: &Caps,
+) -> Result<Launch> {
+    let [n, out_height, out_width, o] = conv.output_shape(x, w)?;
+    if conv.groups > 1 {
+        return Err(Variant::Subgroup.unsupported(op));
+    }
+    let product = Product {
+        rows: n * out_height * out_width,
+        columns: o,
+        words: x[3].div_ceil(per_word),
+        multiply,
+    };
+    let tile = SubgroupTile::new(op, &product, caps)?;
+    let mut params = params_bytes(&ConvParams {
+        m: product.rows as u32,
+        n: o as u32,
+        height: x[1] as u32,
+        width: x[2] as u32,
+        out_height: out_height as u32,
+        out_width: out_width as u32,
+        kernel_h: w[1] as u32,
+        kernel_w: w[2] as u32,
+        steps: tile.steps(product.words) as u32,
+        stride: conv.stride as u32,
+        padding: conv.padding as u32,
+        dilation: conv.dilation as u32,
+    });
+    params.extend(more.iter().flat_map(|word| word.to_le_bytes()));
+    Ok(Launch {
+        source,
+        spec: tile.spec(spec),
+        params,
+        workgroups: tile.workgroups(&product, caps),
+    })
+}

@@ -1,0 +1,421 @@
+//! Residual networks: every graph pass against the graph before it, foreign weights with every mistake, int8
+//! equal on both devices. Small random networks; `resnet18.rs` has the real one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use wizen::base::{DType, Requant, Rng, Tensor};
+use wizen::gpu::Caps;
+use wizen::graph::{
+    CpuSession, Device, Graph, LowerOptions, Node, Op, SessionOptions, ValueId, compare_steps,
+    lower, lower_with, optimize,
+};
+use wizen::models::{self, Foreign, ResNet, Weights};
+use wizen::quant::{self, Observer, Scheme};
+
+use crate::harness;
+
+/// CIFAR-style, two stages: every kind of layer that ResNet18 has but the large stem.
+fn small() -> ResNet {
+    ResNet {
+        image: 12,
+        stem: 3,
+        stem_width: 8,
+        stages: vec![(2, 8), (1, 20)],
+        bottleneck: false,
+        classes: 7,
+    }
+}
+
+/// Random weights; batch norms far from the identity.
+pub fn random(net: &ResNet, seed: u64) -> Weights {
+    let mut rng = Rng::new(seed).fork(9);
+    let mut weights = models::random_params(&net.params(), seed).expect("fits in memory");
+    for (name, tensor) in &mut weights {
+        let norm = name.starts_with("bn") || name.contains(".bn") || name.contains("downsample.1");
+        if !norm {
+            continue;
+        }
+        let (low, high) = match name.rsplit_once('.') {
+            Some((_, "weight")) => (0.5, 1.5),
+            Some((_, "running_var")) => (0.3, 2.0),
+            _ => (-0.5, 0.5),
+        };
+        let values: Vec<f32> = (0..tensor.len()).map(|_| rng.range(low, high)).collect();
+        *tensor = Tensor::from_f32(tensor.shape(), &values).expect("the same shape");
+    }
+    weights
+}
+
+fn images(shape: &[usize], seed: u64) -> Tensor {
+    let mut rng = Rng::new(seed);
+    let values: Vec<f32> = (0..shape.iter().product())
+        .map(|_| rng.range(-2.0, 2.5))
+        .collect();
+    Tensor::from_f32(shape, &values).expect("as many as the shape says")
+}
+
+fn run(graph: &Graph, inputs: &[&Tensor]) -> Vec<f64> {
+    let plan = Arc::new(lower(graph, &Caps::portable()).expect("lowers"));
+    let mut cpu = CpuSession::new(plan, false);
+    cpu.run(inputs).expect("runs")[0].to_f64()
+}
+
+/// Every activation of a run on the CPU references, by name.
+fn trace(graph: &Graph, x: &Tensor) -> BTreeMap<String, Tensor> {
+    let plan = Arc::new(lower(graph, &Caps::portable()).expect("lowers"));
+    let mut cpu = CpuSession::new(Arc::clone(&plan), true);
+    let values = cpu.trace(&[x]).expect("runs");
+    let named = plan.values.iter().zip(values);
+    named
+        .filter_map(|(value, tensor)| Some((value.name.clone(), tensor?)))
+        .collect()
+}
+
+/// A graph of one node, its operands given: activations as inputs, parameters as they are.
+fn alone(graph: &Graph, node: &Node, operands: &[Tensor], magnitudes: bool) -> f64s::Values {
+    let mut single = Graph::new();
+    let mut inputs = Vec::new();
+    let ids: Vec<ValueId> = node
+        .inputs
+        .iter()
+        .zip(operands)
+        .enumerate()
+        .map(|(i, (_, tensor))| {
+            let tensor = if magnitudes {
+                f64s::abs(tensor)
+            } else {
+                tensor.clone()
+            };
+            let id = single.input(&format!("x{i}"), tensor.dtype(), tensor.shape());
+            inputs.push(tensor);
+            id
+        })
+        .collect();
+    let y = single
+        .push(&node.name, node.op.clone(), &ids)
+        .unwrap_or_else(|e| panic!("{} of {graph}: {e}", node.name));
+    single.output(y);
+    run(&single, &inputs.iter().collect::<Vec<_>>())
+}
+
+mod f64s {
+    use wizen::base::Tensor;
+    pub type Values = Vec<f64>;
+    pub fn abs(tensor: &Tensor) -> Tensor {
+        let values: Vec<f32> = tensor.to_f32().iter().map(|x| x.abs()).collect();
+        Tensor::from_f32(tensor.shape(), &values).expect("the same shape")
+    }
+}
+
+/// The value of the graph before the passes that a fused node's result stands for, and the nodes on the way
+/// from the node of the same name.
+fn stands_for<'g>(before: &'g Graph, fused: &Node) -> Vec<&'g Node> {
+    let first = before.nodes().iter().find(|node| node.name == fused.name);
+    let mut way = vec![first.expect("passes keep the names of layers")];
+    let (mut relu, mut add) = match &fused.op {
+        Op::Conv2d { relu, .. } => (*relu, fused.inputs.len() == 4),
+        Op::Linear { relu } => (*relu, false),
+        _ => return way,
+    };
+    let mut norm = true;
+    loop {
+        let y = way[way.len() - 1].outputs[0];
+        let mut users = before.users(y);
+        let (Some(user), None) = (users.next(), users.next()) else {
+            return way;
+        };
+        let taken = match &user.op {
+            Op::BatchNorm { .. } => std::mem::take(&mut norm),
+            Op::Add { .. } => std::mem::take(&mut add),
+            Op::Relu => std::mem::take(&mut relu),
+            _ => false,
+        };
+        if !taken {
+            return way;
+        }
+        way.push(user);
+    }
+}
+
+/// Half a unit in the last place of f32, relative.
+const U: f64 = 1.0 / (1u64 << 24) as f64;
+
+#[test]
+fn passes_keep_every_layer_within_the_computed_bound() {
+    let net = small();
+    let before = net
+        .graph(2, &random(&net, harness::seed()))
+        .expect("builds");
+    let after = optimize(&before).expect("well formed");
+    println!("before:\n{before}\nafter:\n{after}");
+    let count = |graph: &Graph, op: &str| {
+        let of = graph.nodes().iter().filter(|node| node.op.name() == op);
+        of.count()
+    };
+    let relu = Op::Relu.name();
+    let add = Op::Add { relu: false }.name();
+    let norm = Op::BatchNorm { eps: 0.0 }.name();
+    assert!(count(&before, &relu) > 0 && count(&before, &add) > 0 && count(&before, &norm) > 0);
+    for gone in [&relu, &add, &norm] {
+        assert_eq!(count(&after, gone), 0, "{gone} is left:\n{after}");
+    }
+
+    let x = images(&[2, 12, 12, 3], harness::seed());
+    let values = trace(&before, &x);
+    let value = |name: &str| -> &Tensor { if name == "images" { &x } else { &values[name] } };
+    // What each activation after the passes is called before them.
+    let mut old_name = BTreeMap::from([("images".to_owned(), "images".to_owned())]);
+    let mut compared = 0;
+    for fused in after.nodes() {
+        let way = stands_for(&before, fused);
+        let last = way[way.len() - 1];
+        old_name.insert(fused.name.clone(), last.name.clone());
+        let operands: Vec<Tensor> = fused
+            .inputs
+            .iter()
+            .map(|&id| match after.tensor(id) {
+                Some(tensor) => tensor.as_ref().clone(),
+                None => value(&old_name[&after.value(id).name]).clone(),
+            })
+            .collect();
+        let got = alone(&after, fused, &operands, false);
+        let want = value(&last.name).to_f64();
+        if way.len() == 1 {
+            assert_eq!(got, want, "{} was not touched", fused.name);
+            continue;
+        }
+        // After: weights, bias and result are rounded once. Before: the result of every node is; what batch
+        // norm multiplies it multiplies the error of.
+        let sizes = alone(&after, fused, &operands, true);
+        let channels = *after.value(fused.outputs[0]).shape.last().expect("images");
+        for (i, (&got, &want)) in got.iter().zip(&want).enumerate() {
+            let mut bound = U * (2.0 * sizes[i] + got.abs());
+            for node in &way {
+                let size = value(&node.name).to_f64()[i].abs();
+                let mut factor = 1.0;
+                if let Some(norm) = way.iter().find(|n| matches!(n.op, Op::BatchNorm { .. }))
+                    && node.name == way[0].name
+                {
+                    let param = |at: usize| {
+                        let tensor = before.tensor(norm.inputs[at]).expect("a parameter");
+                        tensor.to_f64()[i % channels]
+                    };
+                    factor = (param(1) / param(4).sqrt()).abs();
+                }
+                bound += U * factor * size;
+            }
+            // Products of two roundings.
+            bound *= 1.0 + 1e-6;
+            let difference = (got - want).abs();
+            assert!(
+                difference <= bound,
+                "{} [{i}]: {got} for {want}, bound {bound:e}",
+                fused.name
+            );
+        }
+        compared += 1;
+    }
+    assert_eq!(compared, 8, "every convolution was fused with something");
+}
+
+#[test]
+fn each_pass_alone_keeps_the_result() {
+    use wizen::graph::{fold_batch_norm, fuse_relu, fuse_residual};
+    let net = small();
+    let graph = net.graph(1, &random(&net, 5)).expect("builds");
+    let x = images(&[1, 12, 12, 3], 6);
+    // ReLU and addition move no rounding but their own: the CPU references keep f32 between nodes.
+    let folded = fold_batch_norm(&graph).expect("folds");
+    let rectified = fuse_relu(&folded).expect("fuses");
+    assert_eq!(run(&folded, &[&x]), run(&rectified, &[&x]));
+    let joined = fuse_residual(&rectified).expect("fuses");
+    assert_eq!(joined.nodes().len() + 3, rectified.nodes().len());
+    assert_ne!(run(&graph, &[&x]), vec![0.0; 7]);
+}
+
+#[test]
+fn int8_is_equal_on_both_devices_and_close_to_float() {
+    let Some(gpu) = harness::gpu() else { return };
+    let net = small();
+    let graph = net.graph(2, &random(&net, 3)).expect("builds");
+    let x = images(&[2, 12, 12, 3], 17);
+    for (scheme, requant) in [
+        (Scheme::INT8, Requant::Fixed),
+        (Scheme::INT8, Requant::Float),
+        ("int8-torch".parse().expect("a scheme"), Requant::Float),
+        ("int8-onnx".parse().expect("a scheme"), Requant::Fixed),
+    ] {
+        let float = quant::prepare(&graph, scheme).expect("well formed");
+        let batches = (0..4).map(|i| Ok(images(&[2, 12, 12, 3], 100 + i)));
+        let schemes = scheme.into();
+        let observer = Observer::for_scheme(scheme);
+        let device = Device::Gpu(gpu.clone());
+        let found = pollster::block_on(quant::calibrate(
+            &device, &float, batches, observer, &schemes,
+        ))
+        .expect("calibrates");
+        let weights = quant::choose_weights(&float, &schemes, None).expect("finite");
+        let params = found.with_weights(weights);
+        let int8 = quant::freeze(&float, &params, requant).expect("freezes");
+        let floats = int8.nodes().iter().filter(|node| {
+            let y = int8.value(node.outputs[0]).dtype;
+            y == DType::F32 && node.outputs[0] != int8.outputs()[0]
+        });
+        assert_eq!(floats.count(), 0, "no float tensor in between:\n{int8}");
+
+        let plan = lower(&int8, gpu.caps()).expect("lowers");
+        let mut on_gpu = pollster::block_on(device.load_with(
+            plan,
+            SessionOptions {
+                trace: true,
+                ..Default::default()
+            },
+        ))
+        .expect("loads");
+        let trace = pollster::block_on(on_gpu.trace(&[&x])).expect("runs");
+        for step in compare_steps(on_gpu.plan(), &trace).expect("runs") {
+            assert_eq!(step.mismatches, 0, "{scheme} {requant:?}: {step:?}");
+            if requant == Requant::Fixed && step.kernel != "quantize_i8" {
+                assert_eq!(step.differing, 0, "{scheme}: {step:?}");
+            }
+        }
+        let (want, got) = (run(&float, &[&x]), run(&int8, &[&x]));
+        let sqnr = wizen::graph::sqnr_db(&want, &got).expect("int8 is not exact");
+        println!("{scheme} {requant:?}: {sqnr:.1} dB");
+        // About what 6 bits per value would leave; 8 bits, 10 layers.
+        assert!(sqnr > 20.0, "{scheme}: {sqnr} dB");
+    }
+}
+
+#[test]
+fn fp16_agrees_with_the_references_packed_and_native() {
+    let Some(gpu) = harness::gpu() else { return };
+    let net = small();
+    let graph = net.graph(2, &random(&net, 3)).expect("builds");
+    let half = quant::to_f16(&optimize(&graph).expect("well formed")).expect("small weights");
+    let x = images(&[2, 12, 12, 3], 23);
+    let device = Device::Gpu(gpu.clone());
+    for native_f16 in [false, true] {
+        if native_f16 && !gpu.caps().f16 {
+            continue;
+        }
+        let plan = lower_with(&half, gpu.caps(), LowerOptions { native_f16 }).expect("lowers");
+        let options = SessionOptions {
+            trace: true,
+            ..Default::default()
+        };
+        let mut on_gpu = pollster::block_on(device.load_with(plan, options)).expect("loads");
+        let trace = pollster::block_on(on_gpu.trace(&[&x])).expect("runs");
+        for step in compare_steps(on_gpu.plan(), &trace).expect("runs") {
+            assert_eq!(step.mismatches, 0, "native {native_f16}: {step:?}");
+        }
+    }
+}
+
+/// The tensors of a foreign file: OIHW filters.
+pub fn foreign(weights: &Weights) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    let turned = |tensor: &Tensor| -> (Vec<usize>, Vec<f32>) {
+        let data = tensor.to_f32();
+        let [o, h, w, i] = match *tensor.shape() {
+            [o, h, w, i] => [o, h, w, i],
+            ref other => return (other.to_vec(), data),
+        };
+        let mut out = Vec::new();
+        for at in 0..data.len() {
+            let (x, y, c, n) = (at % w, at / w % h, at / (w * h) % i, at / (w * h * i));
+            out.push(data[((n * h + y) * w + x) * i + c]);
+        }
+        (vec![o, i, h, w], out)
+    };
+    let tensors = weights.iter();
+    tensors
+        .map(|(name, tensor)| {
+            let (shape, data) = turned(tensor);
+            (name.clone(), shape, data)
+        })
+        .collect()
+}
+
+fn import(
+    arch: Option<&str>,
+    tensors: &[(String, Vec<usize>, Vec<f32>)],
+) -> wizen::Result<(String, Weights)> {
+    let tensors: Vec<Foreign<'_>> = tensors
+        .iter()
+        .map(|(name, shape, data)| (name.as_str(), shape.as_slice(), data.clone()))
+        .collect();
+    models::import(arch, &tensors)
+}
+
+#[test]
+fn foreign_weights_come_in_whole_or_not_at_all() {
+    let net = small();
+    let weights = random(&net, 4);
+    let mut tensors = foreign(&weights);
+    assert_eq!(
+        import(None, &tensors).expect("complete"),
+        ("resnet8".into(), weights.clone())
+    );
+    // Counters are ignored; other words for the same things are known.
+    tensors.push(("bn1.num_batches_tracked".into(), vec![], vec![7.0]));
+    for tensor in &mut tensors {
+        tensor.0 = format!("module.{}", tensor.0.replace("downsample", "shortcut"))
+            .replace("module.fc.", "module.linear.");
+    }
+    assert_eq!(import(None, &tensors).expect("complete").1, weights);
+
+    let mut broken = foreign(&weights);
+    broken.retain(|(name, _, _)| name != "layer2.0.bn1.bias");
+    broken.push(("layer2.0.se.weight".into(), vec![1], vec![0.0]));
+    for (name, shape, _) in &mut broken {
+        if name == "layer1.1.conv2.weight" {
+            *shape = vec![8, 8, 9, 1];
+        }
+    }
+    let error = import(None, &broken).expect_err("broken").to_string();
+    for part in [
+        "missing: `layer2.0.bn1.bias`",
+        "of another shape: `layer1.1.conv2.weight` [8, 8, 9, 1], expected [8, 8, 3, 3]",
+        "unexpected: `layer2.0.se.weight`",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+    let error = import(Some("resnet18"), &tensors)
+        .expect_err("another")
+        .to_string();
+    assert!(
+        error.contains("missing: ") && error.contains(" more"),
+        "{error}"
+    );
+    let error = import(Some("resnet19"), &tensors)
+        .expect_err("unknown")
+        .to_string();
+    assert!(
+        error.contains("there is no architecture `resnet19`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn other_residual_networks_build_and_run() {
+    let tiny = |bottleneck, stem, image| ResNet {
+        image,
+        stem,
+        stem_width: 4,
+        stages: vec![(1, 4), (1, 6)],
+        bottleneck,
+        classes: 3,
+    };
+    for net in [tiny(true, 3, 8), tiny(false, 7, 32), tiny(true, 7, 40)] {
+        let weights = random(&net, 8);
+        let (arch, imported) = import(None, &foreign(&weights)).expect("complete");
+        assert_eq!((&arch, &imported), (&net.name(), &weights));
+        let graph = net.graph(2, &weights).expect("builds");
+        let after = optimize(&graph).expect("well formed");
+        let x = images(&[2, net.image, net.image, 3], 1);
+        let sqnr = wizen::graph::sqnr_db(&run(&graph, &[&x]), &run(&after, &[&x]));
+        // f32 has 24 bits; a dozen layers lose a few of them.
+        assert!(sqnr.is_none_or(|db| db > 110.0), "{arch}: {sqnr:?}");
+    }
+}
