@@ -9,6 +9,7 @@ use wizen::io::write_idx;
 pub fn wizen(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_wizen"))
         .args(args)
+        .env("WIZEN_CACHE", "off")
         .output()
         .expect("the binary was built")
 }

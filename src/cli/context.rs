@@ -1,11 +1,18 @@
 //! Device, progress bars, tables and JSON: how commands talk to the outside.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+<<<<<<< HEAD
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use etcetera::BaseStrategy;
+use etcetera::base_strategy::choose_native_strategy;
+=======
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
+>>>>>>> main
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use wizen::gpu::{AdapterChoice, Gpu};
+use wizen::gpu::{AdapterChoice, Gpu, GpuOptions};
 use wizen::graph::Device;
 use wizen::{Error, Result};
 
@@ -32,7 +39,8 @@ impl Context {
         let choice = match wanted {
             "cpu" => return Ok(Device::Cpu),
             "auto" => {
-                return Ok(match Gpu::open().await {
+                let options = self.options(AdapterChoice::Best);
+                return Ok(match Gpu::open_with(&options).await {
                     Ok(gpu) => Device::Gpu(gpu),
                     Err(error) => {
                         self.say(&format!(
@@ -48,7 +56,16 @@ impl Context {
                 Err(_) => AdapterChoice::Named(other.to_owned()),
             },
         };
-        Ok(Device::Gpu(Gpu::open_adapter(&choice).await?))
+        Ok(Device::Gpu(Gpu::open_with(&self.options(choice)).await?))
+    }
+
+    fn options(&self, adapter: AdapterChoice) -> GpuOptions {
+        let cache_dir = if self.common.no_cache {
+            None
+        } else {
+            cache_dir(std::env::var_os("WIZEN_CACHE").map(PathBuf::from))
+        };
+        GpuOptions { adapter, cache_dir }
     }
 
     /// A line for people, on stderr.
@@ -87,6 +104,22 @@ impl Context {
     }
 }
 
+/// Where compiled pipelines are kept: nowhere if `wanted` is `off`, in the folder it names, or in the
+/// user's cache folder.
+fn cache_dir(wanted: Option<PathBuf>) -> Option<PathBuf> {
+    match wanted.filter(|wanted| !wanted.as_os_str().is_empty()) {
+        Some(off) if off.as_os_str() == "off" => None,
+        Some(folder) => Some(folder),
+        None => match choose_native_strategy() {
+            Ok(user) => Some(user.cache_dir().join("wizen")),
+            Err(error) => {
+                log::warn!("compiled pipelines are not kept: {error}");
+                None
+            }
+        },
+    }
+}
+
 /// A table with this header; columns after the first are aligned right.
 pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
@@ -120,4 +153,18 @@ pub fn bytes(n: u64) -> String {
         out.push(digit);
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_goes_where_it_is_told() {
+        assert_eq!(cache_dir(Some("off".into())), None);
+        assert_eq!(cache_dir(Some("/a/b".into())), Some("/a/b".into()));
+        let usual = cache_dir(None);
+        assert_eq!(cache_dir(Some("".into())), usual);
+        assert!(usual.is_none_or(|folder| folder.is_absolute() && folder.ends_with("wizen")));
+    }
 }

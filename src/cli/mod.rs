@@ -40,6 +40,10 @@ pub struct Common {
     /// Print one JSON object on stdout instead of tables
     #[arg(long, global = true)]
     pub json: bool,
+    /// Keep no compiled GPU pipelines on disk; WIZEN_CACHE=off does the same, WIZEN_CACHE=DIR keeps them in
+    /// that folder instead of the user's cache folder
+    #[arg(long, global = true)]
+    pub no_cache: bool,
     /// More log lines on stderr
     #[arg(long, short, global = true)]
     pub verbose: bool,

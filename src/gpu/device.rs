@@ -1,9 +1,11 @@
 //! Opening a device, or taking the application's own.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::caps::{AdapterSummary, Caps};
+use super::disk_cache::DiskCache;
 use super::pipeline::{Pipeline, PipelineKey};
 use super::readback::Poller;
 use crate::error::{Error, Result};
@@ -22,6 +24,8 @@ pub(super) struct Inner {
     pub pipelines: Mutex<HashMap<PipelineKey, Pipeline>>,
     pub failure: Arc<Mutex<Option<Error>>>,
     pub poller: Poller,
+    /// `None`: compiled pipelines are not kept on disk.
+    pub cache: Option<DiskCache>,
 }
 
 /// Which adapter to open.
@@ -35,6 +39,27 @@ pub enum AdapterChoice {
     Index(usize),
     /// The first whose name or backend contains this text, ignoring case.
     Named(String),
+}
+
+/// How to open a GPU.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GpuOptions {
+    /// Which adapter.
+    pub adapter: AdapterChoice,
+    /// A folder that keeps the driver's compiled pipelines from one process to the next, one file per
+    /// kind of adapter, where wgpu can (Vulkan). It is created if need be, and only this user should be
+    /// able to write there: the driver is given what lies in it. `None`: the disk is not touched. A file
+    /// that cannot be read or written is logged and does no other harm.
+    pub cache_dir: Option<PathBuf>,
+}
+
+impl From<AdapterChoice> for GpuOptions {
+    fn from(adapter: AdapterChoice) -> Self {
+        Self {
+            adapter,
+            cache_dir: None,
+        }
+    }
 }
 
 /// Adapters of these backends (narrowed further by `WGPU_BACKEND`), best first.
@@ -137,6 +162,15 @@ impl Gpu {
     /// # Errors
     /// [`Error::NoGpu`] if no adapter matches (the message lists those there are) or it refuses to open.
     pub async fn open_adapter(choice: &AdapterChoice) -> Result<Self> {
+        Self::open_with(&choice.clone().into()).await
+    }
+
+    /// Opens an adapter with everything it offers, and keeps compiled pipelines on disk if told so.
+    ///
+    /// # Errors
+    /// [`Error::NoGpu`] if no adapter matches (the message lists those there are) or it refuses to open.
+    pub async fn open_with(options: &GpuOptions) -> Result<Self> {
+        let choice = &options.adapter;
         let adapters = adapters_for(choice).await;
         let names: Vec<String> = adapters.iter().map(|a| a.get_info().name).collect();
         let found = match choice {
@@ -163,10 +197,13 @@ impl Gpu {
                 )
             })
         })?;
-        let wanted = wgpu::Features::SHADER_F16
+        let mut wanted = wgpu::Features::SHADER_F16
             | wgpu::Features::SHADER_INT64
             | wgpu::Features::SUBGROUP
             | wgpu::Features::TIMESTAMP_QUERY;
+        if options.cache_dir.is_some() {
+            wanted |= wgpu::Features::PIPELINE_CACHE;
+        }
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wizen"),
             required_features: adapter.features() & wanted,
@@ -177,13 +214,26 @@ impl Gpu {
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| {
             Error::NoGpu(format!("{} refused to open: {e}", adapter.get_info().name))
         })?;
-        let gpu = Self::from_wgpu(&adapter, device, queue);
+        let cache = match &options.cache_dir {
+            Some(folder) => DiskCache::open(&device, &adapter.get_info(), folder).await,
+            None => None,
+        };
+        let gpu = Self::with_cache(&adapter, device, queue, cache);
         gpu.watch();
         Ok(gpu)
     }
 
-    /// Uses the application's own device: nothing is opened, no handler is replaced.
+    /// Uses the application's own device: nothing is opened, no handler is replaced, no file touched.
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        Self::with_cache(adapter, device, queue, None)
+    }
+
+    fn with_cache(
+        adapter: &wgpu::Adapter,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        cache: Option<DiskCache>,
+    ) -> Self {
         let caps = Caps::of(&device, &adapter.get_info());
         let poller = Poller::new(&device);
         let inner = Inner {
@@ -191,6 +241,7 @@ impl Gpu {
             queue,
             caps,
             poller,
+            cache,
             pipelines: Mutex::default(),
             failure: Arc::default(),
         };
@@ -230,6 +281,14 @@ impl Gpu {
     /// The wgpu queue.
     pub fn queue(&self) -> &wgpu::Queue {
         &self.inner.queue
+    }
+
+    /// Writes the pipelines compiled since the last time to [`GpuOptions::cache_dir`], if there is one.
+    /// The last clone of this GPU does so by itself when it is dropped.
+    pub fn save_pipelines(&self) {
+        if let Some(cache) = &self.inner.cache {
+            cache.save();
+        }
     }
 
     /// Returns an error that the device reported since the last call, if there was one.

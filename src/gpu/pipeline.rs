@@ -1,8 +1,13 @@
 //! Compute pipelines, made up front and shared.
 
+use std::collections::HashSet;
 use std::sync::PoisonError;
 
+#[cfg(not(target_arch = "wasm32"))]
+use rayon::prelude::*;
+
 use super::device::{Gpu, from_wgpu_error};
+use super::disk_cache::DiskCache;
 use super::launch::{Access, Launch};
 use super::shader::specialise;
 use crate::error::{Error, Result};
@@ -22,54 +27,126 @@ pub(super) struct PipelineKey {
     access: Vec<Access>,
 }
 
+/// A kernel to compile.
+#[derive(Clone, Debug)]
+pub struct PipelineRequest<'a> {
+    /// Name of the kernel, for errors.
+    pub name: &'a str,
+    /// Its shader and constants.
+    pub launch: &'a Launch,
+    /// Access of its buffers, in binding order.
+    pub access: Vec<Access>,
+}
+
 impl Gpu {
     /// Compiles `launch`, or returns the pipeline compiled before. `access` is in binding order.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the kernel binds more buffers than the device allows,
-    /// [`Error::Device`] with the compiler's message, [`Error::Invalid`] from specialisation.
+    /// As [`Self::pipelines`].
     pub async fn pipeline(
         &self,
         name: &str,
         launch: &Launch,
         access: &[Access],
     ) -> Result<Pipeline> {
-        let text = specialise(name, &launch.source, &launch.spec)?;
-        let key = PipelineKey {
-            text,
+        let request = PipelineRequest {
+            name,
+            launch,
             access: access.to_vec(),
         };
+        Ok(self.pipelines(&[request]).await?.swap_remove(0))
+    }
+
+    /// A pipeline for every request, in order. Equal programs are compiled once, and never again on this
+    /// device; different ones at the same time, on all processor cores (in browsers one after another).
+    ///
+    /// # Errors
+    /// Of the first request that fails: [`Error::Unsupported`] if the kernel binds more buffers than the
+    /// device allows, [`Error::Device`] with the compiler's message, [`Error::Invalid`] from
+    /// specialisation.
+    pub async fn pipelines(&self, requests: &[PipelineRequest<'_>]) -> Result<Vec<Pipeline>> {
+        let keys: Vec<PipelineKey> = requests
+            .iter()
+            .map(|request| self.key(request))
+            .collect::<Result<_>>()?;
         let lock = || {
             self.inner
                 .pipelines
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
         };
-        if let Some(pipeline) = lock().get(&key) {
-            return Ok(pipeline.clone());
+        let mut missing: Vec<(&str, &PipelineKey)> = Vec::new();
+        {
+            let made = lock();
+            let mut seen = HashSet::new();
+            for (request, key) in requests.iter().zip(&keys) {
+                if !made.contains_key(key) && seen.insert(key) {
+                    missing.push((request.name, key));
+                }
+            }
         }
+        // wgpu's error scopes belong to their thread: each is opened and closed around one pipeline, so
+        // that an error finds its kernel. What they caught is awaited here.
+        #[cfg(not(target_arch = "wasm32"))]
+        let created: Vec<_> = missing
+            .par_iter()
+            .map(|(name, key)| self.create_caught(name, key))
+            .collect();
+        #[cfg(target_arch = "wasm32")]
+        let created: Vec<_> = missing
+            .iter()
+            .map(|(name, key)| self.create_caught(name, key))
+            .collect();
+        let mut failed = None;
+        for ((name, key), (pipeline, internal, validation)) in missing.into_iter().zip(created) {
+            let errors = [internal.await, validation.await];
+            match errors.into_iter().flatten().next() {
+                Some(error) => {
+                    failed.get_or_insert_with(|| from_wgpu_error(name, error));
+                }
+                None => {
+                    lock().insert(key.clone(), pipeline);
+                }
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let made = lock();
+        Ok(keys.iter().map(|key| made[key].clone()).collect())
+    }
+
+    fn key(&self, request: &PipelineRequest<'_>) -> Result<PipelineKey> {
         let limit = self.caps().max_storage_buffers as usize;
-        if access.len() > limit {
-            let problem = format!(
-                "it binds {} storage buffers, the limit is {limit}",
-                access.len()
-            );
+        let count = request.access.len();
+        if count > limit {
             return Err(Error::Unsupported {
-                op: name.into(),
-                problem,
+                op: request.name.into(),
+                problem: format!("it binds {count} storage buffers, the limit is {limit}"),
             });
         }
-        let scope = self
-            .device()
-            .push_error_scope(wgpu::ErrorFilter::Validation);
-        let internal = self.device().push_error_scope(wgpu::ErrorFilter::Internal);
-        let pipeline = self.create_pipeline(name, &key);
-        let errors = [internal.pop().await, scope.pop().await];
-        if let Some(error) = errors.into_iter().flatten().next() {
-            return Err(from_wgpu_error(name, error));
-        }
-        lock().insert(key, pipeline.clone());
-        Ok(pipeline)
+        let launch = request.launch;
+        Ok(PipelineKey {
+            text: specialise(request.name, &launch.source, &launch.spec)?,
+            access: request.access.clone(),
+        })
+    }
+
+    /// A pipeline that may be broken, and what the compiler has to say: internal errors, then validation.
+    fn create_caught(
+        &self,
+        name: &str,
+        key: &PipelineKey,
+    ) -> (
+        Pipeline,
+        impl Future<Output = Option<wgpu::Error>> + use<>,
+        impl Future<Output = Option<wgpu::Error>> + use<>,
+    ) {
+        let device = self.device();
+        let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let pipeline = self.create_pipeline(name, key);
+        (pipeline, internal.pop(), validation.pop())
     }
 
     fn create_pipeline(&self, name: &str, key: &PipelineKey) -> Pipeline {
@@ -114,7 +191,7 @@ impl Gpu {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
-            cache: None,
+            cache: self.inner.cache.as_ref().map(DiskCache::for_new_pipeline),
         });
         Pipeline {
             pipeline,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::plan::{Kind, Plan, PlanValue};
 use crate::base::{Tensor, words_for};
 use crate::error::{Error, Result};
-use crate::gpu::{Buffers, Gpu, Pending, PreparedStep, encode_steps, encode_steps_timed};
+use crate::gpu::{
+    Buffers, Gpu, Pending, PipelineRequest, PreparedStep, encode_steps, encode_steps_timed,
+};
 
 /// How a [`Session`] lays out and watches its buffers.
 #[derive(Clone, Debug, Default)]
@@ -49,16 +51,20 @@ impl Session {
                 None => step.kernel.launch(gpu.caps()),
             })
             .collect::<Result<_>>()?;
-        let mut pipelines = Vec::with_capacity(plan.steps.len());
-        for (step, launch) in plan.steps.iter().zip(&launches) {
-            let access: Vec<_> = step
-                .kernel
-                .bindings()
-                .iter()
-                .map(|binding| binding.access)
-                .collect();
-            pipelines.push(gpu.pipeline(step.kernel.name(), launch, &access).await?);
-        }
+        let requests: Vec<_> = plan
+            .steps
+            .iter()
+            .zip(&launches)
+            .map(|(step, launch)| {
+                let bindings = step.kernel.bindings();
+                PipelineRequest {
+                    name: step.kernel.name(),
+                    launch,
+                    access: bindings.iter().map(|binding| binding.access).collect(),
+                }
+            })
+            .collect();
+        let pipelines = gpu.pipelines(&requests).await?;
         let batch = Buffers::new(gpu);
         let made = make_buffers(gpu, &batch, &plan, &options);
         let align = gpu.caps().uniform_alignment.max(16) as usize;
