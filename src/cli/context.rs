@@ -3,13 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-<<<<<<< HEAD
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
 use etcetera::BaseStrategy;
 use etcetera::base_strategy::choose_native_strategy;
-=======
-use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
->>>>>>> main
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use wizen::gpu::{AdapterChoice, Gpu, GpuOptions};

@@ -11,7 +11,6 @@ use super::matmul_f16::with_factor;
 use super::reference::{Geometry, output_or_empty};
 use super::subgroup;
 use super::tile::shared_source;
-use super::variant::with_subgroup_if;
 use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, Variant, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
@@ -54,7 +53,7 @@ impl Kernel for Conv2dF16 {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        with_subgroup_if(subgroup::conv_has_subgroup(self.conv), caps)
+        subgroup::float_conv_variants(self.conv, self.w[0], caps)
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {

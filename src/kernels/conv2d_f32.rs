@@ -9,7 +9,6 @@ use std::borrow::Cow;
 use super::reference::{Geometry, add_bias, magnitudes, output_or_empty, sum_agreement};
 use super::subgroup;
 use super::tile::{ConvTile, conv_tile, shared_source, tiling, window};
-use super::variant::with_subgroup_if;
 use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, Variant, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
@@ -143,7 +142,7 @@ impl Kernel for Conv2dF32 {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        with_subgroup_if(subgroup::conv_has_subgroup(self.conv), caps)
+        subgroup::float_conv_variants(self.conv, self.w[0], caps)
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::variant::subgroup_size;
+use super::variant::{subgroup_size, with_subgroup_if};
 use super::{Caps, Const, Conv, Launch, Spec, Variant, grid_1d, params_bytes};
 use crate::error::Result;
 
@@ -32,7 +32,7 @@ pub(super) struct SubgroupTile {
 /// Relative cost of multiplying two words of f32, f16 or int8, where loading one costs 1.
 pub(super) const F32: f64 = 0.011;
 pub(super) const F16: f64 = 0.020;
-pub(super) const I8: f64 = 0.028;
+pub(super) const I8: f64 = 0.045;
 
 /// Accumulators of a lane: as many as compile in a fraction of a second.
 const MOST: usize = 128;
@@ -51,7 +51,8 @@ impl SubgroupTile {
             wide: caps.int64 && product.words.is_multiple_of(2),
         };
         let mut least = f64::INFINITY;
-        for rows in [1, 4, 8, 16, 32] {
+        // 28 divides the pixels of the usual image sizes: 56², 28², 14², and nearly 7².
+        for rows in [1, 4, 8, 16, 24, 28, 32] {
             for columns in [1, 2, 4, 8] {
                 let tile = Self {
                     rows,
@@ -123,6 +124,16 @@ struct ConvParams {
     pixel: u32,
     stride: u32,
     padding: u32,
+}
+
+/// The variants of a float convolution with `channels` output channels. With few of them the plain one is
+/// faster: it keeps the pixels that the next tap needs again.
+pub(super) fn float_conv_variants(conv: Conv, channels: usize, caps: &Caps) -> Vec<Variant> {
+    let mut variants = with_subgroup_if(conv_has_subgroup(conv), caps);
+    if channels < 32 {
+        variants.sort_by_key(|&variant| variant != Variant::Plain);
+    }
+    variants
 }
 
 /// True for convolutions that the shaders can: one group, and taps side by side.
