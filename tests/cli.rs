@@ -6,6 +6,8 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use wizen::io::write_idx;
 
+use crate::resnet_cli::self_contained;
+
 pub fn wizen(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_wizen"))
         .args(args)
@@ -217,6 +219,7 @@ fn the_whole_life_of_a_model() {
     json(&base);
     json(&["eval", text(&thin), "--data", data, "--limit", "50"]);
 
+    let page = dir.path().join("qat.html");
     let a = json(&[
         "qat",
         text(&sparse),
@@ -232,7 +235,10 @@ fn the_whole_life_of_a_model() {
         "32",
         "--calib",
         "64",
+        "--report",
+        text(&page),
     ]);
+    self_contained(&page, a["layers"].as_array().expect("layers"));
     assert!(a["accuracy"].is_number() && a["layers"].is_array(), "{a}");
 
     for (file, precision) in [

@@ -73,6 +73,28 @@ fn pictures(dir: &Path) -> PathBuf {
     folder
 }
 
+/// The page of a quantized network needs nothing from outside, and shows every layer.
+pub fn self_contained(page: &Path, layers: &[serde_json::Value]) {
+    let html = std::fs::read_to_string(page).expect("written");
+    assert!(html.starts_with("<!DOCTYPE html>") && html.trim_end().ends_with("</html>"));
+    let xml = "xmlns=\"http://www.w3.org/2000/svg\"";
+    let outside = html.replace(xml, "");
+    for word in [
+        "http:", "https:", "src=", "href", "url(", "@import", "<script", "<link", "NaN",
+    ] {
+        assert!(!outside.contains(word), "{word}");
+    }
+    // Errors, costs alone, ranges of weights and, but for the last layer's floats, of results.
+    assert_eq!(html.matches("<svg ").count(), 4);
+    for layer in layers {
+        let name = layer["name"].as_str().expect("a name");
+        let cell = format!("<td>{name}</td>");
+        assert_eq!(html.matches(&cell).count(), 2, "{name}: results, weights");
+        let weight = layer["weight_range"][1].as_f64().expect("a number");
+        assert!(weight.is_finite());
+    }
+}
+
 #[test]
 fn a_foreign_checkpoint_goes_through_every_command() {
     let dir = tempfile::tempdir().expect("a temporary folder");
@@ -97,6 +119,7 @@ fn a_foreign_checkpoint_goes_through_every_command() {
     }
 
     let int8 = out("int8.st");
+    let page = out("new folder/int8.html");
     let quantized = json(&[
         "quantize",
         model,
@@ -108,9 +131,13 @@ fn a_foreign_checkpoint_goes_through_every_command() {
         "16",
         "--requant",
         "fixed",
+        "--report",
+        text(&page),
     ]);
     let layers = quantized["layers"].as_array().expect("layers");
     assert_eq!(layers.len(), 10, "nine convolutions and fc: {quantized}");
+    assert_eq!(quantized["report"], text(&page));
+    self_contained(&page, layers);
     for layer in layers {
         for field in ["sqnr_db", "weight_sqnr_db", "alone_sqnr_db"] {
             assert!(layer[field].as_f64() > Some(20.0), "{field}: {layer}");

@@ -10,13 +10,14 @@ use wizen::graph::{Device, Graph};
 use wizen::io::{Dataset, Event, Model, Splits, write_atomic};
 use wizen::models::random_weights;
 use wizen::quant::{LayerReport, Observer, Scheme};
-use wizen::report::{HistogramPlot, LayerError, Report, StageRow};
+use wizen::report::{HistogramPlot, Report, StageRow};
 use wizen::train::Optimizer;
 use wizen::{Error, Result, prune};
 
 use super::context::{Context, bytes, percent, table};
 use super::fit::{self, FitSettings};
 use super::jobs::{self, PruneSettings, QuantizeSettings};
+use super::page::layer_error;
 use super::{data, models, prune as prune_command, qat as qat_command, train as train_command};
 
 #[derive(Debug, Args)]
@@ -317,16 +318,7 @@ impl Demo<'_> {
                     after: pruned,
                 },
             ],
-            layers: results
-                .layers
-                .iter()
-                .map(|l| LayerError {
-                    name: l.name.clone(),
-                    bits: l.bits,
-                    sqnr_db: l.sqnr_db.unwrap_or(f64::INFINITY),
-                    cosine: l.cosine,
-                })
-                .collect(),
+            layers: results.layers.iter().map(layer_error).collect(),
             device: self.device.name(),
             command: format!("wizen demo{data}{quick} --seed {}", args.seed),
         })

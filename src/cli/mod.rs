@@ -11,6 +11,7 @@ mod fit;
 mod inspect;
 mod jobs;
 mod models;
+mod page;
 mod predict;
 mod prune;
 mod qat;

@@ -9,6 +9,7 @@ use wizen::quant::LayerReport;
 use wizen::{Error, Result};
 
 use super::context::{Context, bytes, percent};
+use super::page::{Facts, write_report};
 use super::quantize::{SchemeArgs, layer_table};
 use super::train::FitArgs;
 use super::{data, fit, jobs, models};
@@ -46,6 +47,8 @@ struct Output {
     seconds: f64,
     images_per_second: f64,
     device: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<PathBuf>,
 }
 
 pub async fn run(context: &Context, args: QatArgs) -> Result<()> {
@@ -79,7 +82,26 @@ pub async fn run(context: &Context, args: QatArgs) -> Result<()> {
         seconds: start.elapsed().as_secs_f64(),
         images_per_second: fit.images_per_second,
         device: device.name(),
+        report: args.scheme.report,
     };
+    let accuracy = format!(
+        "Fine-tuned with quantization for {} epochs: {} right of {} test images.",
+        args.epochs,
+        percent(output.accuracy),
+        test.images
+    );
+    let facts = Facts {
+        scheme: &output.scheme,
+        model: &args.model,
+        data: args.data.as_deref(),
+        notes: vec![accuracy],
+        layers: &output.layers,
+        bytes_before: output.bytes_before,
+        bytes_after: output.bytes_after,
+        seconds: output.seconds,
+        device: &output.device,
+    };
+    write_report(output.report.as_ref(), &facts)?;
     context.finish(&output, || {
         format!(
             "{}\n{}: {} right of {} test images; {} -> {} bytes, {:.1} s on {}; wrote {}",

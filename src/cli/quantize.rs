@@ -11,6 +11,7 @@ use wizen::{Error, Result};
 
 use super::context::{Context, bytes, percent, table};
 use super::jobs::{self, QuantizeSettings};
+use super::page::{Facts, write_report};
 use super::{data, models};
 
 /// Rounding rules by name.
@@ -47,6 +48,9 @@ pub struct SchemeArgs {
     /// How accumulators are rounded
     #[arg(long, value_enum, default_value = "float")]
     pub requant: RequantName,
+    /// Write a page about every layer: errors, ranges, what it costs alone
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
 }
 
 impl SchemeArgs {
@@ -113,6 +117,8 @@ struct Output {
     bytes_after: u64,
     seconds: f64,
     device: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<PathBuf>,
 }
 
 pub async fn run(context: &Context, args: QuantizeArgs) -> Result<()> {
@@ -132,7 +138,23 @@ pub async fn run(context: &Context, args: QuantizeArgs) -> Result<()> {
         bytes_after: size.bytes,
         seconds: start.elapsed().as_secs_f64(),
         device: device.name(),
+        report: args.scheme.report,
     };
+    let facts = Facts {
+        scheme: &output.scheme,
+        model: &args.model,
+        data: args.data.as_deref(),
+        notes: vec![format!(
+            "Ranges of activations from {} images.",
+            settings.images.min(splits.train.len())
+        )],
+        layers: &output.layers,
+        bytes_before: output.bytes_before,
+        bytes_after: output.bytes_after,
+        seconds: output.seconds,
+        device: &output.device,
+    };
+    write_report(output.report.as_ref(), &facts)?;
     context.finish(&output, || {
         format!(
             "{}\n{} -> {} bytes, {:.1} s on {}; wrote {}",

@@ -1,12 +1,12 @@
 //! The page around the plots.
 
 use super::plots::{self, PALETTE};
-use super::{Report, StageRow};
+use super::{Report, StageRow, layers};
 use crate::error::Result;
 
 const STYLE: &str = include_str!("style.css");
 /// Not measured.
-const NONE: &str = "–";
+pub(super) const NONE: &str = "–";
 
 pub(super) fn page(report: &Report) -> Result<String> {
     let mut body = format!("<h1>{}</h1>\n", escape(&report.title));
@@ -30,15 +30,7 @@ pub(super) fn page(report: &Report) -> Result<String> {
     }
     if !report.layers.is_empty() {
         body += "<h2>Error of each layer</h2>\n";
-        let plot = plots::sqnr(&report.layers)?;
-        body += &figure("Signal to quantization noise", &plot);
-        let rows = report.layers.iter().map(|layer| {
-            let cosine = known(layer.cosine, |x| format!("{x:.6}"));
-            let bits = layer.bits.to_string();
-            vec![layer.name.clone(), bits, decibels(layer.sqnr_db), cosine]
-        });
-        let table = table(&["layer", "bits", "SQNR", "cosine"], rows);
-        body += &format!("<details><summary>All numbers</summary>\n{table}</details>\n");
+        body += &layers::section(&report.layers)?;
     }
     if !report.device.is_empty() {
         body += &format!("<h2>Device</h2>\n<p>{}</p>\n", escape(&report.device));
@@ -94,7 +86,7 @@ fn stages(stages: &[StageRow]) -> String {
     table(&head, rows)
 }
 
-fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+pub(super) fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let cells = |tag: &str, cells: &mut dyn Iterator<Item = String>| {
         let cells = cells.map(|cell| format!("<{tag}>{}</{tag}>", escape(&cell)));
         format!("<tr>{}</tr>\n", cells.collect::<String>())
@@ -106,12 +98,12 @@ fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     )
 }
 
-fn figure(caption: &str, svg: &str) -> String {
+pub(super) fn figure(caption: &str, svg: &str) -> String {
     let caption = escape(caption);
     format!("<figure>\n<figcaption>{caption}</figcaption>\n{svg}</figure>\n")
 }
 
-fn known(x: f64, format: impl FnOnce(f64) -> String) -> String {
+pub(super) fn known(x: f64, format: impl FnOnce(f64) -> String) -> String {
     if x.is_finite() {
         format(x)
     } else {
@@ -208,6 +200,12 @@ mod tests {
             bits,
             sqnr_db,
             cosine: 0.9998,
+            range: (i % 3 > 0).then_some([-0.25 * i as f64, 24.5]),
+            clipped: Some(0.001),
+            alone_sqnr_db: (i != 3).then_some(sqnr_db + 2.0),
+            weight_sqnr_db: Some(40.0),
+            weight_range: Some([-0.031 * i as f64, 0.42]),
+            weight_clipped: Some(0.0),
         };
         Report {
             title: "LeNet-5 <compressed> & measured".to_string(),
@@ -249,8 +247,8 @@ mod tests {
     fn the_page_is_self_contained_escaped_and_repeatable() {
         let html = sample().to_html().expect("drawable");
         assert_eq!(html, sample().to_html().expect("drawable"));
-        assert_eq!(html.matches("<svg ").count(), 4);
-        assert_eq!(html.matches("</svg>").count(), 4);
+        assert_eq!(html.matches("<svg ").count(), 7);
+        assert_eq!(html.matches("</svg>").count(), 7);
         for forbidden in [
             "<script", "<link", "src=", "href", "url(", "@import", "NaN", ">inf",
         ] {

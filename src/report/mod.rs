@@ -6,6 +6,7 @@
 mod axis;
 mod html;
 mod labels;
+mod layers;
 mod plots;
 
 use crate::error::Result;
@@ -45,10 +46,24 @@ pub struct LayerError {
     pub name: String,
     /// Bits of its weights.
     pub bits: u32,
-    /// Signal to quantization noise in decibels; infinite if the layer is exact.
+    /// Signal to quantization noise of its result in decibels, with all layers before it quantized too;
+    /// infinite if the layer is exact.
     pub sqnr_db: f64,
     /// Cosine of the angle between the two outputs, −1 ..= 1.
     pub cosine: f64,
+    /// Smallest and largest real value that the integers of its result stand for, if it has integers.
+    pub range: Option<[f64; 2]>,
+    /// Share of the results at the ends of the integer range, 0 ..= 1.
+    pub clipped: Option<f64>,
+    /// Signal to quantization noise of the network's results, in decibels, if only this layer is
+    /// quantized; where it was measured.
+    pub alone_sqnr_db: Option<f64>,
+    /// Signal to quantization noise of its weights in decibels; infinite if they are exact.
+    pub weight_sqnr_db: Option<f64>,
+    /// Smallest and largest weight before quantization.
+    pub weight_range: Option<[f64; 2]>,
+    /// Share of the weights beyond the integer range, 0 ..= 1.
+    pub weight_clipped: Option<f64>,
 }
 
 /// Everything the page shows. Empty lists leave their section out.

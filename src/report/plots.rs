@@ -9,13 +9,13 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::axis::{Axis, decimals, ticks};
 use super::labels::{Rect, place};
-use super::{HistogramPlot, LayerError, StageRow};
+use super::{HistogramPlot, StageRow};
 use crate::error::{Error, Result};
 
-const INK: RGBColor = RGBColor(0x30, 0x34, 0x3A);
-const GRID: RGBColor = RGBColor(0xD8, 0xDC, 0xE2);
-const FIRST: RGBColor = RGBColor(0x2F, 0x6F, 0xDE);
-const SECOND: RGBColor = RGBColor(0xD9, 0x77, 0x2B);
+pub(super) const INK: RGBColor = RGBColor(0x30, 0x34, 0x3A);
+pub(super) const GRID: RGBColor = RGBColor(0xD8, 0xDC, 0xE2);
+pub(super) const FIRST: RGBColor = RGBColor(0x2F, 0x6F, 0xDE);
+pub(super) const SECOND: RGBColor = RGBColor(0xD9, 0x77, 0x2B);
 
 /// Each colour in the plots with the name of the style sheet's variable that replaces it.
 pub(super) const PALETTE: [(RGBColor, &str); 4] = [
@@ -25,17 +25,17 @@ pub(super) const PALETTE: [(RGBColor, &str); 4] = [
     (SECOND, "--second"),
 ];
 
-const WIDTH: u32 = 720;
+pub(super) const WIDTH: u32 = 720;
 const BINS: usize = 64;
 /// Font size of all text, in plotters' unit (1.24 of it is a CSS pixel).
 const FONT: u32 = 16;
 /// Pixels that a character takes on average at that size.
-const CHARACTER: f64 = 7.6;
+pub(super) const CHARACTER: f64 = 7.6;
 
-type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(super) type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-fn svg(what: &str, height: u32, draw: impl FnOnce(&Area) -> Drawn) -> Result<String> {
+pub(super) fn svg(what: &str, height: u32, draw: impl FnOnce(&Area) -> Drawn) -> Result<String> {
     let mut text = String::new();
     {
         let area = SVGBackend::with_string(&mut text, (WIDTH, height)).into_drawing_area();
@@ -49,7 +49,7 @@ fn svg(what: &str, height: u32, draw: impl FnOnce(&Area) -> Drawn) -> Result<Str
     ))
 }
 
-fn text(h: HPos, v: VPos) -> TextStyle<'static> {
+pub(super) fn text(h: HPos, v: VPos) -> TextStyle<'static> {
     let style = TextStyle::from(("sans-serif", FONT).into_font());
     style.color(&INK).pos(Pos::new(h, v))
 }
@@ -209,61 +209,8 @@ pub(super) fn histogram(plot: &HistogramPlot) -> Result<String> {
     })
 }
 
-/// One horizontal bar per layer: its signal to quantization noise.
-pub(super) fn sqnr(layers: &[LayerError]) -> Result<String> {
-    let finite = layers.iter().map(|l| l.sqnr_db).filter(|x| x.is_finite());
-    let (low, high) = extent(finite.chain([0.0]));
-    let span = (high - low).max(1.0);
-    let x_range = low - 0.02 * span..low + 1.22 * span;
-    let x_ticks = ticks(low, low + span, 8);
-    let x_format = decimals(&x_ticks, "");
-    let longest = layers.iter().map(|l| l.name.chars().count()).max();
-    let name_area = 16 + (CHARACTER * longest.unwrap_or(0).min(26) as f64) as u32;
-    let count = layers.len() as f64;
-
-    svg("SQNR per layer", 66 + 22 * layers.len() as u32, |area| {
-        let mut chart = ChartBuilder::on(area)
-            .margin(8)
-            .x_label_area_size(46)
-            .y_label_area_size(name_area)
-            .build_cartesian_2d(Axis::new(x_range, &x_ticks), 0.0..count)?;
-        chart
-            .configure_mesh()
-            .axis_style(INK)
-            .bold_line_style(GRID)
-            .light_line_style(TRANSPARENT)
-            .disable_y_mesh()
-            .y_labels(0)
-            .label_style(text(HPos::Center, VPos::Center))
-            .x_desc("SQNR in dB (more is better)")
-            .x_label_formatter(&x_format)
-            .draw()?;
-        let left = chart.plotting_area().get_pixel_range().0.start;
-        for (i, layer) in layers.iter().enumerate() {
-            let y = count - i as f64 - 0.5;
-            let end = match layer.sqnr_db {
-                x if x.is_finite() => x,
-                x if x == f64::INFINITY => low + span,
-                _ => 0.0,
-            };
-            let corners = [(end.min(0.0), y - 0.36), (end.max(0.0), y + 0.36)];
-            chart.draw_series([Rectangle::new(corners, FIRST.filled())])?;
-            let (x, y) = chart.backend_coord(&(end.max(0.0), y));
-            let note = format!(
-                "{}, {} bit",
-                super::html::decibels(layer.sqnr_db),
-                layer.bits
-            );
-            area.draw(&Text::new(note, (x + 5, y), text(HPos::Left, VPos::Center)))?;
-            let style = text(HPos::Right, VPos::Center);
-            area.draw(&Text::new(shorten(&layer.name, 26), (left - 7, y), style))?;
-        }
-        Ok(())
-    })
-}
-
 /// Smallest and largest; (0, 0) of nothing.
-fn extent(values: impl Iterator<Item = f64>) -> (f64, f64) {
+pub(super) fn extent(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| {
         (low.min(x), high.max(x))
     });
@@ -292,7 +239,7 @@ fn cut(shares: &[f64]) -> f64 {
 }
 
 /// At most `limit` characters; the end of a long name tells more than its beginning.
-fn shorten(name: &str, limit: usize) -> String {
+pub(super) fn shorten(name: &str, limit: usize) -> String {
     let count = name.chars().count();
     if count <= limit {
         return name.to_string();
