@@ -200,7 +200,7 @@ mod tests {
             bits,
             sqnr_db,
             cosine: 0.9998,
-            range: (i % 3 > 0).then_some([-0.25 * i as f64, 24.5]),
+            range: (!i.is_multiple_of(3)).then_some([-0.25 * i as f64, 24.5]),
             clipped: Some(0.001),
             alone_sqnr_db: (i != 3).then_some(sqnr_db + 2.0),
             weight_sqnr_db: Some(40.0),
@@ -288,7 +288,8 @@ mod tests {
                 after: vec![f32::NAN, f32::INFINITY],
             },
         ];
-        assert_eq!(odd.to_html().expect("drawable").matches("<svg ").count(), 4);
+        // Stages, two histograms, and of the layer: error, cost alone, weights; its result is float.
+        assert_eq!(odd.to_html().expect("drawable").matches("<svg ").count(), 6);
         odd.stages[0].accuracy = 1.0;
         assert!(odd.to_html().is_ok());
     }
