@@ -27,3 +27,4 @@ mod resnet_cli;
 mod shaders;
 mod tidy;
 mod tidy_text;
+mod tune;

@@ -114,11 +114,17 @@ fn compute(folder: &Path) -> bool {
     })
 }
 
+/// The file of pipelines; beside it lies at most the one of what was timed.
 fn only_file(folder: &Path) -> PathBuf {
-    let mut files = fs::read_dir(folder).expect("created");
-    let file = files.next().expect("one file").expect("readable").path();
-    assert!(files.next().is_none(), "temporary files are left");
-    file
+    let files = fs::read_dir(folder).expect("created");
+    let files = files.map(|file| file.expect("readable").path());
+    let timed = |path: &PathBuf| path.extension().is_some_and(|e| e == "json");
+    let (timed, mut others): (Vec<_>, Vec<_>) = files.partition(timed);
+    assert!(
+        timed.len() <= 1 && others.len() == 1,
+        "temporary files are left"
+    );
+    others.swap_remove(0)
 }
 
 /// The file with these data: magic, length, CRC-32, data.

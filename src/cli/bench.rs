@@ -1,12 +1,13 @@
 //! `wizen bench`
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::Serialize;
 use wizen::base::Requant;
-use wizen::graph::{Device, Graph, StepTime, lower};
+use wizen::gpu::Gpu;
+use wizen::graph::{Device, Executor, Graph, StepTime, lower};
 use wizen::io::{Dataset, Model};
 use wizen::quant::{Observer, Scheme};
 use wizen::{Result, models as nets};
@@ -26,6 +27,12 @@ pub struct BenchArgs {
     /// Runs to time; the median counts
     #[arg(long, default_value_t = 20)]
     runs: usize,
+    /// Seconds for finding the fastest variant of each kernel; what was found is kept in the cache folder
+    #[arg(long, default_value_t = 30)]
+    tune_seconds: u64,
+    /// Time the variants that the device takes without having timed them
+    #[arg(long)]
+    no_tune: bool,
 }
 
 #[derive(Clone, Serialize)]
@@ -43,6 +50,8 @@ struct Layer {
     precision: String,
     name: String,
     kernel: String,
+    /// Which of the kernel's programs ran.
+    variant: String,
     ms: f64,
     gops: f64,
 }
@@ -68,6 +77,9 @@ pub async fn run(context: &Context, args: BenchArgs) -> Result<()> {
         None => models::float_model("lenet5", &nets::random_weights("lenet5", 1)?)?,
     };
     let variants = variants(context, &device, model).await?;
+    if let (Device::Gpu(gpu), false) = (&device, args.no_tune) {
+        tune(context, gpu, &variants, &args).await?;
+    }
     let (mut rows, mut layers) = (Vec::new(), Vec::new());
     for (precision, graph) in &variants {
         let (row, times) = measure(context, &device, precision, graph, &args).await?;
@@ -81,6 +93,25 @@ pub async fn run(context: &Context, args: BenchArgs) -> Result<()> {
         layers,
     };
     context.finish(&output, || human(&output))
+}
+
+/// Finds the fastest variant of every kernel at this batch size, within the time that is allowed.
+async fn tune(
+    context: &Context,
+    gpu: &Gpu,
+    networks: &[(String, Graph)],
+    args: &BenchArgs,
+) -> Result<()> {
+    let bar = context.progress("tune", networks.len());
+    let start = Instant::now();
+    let allowed = Duration::from_secs(args.tune_seconds);
+    for (_, graph) in networks {
+        let plan = lower(&graph.with_batch(args.batch)?, gpu.caps())?;
+        wizen::graph::tune(gpu, &plan, allowed.saturating_sub(start.elapsed())).await?;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(())
 }
 
 /// The network at every precision that can be made from it.
@@ -176,14 +207,27 @@ async fn measure(
         Device::Gpu(gpu) if !gpu.caps().timestamps => Vec::new(),
         _ => executor.profile(&[&images]).await?,
     };
-    let layer = |(time, operations): (StepTime, f64)| Layer {
+    let ran: Vec<String> = match &executor {
+        Executor::Gpu(session) => session.variants().iter().map(|v| v.to_string()).collect(),
+        Executor::Cpu(_) => vec!["reference".to_owned(); costs.len()],
+    };
+    let layer = |((time, operations), variant): ((StepTime, f64), String)| Layer {
+        variant,
         precision: precision.to_owned(),
         gops: operations / time.seconds.max(1e-12) * 1e-9,
         ms: time.seconds * 1e3,
         name: time.name,
         kernel: time.kernel,
     };
-    Ok((row, profiled.into_iter().zip(costs).map(layer).collect()))
+    Ok((
+        row,
+        profiled
+            .into_iter()
+            .zip(costs)
+            .zip(ran)
+            .map(layer)
+            .collect(),
+    ))
 }
 
 /// One sentence: what is fastest, and by how much.
@@ -232,12 +276,13 @@ fn human(output: &Output) -> String {
             format!("{:.0}", row.images_per_second),
         ]);
     }
-    let mut layers = table(&["precision", "step", "kernel", "ms", "GOP/s"]);
+    let mut layers = table(&["precision", "step", "kernel", "variant", "ms", "GOP/s"]);
     for layer in &output.layers {
         layers.add_row(vec![
             layer.precision.clone(),
             layer.name.clone(),
             layer.kernel.clone(),
+            layer.variant.clone(),
             format!("{:.4}", layer.ms),
             format!("{:.2}", layer.gops),
         ]);

@@ -61,7 +61,11 @@ impl Context {
         } else {
             cache_dir(std::env::var_os("WIZEN_CACHE").map(PathBuf::from))
         };
-        GpuOptions { adapter, cache_dir }
+        GpuOptions {
+            adapter,
+            cache_dir,
+            variant: self.common.variant.map(|variant| variant.name().to_owned()),
+        }
     }
 
     /// A line for people, on stderr.

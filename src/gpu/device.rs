@@ -8,6 +8,7 @@ use super::caps::{AdapterSummary, Caps};
 use super::disk_cache::DiskCache;
 use super::pipeline::{Pipeline, PipelineKey};
 use super::readback::Poller;
+use super::tuning::Tuning;
 use crate::error::{Error, Result};
 
 /// An open GPU. Cheap to clone: clones share the device, the queue and the pipelines.
@@ -26,6 +27,8 @@ pub(super) struct Inner {
     pub poller: Poller,
     /// `None`: compiled pipelines are not kept on disk.
     pub cache: Option<DiskCache>,
+    pub tuning: Tuning,
+    pub variant: Option<String>,
 }
 
 /// Which adapter to open.
@@ -51,6 +54,9 @@ pub struct GpuOptions {
     /// able to write there: the driver is given what lies in it. `None`: the disk is not touched. A file
     /// that cannot be read or written is logged and does no other harm.
     pub cache_dir: Option<PathBuf>,
+    /// Take this variant of every kernel that has it on the device (the names of the kernels' `Variant`),
+    /// whatever is thought or was measured to be faster.
+    pub variant: Option<String>,
 }
 
 impl From<AdapterChoice> for GpuOptions {
@@ -58,6 +64,7 @@ impl From<AdapterChoice> for GpuOptions {
         Self {
             adapter,
             cache_dir: None,
+            variant: None,
         }
     }
 }
@@ -218,21 +225,24 @@ impl Gpu {
             Some(folder) => DiskCache::open(&device, &adapter.get_info(), folder).await,
             None => None,
         };
-        let gpu = Self::with_cache(&adapter, device, queue, cache);
+        let tuning = Tuning::open(&adapter.get_info(), options.cache_dir.as_deref());
+        let variant = options.variant.clone();
+        let gpu = Self::with_cache(&adapter, device, queue, (cache, tuning, variant));
         gpu.watch();
         Ok(gpu)
     }
 
     /// Uses the application's own device: nothing is opened, no handler is replaced, no file touched.
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
-        Self::with_cache(adapter, device, queue, None)
+        let tuning = Tuning::open(&adapter.get_info(), None);
+        Self::with_cache(adapter, device, queue, (None, tuning, None))
     }
 
     fn with_cache(
         adapter: &wgpu::Adapter,
         device: wgpu::Device,
         queue: wgpu::Queue,
-        cache: Option<DiskCache>,
+        (cache, tuning, variant): (Option<DiskCache>, Tuning, Option<String>),
     ) -> Self {
         let caps = Caps::of(&device, &adapter.get_info());
         let poller = Poller::new(&device);
@@ -242,6 +252,8 @@ impl Gpu {
             caps,
             poller,
             cache,
+            tuning,
+            variant,
             pipelines: Mutex::default(),
             failure: Arc::default(),
         };
@@ -289,6 +301,27 @@ impl Gpu {
         if let Some(cache) = &self.inner.cache {
             cache.save();
         }
+    }
+
+    /// The variant that [`GpuOptions::variant`] asks for.
+    pub fn forced_variant(&self) -> Option<&str> {
+        self.inner.variant.as_deref()
+    }
+
+    /// What was measured to be best for this key, in this process or (with [`GpuOptions::cache_dir`]) before.
+    pub fn tuned(&self, key: &str) -> Option<String> {
+        self.inner.tuning.get(key)
+    }
+
+    /// Remembers what is best for a key, in this process.
+    pub fn remember(&self, key: &str, choice: &str) {
+        self.inner.tuning.set(key.to_owned(), choice.to_owned());
+    }
+
+    /// Writes what is remembered to [`GpuOptions::cache_dir`], if there is one. What other processes wrote
+    /// stays; a failure is logged.
+    pub fn save_tuning(&self) {
+        self.inner.tuning.save();
     }
 
     /// Returns an error that the device reported since the last call, if there was one.

@@ -114,7 +114,7 @@ fn read(path: &Path) -> Result<Vec<u8>, IoError> {
 }
 
 /// So that `path` holds either the old bytes or all of the new ones.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), IoError> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), IoError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;

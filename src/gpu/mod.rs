@@ -11,6 +11,7 @@ mod pipeline;
 mod readback;
 mod record;
 mod shader;
+mod tuning;
 
 pub use buffer::Buffers;
 pub use caps::{AdapterSummary, Caps};

@@ -12,6 +12,7 @@ mod plan;
 mod rewriter;
 mod run_cpu;
 mod session;
+mod tune;
 
 pub use compare::{StepComparison, compare_steps, sqnr_db};
 pub use executor::{Device, Executor, StepTime};
@@ -23,3 +24,4 @@ pub use plan::{Kind, Plan, PlanBuilder, PlanValue, Step};
 pub use rewriter::Rewriter;
 pub use run_cpu::CpuSession;
 pub use session::{Session, SessionOptions};
+pub use tune::{Tuned, tune};

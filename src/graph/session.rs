@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::plan::{Kind, Plan, PlanValue};
+use super::plan::{Kind, Plan, PlanValue, Step};
 use crate::base::{Tensor, words_for};
 use crate::error::{Error, Result};
 use crate::gpu::{
     Buffers, Gpu, Pending, PipelineRequest, PreparedStep, encode_steps, encode_steps_timed,
 };
+use crate::kernels::{Variant, tuning_key};
 
 /// How a [`Session`] lays out and watches its buffers.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +34,27 @@ pub struct Session {
     buffers: Vec<Option<wgpu::Buffer>>,
     steps: Vec<PreparedStep>,
     trace: bool,
+    variants: Vec<Variant>,
+}
+
+/// What runs a step: what the plan says, else what the device was told to take or has measured, else what
+/// the kernel thinks best.
+fn variant(gpu: &Gpu, step: &Step) -> Variant {
+    let offered = step.kernel.variants(gpu.caps());
+    let named = |name: &str| {
+        let variant = name.parse::<Variant>().ok();
+        variant.filter(|variant| offered.contains(variant))
+    };
+    let measured = || {
+        let several = offered.len() > 1;
+        let tuned = several.then(|| gpu.tuned(&tuning_key(step.kernel.as_ref())));
+        tuned.flatten().and_then(|name| named(&name))
+    };
+    step.variant
+        .or_else(|| gpu.forced_variant().and_then(named))
+        .or_else(measured)
+        .or_else(|| offered.first().copied())
+        .unwrap_or_default()
 }
 
 impl Session {
@@ -43,13 +65,12 @@ impl Session {
     /// [`Error::OutOfMemory`] for buffers.
     pub async fn new(gpu: &Gpu, plan: Arc<Plan>, options: SessionOptions) -> Result<Self> {
         gpu.check()?;
+        let variants: Vec<Variant> = plan.steps.iter().map(|step| variant(gpu, step)).collect();
         let launches: Vec<_> = plan
             .steps
             .iter()
-            .map(|step| match step.variant {
-                Some(variant) => step.kernel.launch_as(gpu.caps(), variant),
-                None => step.kernel.launch(gpu.caps()),
-            })
+            .zip(&variants)
+            .map(|(step, &variant)| step.kernel.launch_as(gpu.caps(), variant))
             .collect::<Result<_>>()?;
         let requests: Vec<_> = plan
             .steps
@@ -105,7 +126,13 @@ impl Session {
             buffers,
             steps,
             trace: options.trace,
+            variants,
         })
+    }
+
+    /// The variant of each step that runs.
+    pub fn variants(&self) -> &[Variant] {
+        &self.variants
     }
 
     /// The plan it runs.

@@ -215,6 +215,16 @@ pub trait Kernel: fmt::Debug + Send + Sync {
     }
 }
 
+/// What a device remembers the fastest variant of a kernel by: its name and the shapes of its buffers.
+pub fn tuning_key(kernel: &dyn Kernel) -> String {
+    let mut key = kernel.name().to_owned();
+    for binding in kernel.bindings() {
+        let sizes: Vec<String> = binding.shape.iter().map(ToString::to_string).collect();
+        key.push_str(&format!(" {}[{}]", binding.name, sizes.join("x")));
+    }
+    key
+}
+
 /// A random tensor for every binding.
 pub fn random_args(bindings: &[Binding], rng: &mut Rng) -> Vec<Tensor> {
     bindings

@@ -1,0 +1,94 @@
+//! Timing the variants of kernels on the device at hand.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::plan::Plan;
+use super::session::{Session, SessionOptions};
+use crate::base::Rng;
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::kernels::{Access, Kernel, Variant, tuning_key};
+
+/// What the variants of one kernel take.
+#[derive(Clone, Debug)]
+pub struct Tuned {
+    /// Kernel and shapes, as the device remembers them.
+    pub key: String,
+    /// Seconds of one launch (the median of a few), by variant.
+    pub seconds: Vec<(Variant, f64)>,
+}
+
+/// Times every variant of every kernel of `plan` that has several and was not timed before, and makes the
+/// device remember the fastest ([`Gpu::remember`]); sessions made from then on run it. Stops once `budget`
+/// is spent: what is left keeps the kernel's own choice. Results of a network do not depend on it, beyond
+/// what the agreement of its kernels allows; integers are equal.
+///
+/// # Errors
+/// What the device reports.
+pub async fn tune(gpu: &Gpu, plan: &Plan, budget: Duration) -> Result<Vec<Tuned>> {
+    let start = Instant::now();
+    let mut done = Vec::new();
+    let mut seen = BTreeSet::new();
+    for step in &plan.steps {
+        let variants = step.kernel.variants(gpu.caps());
+        let key = tuning_key(step.kernel.as_ref());
+        if variants.len() < 2 || gpu.tuned(&key).is_some() || !seen.insert(key.clone()) {
+            continue;
+        }
+        if start.elapsed() >= budget {
+            break;
+        }
+        let mut seconds = Vec::new();
+        for variant in variants {
+            seconds.push((variant, time(gpu, &step.kernel, variant).await?));
+        }
+        let fastest = seconds
+            .iter()
+            .copied()
+            .reduce(|a, b| if b.1 < a.1 { b } else { a });
+        if let Some((variant, _)) = fastest {
+            gpu.remember(&key, variant.name());
+        }
+        done.push(Tuned { key, seconds });
+    }
+    if !done.is_empty() {
+        gpu.save_tuning();
+    }
+    Ok(done)
+}
+
+/// Runs of which the median counts, after one that compiles.
+const RUNS: usize = 3;
+
+async fn time(gpu: &Gpu, kernel: &Arc<dyn Kernel>, variant: Variant) -> Result<f64> {
+    let mut plan = Plan::single(Arc::clone(kernel))?;
+    for step in &mut plan.steps {
+        step.variant = Some(variant);
+    }
+    let args = kernel.example_args(&mut Rng::new(1));
+    let bindings = kernel.bindings().into_iter().zip(&args);
+    let read = bindings.filter(|(binding, _)| binding.access == Access::Read);
+    let inputs: Vec<_> = read.map(|(_, arg)| arg).collect();
+    let output = plan.values[plan.outputs[0]].name.clone();
+    let session = Session::new(gpu, Arc::new(plan), SessionOptions::default()).await?;
+    let mut times = Vec::with_capacity(RUNS);
+    for run in 0..=RUNS {
+        let seconds = if gpu.caps().timestamps {
+            session.profile(&inputs).await?.iter().sum()
+        } else {
+            session.submit(&inputs)?;
+            session.read(&output)?.await?;
+            let start = Instant::now();
+            session.submit(&inputs)?;
+            session.read(&output)?.await?;
+            start.elapsed().as_secs_f64()
+        };
+        if run > 0 {
+            times.push(seconds);
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[RUNS / 2])
+}
