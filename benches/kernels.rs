@@ -82,8 +82,10 @@ fn cases() -> Vec<(String, Arc<dyn Kernel>)> {
     cases
 }
 
+type Layer = (&'static str, [usize; 4], [usize; 4], [usize; 2]);
+
 /// Layers of LeNet-5 (64 images) and ResNet18 (one image): name, x, w, stride and padding.
-const LAYERS: [(&str, [usize; 4], [usize; 4], [usize; 2]); 11] = [
+const LAYERS: [Layer; 11] = [
     ("lenet5_conv1_b64", [64, 28, 28, 1], [6, 5, 5, 1], [1, 2]),
     ("lenet5_conv2_b64", [64, 14, 14, 6], [16, 5, 5, 6], [1, 0]),
     ("resnet18_stem", [1, 224, 224, 3], [64, 7, 7, 3], [2, 3]),

@@ -186,3 +186,62 @@ pub(super) fn conv_launch(
         workgroups: tile.workgroups(&product, caps),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caps(int64: bool) -> Caps {
+        Caps {
+            int64,
+            subgroups: Some((8, 8)),
+            ..Caps::portable()
+        }
+    }
+
+    fn product(rows: usize, columns: usize, words: usize) -> Product {
+        Product {
+            rows,
+            columns,
+            words,
+            multiply: I8,
+        }
+    }
+
+    #[test]
+    fn tiles_fit_the_shape() {
+        let tile = |product| SubgroupTile::new("t", &product, &caps(true)).expect("subgroups of 8");
+        let one_row = tile(product(1, 1000, 128));
+        assert_eq!(one_row.rows, 1, "a single row wastes no others");
+        let layer = tile(product(56 * 56, 64, 16));
+        assert!(layer.rows >= 24 && layer.rows * layer.columns <= MOST);
+        let narrow = tile(product(4096, 6, 2));
+        assert_eq!(narrow.columns, 1, "eight lanes hold six columns");
+    }
+
+    #[test]
+    fn two_words_at_a_time_only_where_rows_and_the_device_allow_it() {
+        let steps = |words, int64| {
+            let tile = SubgroupTile::new("t", &product(64, 64, words), &caps(int64));
+            tile.expect("subgroups of 8").steps(words)
+        };
+        assert_eq!(steps(6, true), 3);
+        assert_eq!(steps(6, false), 6);
+        assert_eq!(steps(5, true), 5);
+    }
+
+    #[test]
+    fn what_it_cannot_run_is_refused() {
+        let error = SubgroupTile::new("t", &product(1, 1, 1), &Caps::portable());
+        let message = error.expect_err("no subgroups").to_string();
+        assert!(message.contains("variant `subgroup`"), "{message}");
+        let conv = |groups, dilation| Conv {
+            stride: 1,
+            padding: 0,
+            dilation,
+            groups,
+        };
+        assert!(conv_has_subgroup(conv(1, 1)));
+        assert!(!conv_has_subgroup(conv(2, 1)) && !conv_has_subgroup(conv(1, 2)));
+    }
+}
