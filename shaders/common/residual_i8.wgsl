@@ -5,6 +5,11 @@
 fn residual_i8(at: u32, columns: vec4<u32>) -> vec4<i32> {
     let m = vec4(residual_multiplier[columns.x], residual_multiplier[columns.y],
                  residual_multiplier[columns.z], residual_multiplier[columns.w]);
+    return residual_word_i8(at, m);
+}
+
+// The same for four columns with these multipliers.
+fn residual_word_i8(at: u32, m: vec4<i32>) -> vec4<i32> {
     let product = (lanes_i8(residual[at]) - params.residual_zero_point) * m;
     return (product + ((1i << params.residual_shift) >> 1u)) >> vec4(params.residual_shift);
 }

@@ -9,6 +9,8 @@ pub struct Caps {
     pub name: String,
     /// `vulkan`, `metal`, `dx12`, `gl` or `webgpu`.
     pub backend: String,
+    /// The driver runs shaders on the processor.
+    pub software: bool,
     /// Native `f16` arithmetic in shaders.
     pub f16: bool,
     /// 64-bit integers in shaders.
@@ -39,6 +41,7 @@ impl Caps {
         Self {
             name: "portable".into(),
             backend: "none".into(),
+            software: false,
             f16: false,
             int64: false,
             subgroups: None,
@@ -58,6 +61,7 @@ impl Caps {
         Self {
             name: info.name.clone(),
             backend: info.backend.to_str().to_owned(),
+            software: info.device_type == wgpu::DeviceType::Cpu,
             f16: features.contains(wgpu::Features::SHADER_F16),
             int64: features.contains(wgpu::Features::SHADER_INT64),
             subgroups: features

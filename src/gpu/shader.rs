@@ -107,6 +107,34 @@ const COMMON: &[(&str, &str)] = &[
         include_str!("../../shaders/common/subgroup_tile.wgsl"),
     ),
     (
+        "common/workgroup_conv.wgsl",
+        include_str!("../../shaders/common/workgroup_conv.wgsl"),
+    ),
+    (
+        "common/workgroup_f16.wgsl",
+        include_str!("../../shaders/common/workgroup_f16.wgsl"),
+    ),
+    (
+        "common/workgroup_f32.wgsl",
+        include_str!("../../shaders/common/workgroup_f32.wgsl"),
+    ),
+    (
+        "common/workgroup_i8.wgsl",
+        include_str!("../../shaders/common/workgroup_i8.wgsl"),
+    ),
+    (
+        "common/workgroup_matrix.wgsl",
+        include_str!("../../shaders/common/workgroup_matrix.wgsl"),
+    ),
+    (
+        "common/workgroup_put_i8.wgsl",
+        include_str!("../../shaders/common/workgroup_put_i8.wgsl"),
+    ),
+    (
+        "common/workgroup_tile.wgsl",
+        include_str!("../../shaders/common/workgroup_tile.wgsl"),
+    ),
+    (
         "common/fake_quant.wgsl",
         include_str!("../../shaders/common/fake_quant.wgsl"),
     ),

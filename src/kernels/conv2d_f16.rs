@@ -11,6 +11,7 @@ use super::matmul_f16::with_factor;
 use super::reference::{Geometry, output_or_empty};
 use super::subgroup;
 use super::tile::shared_source;
+use super::workgroup;
 use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, Variant, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
@@ -53,7 +54,7 @@ impl Kernel for Conv2dF16 {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        subgroup::float_conv_variants(self.conv, self.w[0], caps)
+        subgroup::conv_variants((self.x, self.w, self.conv), true, caps)
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
@@ -64,6 +65,7 @@ impl Kernel for Conv2dF16 {
         match variant {
             Variant::Plain => self.launch_plain(caps),
             Variant::Subgroup => self.launch_subgroup(caps),
+            Variant::Workgroup => self.launch_workgroup(caps),
         }
     }
 
@@ -119,6 +121,20 @@ impl Conv2dF16 {
             (self.name(), source),
             (self.x, self.w, self.conv),
             (2, subgroup::F16),
+            (spec, &[self.w[0].div_ceil(2) as u32]),
+            caps,
+        )
+    }
+
+    fn launch_workgroup(&self, caps: &Caps) -> Result<Launch> {
+        let source = include_str!("../../shaders/conv2d_f16_workgroup.wgsl").into();
+        let source = with_residual(source, self.residual.then_some("f16"));
+        let spec = Spec::new().with("RELU", self.relu);
+        let spec = with_factor(spec, self.name(), self.native, caps)?;
+        workgroup::conv_launch(
+            (self.name(), source),
+            (self.x, self.w, self.conv),
+            2,
             (spec, &[self.w[0].div_ceil(2) as u32]),
             caps,
         )

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use super::reference::{Geometry, add_bias, magnitudes, output_or_empty, sum_agreement};
 use super::subgroup;
 use super::tile::{ConvTile, conv_tile, shared_source, tiling, window};
+use super::workgroup;
 use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, Variant, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
@@ -142,7 +143,7 @@ impl Kernel for Conv2dF32 {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        subgroup::float_conv_variants(self.conv, self.w[0], caps)
+        subgroup::conv_variants((self.x, self.w, self.conv), true, caps)
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
@@ -153,6 +154,7 @@ impl Kernel for Conv2dF32 {
         match variant {
             Variant::Plain => self.launch_plain(caps),
             Variant::Subgroup => self.launch_subgroup(caps),
+            Variant::Workgroup => self.launch_workgroup(caps),
         }
     }
 
@@ -195,6 +197,19 @@ impl Conv2dF32 {
             (self.name(), source),
             (self.x, self.w, self.conv),
             (1, subgroup::F32),
+            (spec, &[]),
+            caps,
+        )
+    }
+
+    fn launch_workgroup(&self, caps: &Caps) -> Result<Launch> {
+        let source = include_str!("../../shaders/conv2d_f32_workgroup.wgsl").into();
+        let source = with_residual(source, self.residual.then_some("f32"));
+        let spec = Spec::new().with("RELU", self.relu);
+        workgroup::conv_launch(
+            (self.name(), source),
+            (self.x, self.w, self.conv),
+            1,
             (spec, &[]),
             caps,
         )

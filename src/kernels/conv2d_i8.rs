@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use super::conv2d_f32::with_residual;
 use super::subgroup;
 use super::tile_i8::TileI8;
-use super::variant::with_subgroup_if;
+use super::workgroup;
 use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, OutI8, ResidualI8, Variant};
 use super::{grid_1d, out_i8, params_bytes, random_args};
 use crate::base::{DType, Rng, Tensor, num_elements};
@@ -90,7 +90,7 @@ impl Kernel for Conv2dI8 {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        with_subgroup_if(subgroup::conv_has_subgroup(self.conv), caps)
+        subgroup::conv_variants((self.x, self.w, self.conv), false, caps)
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
@@ -101,6 +101,7 @@ impl Kernel for Conv2dI8 {
         match variant {
             Variant::Plain => self.launch_plain(caps),
             Variant::Subgroup => self.launch_subgroup(caps),
+            Variant::Workgroup => self.launch_workgroup(caps),
         }
     }
 
@@ -190,22 +191,42 @@ impl Conv2dI8 {
     fn launch_subgroup(&self, caps: &Caps) -> Result<Launch> {
         let source = include_str!("../../shaders/conv2d_i8_subgroup.wgsl").into();
         let source = with_residual(source, self.residual.map(|_| "i8"));
-        let spec = self.out.spec();
-        let zero_points = u32::from_le_bytes([self.x_zero_point as u8; 4]);
-        let range = self.out.range;
-        let integers = [self.out.zero_point, range.qmin, range.qmax].map(|x| x as u32);
-        let residual = self
-            .residual
-            .map_or([0, 0], |r| [r.zero_point as u32, r.shift]);
-        let words = [self.w[0].div_ceil(4) as u32, zero_points];
-        let more = [&words, &integers[..], &residual].concat();
         subgroup::conv_launch(
             (self.name(), source),
             (self.x, self.w, self.conv),
             (4, subgroup::I8),
-            (spec, &more),
+            (self.out.spec(), &self.last_params()),
             caps,
         )
+    }
+
+    fn launch_workgroup(&self, caps: &Caps) -> Result<Launch> {
+        let source = include_str!("../../shaders/conv2d_i8_workgroup.wgsl").into();
+        let source = with_residual(source, self.residual.map(|_| "i8"));
+        workgroup::conv_launch(
+            (self.name(), source),
+            (self.x, self.w, self.conv),
+            4,
+            (self.out.spec(), &self.last_params()),
+            caps,
+        )
+    }
+
+    /// The parameters from `n_words` on, which the other variants share.
+    fn last_params(&self) -> [u32; 7] {
+        let OutI8 {
+            zero_point, range, ..
+        } = self.out;
+        let residual = self.residual.map_or((0, 0), |r| (r.zero_point, r.shift));
+        [
+            self.w[0].div_ceil(4) as u32,
+            u32::from_le_bytes([self.x_zero_point as u8; 4]),
+            zero_point as u32,
+            range.qmin as u32,
+            range.qmax as u32,
+            residual.0 as u32,
+            residual.1,
+        ]
     }
 
     /// Shape of `y`; without elements where the geometry is wrong, which [`Kernel::launch`] reports.

@@ -8,7 +8,8 @@ use super::matmul_f32::linear;
 use super::reference::{magnitudes, sum_agreement};
 use super::subgroup::{self, Product, SubgroupTile};
 use super::tile::{matrix_tile, shared_source, tiling};
-use super::variant::with_subgroup;
+use super::variant::product_variants;
+use super::workgroup;
 use super::{
     Agreement, Binding, Caps, Const, Kernel, Launch, Spec, Variant, grid_1d, params_bytes,
 };
@@ -81,7 +82,7 @@ impl Kernel for MatmulF16 {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        with_subgroup(caps)
+        product_variants(self.m, self.n, caps)
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
@@ -92,6 +93,7 @@ impl Kernel for MatmulF16 {
         match variant {
             Variant::Plain => self.launch_plain(caps),
             Variant::Subgroup => self.launch_subgroup(caps),
+            Variant::Workgroup => self.launch_workgroup(caps),
         }
     }
 
@@ -163,6 +165,17 @@ impl MatmulF16 {
             }),
             workgroups: tile.workgroups(&product, caps),
         })
+    }
+
+    fn launch_workgroup(&self, caps: &Caps) -> Result<Launch> {
+        let spec = Spec::new().with("RELU", self.relu);
+        let spec = with_factor(spec, self.name(), self.native, caps)?;
+        Ok(workgroup::matrix_launch(
+            include_str!("../../shaders/matmul_f16_workgroup.wgsl"),
+            (self.m, self.n, self.k.div_ceil(2)),
+            (spec, &[self.n.div_ceil(2) as u32]),
+            caps,
+        ))
     }
 
     fn product(&self, x: &[f64], w: &[f64], bias: &[f64]) -> Vec<f64> {

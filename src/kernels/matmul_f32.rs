@@ -5,7 +5,8 @@
 use super::reference::{add_bias, magnitudes, products, sum_agreement};
 use super::subgroup::{self, Product, SubgroupTile};
 use super::tile::{matrix_tile, shared_source, tiling};
-use super::variant::with_subgroup;
+use super::variant::product_variants;
+use super::workgroup;
 use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, Variant, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
@@ -80,7 +81,7 @@ impl Kernel for MatmulF32 {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        with_subgroup(caps)
+        product_variants(self.m, self.n, caps)
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
@@ -91,6 +92,7 @@ impl Kernel for MatmulF32 {
         match variant {
             Variant::Plain => self.launch_plain(caps),
             Variant::Subgroup => self.launch_subgroup(caps),
+            Variant::Workgroup => self.launch_workgroup(caps),
         }
     }
 
@@ -146,6 +148,15 @@ impl MatmulF32 {
             }),
             workgroups: tile.workgroups(&product, caps),
         })
+    }
+
+    fn launch_workgroup(&self, caps: &Caps) -> Result<Launch> {
+        Ok(workgroup::matrix_launch(
+            include_str!("../../shaders/matmul_f32_workgroup.wgsl"),
+            (self.m, self.n, self.k),
+            (Spec::new().with("RELU", self.relu), &[]),
+            caps,
+        ))
     }
 
     fn product(&self, x: &[f64], w: &[f64], bias: &[f64]) -> Vec<f64> {

@@ -11,7 +11,8 @@ use rayon::prelude::*;
 
 use super::subgroup::{self, Product, SubgroupTile};
 use super::tile_i8::TileI8;
-use super::variant::with_subgroup;
+use super::variant::product_variants;
+use super::workgroup;
 use super::{
     Agreement, Binding, Caps, Kernel, Launch, OutI8, Variant, grid_1d, out_i8, params_bytes,
     random_args,
@@ -73,7 +74,7 @@ impl Kernel for MatmulI8 {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        with_subgroup(caps)
+        product_variants(self.m, self.n, caps)
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
@@ -84,6 +85,7 @@ impl Kernel for MatmulI8 {
         match variant {
             Variant::Plain => self.launch_plain(caps),
             Variant::Subgroup => self.launch_subgroup(caps),
+            Variant::Workgroup => self.launch_workgroup(caps),
         }
     }
 
@@ -171,6 +173,18 @@ impl MatmulI8 {
             }),
             workgroups: tile.workgroups(&product, caps),
         })
+    }
+
+    fn launch_workgroup(&self, caps: &Caps) -> Result<Launch> {
+        let range = self.out.range;
+        let integers = [self.out.zero_point, range.qmin, range.qmax].map(|x| x as u32);
+        let more = [&[self.n.div_ceil(4) as u32], &integers[..]].concat();
+        Ok(workgroup::matrix_launch(
+            include_str!("../../shaders/matmul_i8_workgroup.wgsl"),
+            (self.m, self.n, self.k.div_ceil(4)),
+            (self.out.spec(), &more),
+            caps,
+        ))
     }
 }
 

@@ -6,7 +6,8 @@
 use super::matmul_i8::accumulate;
 use super::subgroup::{self, Product, SubgroupTile};
 use super::tile_i8::TileI8;
-use super::variant::with_subgroup;
+use super::variant::product_variants;
+use super::workgroup;
 use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, Variant, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
@@ -55,7 +56,7 @@ impl Kernel for MatmulI8I32 {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        with_subgroup(caps)
+        product_variants(self.m, self.n, caps)
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
@@ -66,6 +67,7 @@ impl Kernel for MatmulI8I32 {
         match variant {
             Variant::Plain => self.launch_plain(caps),
             Variant::Subgroup => self.launch_subgroup(caps),
+            Variant::Workgroup => self.launch_workgroup(caps),
         }
     }
 
@@ -121,6 +123,15 @@ impl MatmulI8I32 {
             }),
             workgroups: tile.workgroups(&product, caps),
         })
+    }
+
+    fn launch_workgroup(&self, caps: &Caps) -> Result<Launch> {
+        Ok(workgroup::matrix_launch(
+            include_str!("../../shaders/matmul_i8_i32_workgroup.wgsl"),
+            (self.m, self.n, self.k.div_ceil(4)),
+            (Spec::new(), &[]),
+            caps,
+        ))
     }
 }
 

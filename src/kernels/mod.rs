@@ -81,6 +81,7 @@ pub mod topk_histogram_f32;
 pub mod topk_mask_f32;
 pub mod topk_select;
 mod variant;
+mod workgroup;
 
 pub use agreement::{Agreement, Disagreement, gamma, ulp_f16, ulp_f32};
 pub use approx::{Approx, store, within_f16, within_f32};
@@ -179,7 +180,7 @@ pub trait Kernel: fmt::Debug + Send + Sync {
     fn launch_as(&self, caps: &Caps, variant: Variant) -> Result<Launch> {
         match variant {
             Variant::Plain => self.launch(caps),
-            Variant::Subgroup => Err(variant.unsupported(self.name())),
+            Variant::Subgroup | Variant::Workgroup => Err(variant.unsupported(self.name())),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::variant::{subgroup_size, with_subgroup_if};
+use super::reference::output_or_empty;
+use super::variant::{product_variants, subgroup_size};
 use super::{Caps, Const, Conv, Launch, Spec, Variant, grid_1d, params_bytes};
 use crate::error::Result;
 
@@ -126,19 +127,25 @@ struct ConvParams {
     padding: u32,
 }
 
-/// The variants of a float convolution with `channels` output channels. With few of them the plain one is
-/// faster: it keeps the pixels that the next tap needs again.
-pub(super) fn float_conv_variants(conv: Conv, channels: usize, caps: &Caps) -> Vec<Variant> {
-    let mut variants = with_subgroup_if(conv_has_subgroup(conv), caps);
-    if channels < 32 {
-        variants.sort_by_key(|&variant| variant != Variant::Plain);
+/// The variants of a convolution. Those in float with few channels run faster as [`Variant::Plain`] where
+/// subgroups are small: it keeps the pixels that the next tap needs again.
+pub(super) fn conv_variants(
+    (x, w, conv): ([usize; 4], [usize; 4], Conv),
+    float: bool,
+    caps: &Caps,
+) -> Vec<Variant> {
+    if conv.groups != 1 {
+        return vec![Variant::Plain];
+    }
+    let [n, height, width, channels] = output_or_empty(x, w, conv);
+    let mut variants = product_variants(n * height * width, channels, caps);
+    if conv.dilation != 1 {
+        variants.retain(|&variant| variant != Variant::Subgroup);
+    }
+    if float && channels < 32 && variants[0] == Variant::Subgroup {
+        variants.swap(0, 1);
     }
     variants
-}
-
-/// True for convolutions that the shaders can: one group, and taps side by side.
-pub(super) fn conv_has_subgroup(conv: Conv) -> bool {
-    conv.groups == 1 && conv.dilation == 1
 }
 
 /// The launch of a convolution without groups or dilation: `per_word` channels to a word, `more` after the shared
@@ -154,7 +161,8 @@ pub(super) fn conv_launch(
     caps: &Caps,
 ) -> Result<Launch> {
     let [n, out_height, out_width, o] = conv.output_shape(x, w)?;
-    if !conv_has_subgroup(conv) {
+    // One group, and taps side by side.
+    if conv.groups != 1 || conv.dilation != 1 {
         return Err(Variant::Subgroup.unsupported(op));
     }
     let product = Product {

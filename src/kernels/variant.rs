@@ -17,17 +17,20 @@ pub enum Variant {
     Plain,
     /// The workgroup is one subgroup, whose lanes show each other what they load.
     Subgroup,
+    /// The invocations of a workgroup share what they load through its memory. Runs on every device.
+    Workgroup,
 }
 
 impl Variant {
     /// Every variant that there is.
-    pub const ALL: [Self; 2] = [Self::Plain, Self::Subgroup];
+    pub const ALL: [Self; 3] = [Self::Plain, Self::Subgroup, Self::Workgroup];
 
     /// The name, as [`fmt::Display`] and serde write it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::Subgroup => "subgroup",
+            Self::Workgroup => "workgroup",
         }
     }
 
@@ -58,25 +61,27 @@ impl FromStr for Variant {
     }
 }
 
-/// The variants of the kernels that have one for subgroups, the better first.
-///
-/// It needs subgroups of one known size. Small ones (a processor's vector registers) gain by it; how it
-/// compares with [`Variant::Plain`] on wide ones is not known.
-pub(super) fn with_subgroup(caps: &Caps) -> Vec<Variant> {
-    match subgroup_size(caps) {
-        Some(lanes) if lanes <= 8 => vec![Variant::Subgroup, Variant::Plain],
-        Some(_) => vec![Variant::Plain, Variant::Subgroup],
-        None => vec![Variant::Plain],
-    }
-}
+/// Rows and columns of an output below which [`Variant::Workgroup`] computes mostly what nobody needs.
+const FEW: usize = 16;
 
-/// The same where `condition` holds; otherwise only [`Variant::Plain`].
-pub(super) fn with_subgroup_if(condition: bool, caps: &Caps) -> Vec<Variant> {
-    if condition {
-        with_subgroup(caps)
-    } else {
-        vec![Variant::Plain]
+/// The variants of a product with `rows` by `columns` outputs, the better first.
+///
+/// [`Variant::Subgroup`] needs subgroups of one known size. Small ones are a processor's vector registers: they
+/// gain most by it, and nothing by workgroup memory, which is memory like any other there. How it compares on wide
+/// ones is not known.
+pub(super) fn product_variants(rows: usize, columns: usize, caps: &Caps) -> Vec<Variant> {
+    use Variant::{Plain, Subgroup, Workgroup};
+    let lanes = subgroup_size(caps);
+    if lanes.is_some_and(|lanes| lanes <= 8) {
+        return vec![Subgroup, Plain, Workgroup];
     }
+    let mut variants = if caps.software || rows.min(columns) < FEW {
+        vec![Plain, Workgroup]
+    } else {
+        vec![Workgroup, Plain]
+    };
+    variants.extend(lanes.map(|_| Subgroup));
+    variants
 }
 
 /// The size of all subgroups of the device, if it is one that the shaders can take.
@@ -108,16 +113,38 @@ mod tests {
             assert_eq!(json, format!("\"{variant}\""));
         }
         let error = "fast".parse::<Variant>().expect_err("no such variant");
-        assert!(error.to_string().contains("plain, subgroup"), "{error}");
+        assert!(
+            error.to_string().contains("plain, subgroup, workgroup"),
+            "{error}"
+        );
     }
 
     #[test]
     fn only_subgroups_of_one_size_will_do() {
-        use Variant::{Plain, Subgroup};
-        assert_eq!(with_subgroup(&caps(None)), [Plain]);
-        assert_eq!(with_subgroup(&caps(Some((8, 8)))), [Subgroup, Plain]);
-        assert_eq!(with_subgroup(&caps(Some((32, 32)))), [Plain, Subgroup]);
-        assert_eq!(with_subgroup(&caps(Some((8, 32)))), [Plain]);
-        assert_eq!(with_subgroup(&caps(Some((128, 128)))), [Plain]);
+        use Variant::{Plain, Subgroup, Workgroup};
+        let of = |subgroups| product_variants(64, 64, &caps(subgroups));
+        assert_eq!(of(None), [Workgroup, Plain]);
+        assert_eq!(of(Some((8, 8))), [Subgroup, Plain, Workgroup]);
+        assert_eq!(of(Some((32, 32))), [Workgroup, Plain, Subgroup]);
+        assert_eq!(of(Some((8, 32))), [Workgroup, Plain]);
+        assert_eq!(of(Some((128, 128))), [Workgroup, Plain]);
+    }
+
+    #[test]
+    fn thin_outputs_and_software_do_not_start_with_workgroup_memory() {
+        use Variant::{Plain, Subgroup, Workgroup};
+        let gpu = caps(Some((32, 32)));
+        assert_eq!(product_variants(16, 16, &gpu), [Workgroup, Plain, Subgroup]);
+        for (rows, columns) in [(15, 4096), (4096, 15), (1, 1)] {
+            assert_eq!(
+                product_variants(rows, columns, &gpu),
+                [Plain, Workgroup, Subgroup]
+            );
+        }
+        let software = Caps {
+            software: true,
+            ..caps(None)
+        };
+        assert_eq!(product_variants(64, 64, &software), [Plain, Workgroup]);
     }
 }

@@ -1,6 +1,6 @@
 //! conv2d_f16: the geometries that hurt, odd channels, groups that share words, native products.
 
-use super::conv2d_f32::{CASES, conv};
+use super::conv2d_f32::{CASES, LARGE, conv};
 use crate::harness;
 use wizen::gpu::Caps;
 use wizen::kernels::Kernel;
@@ -58,5 +58,19 @@ fn native_products() {
             let (x, w, geometry) = CASES[at];
             harness::check(Box::new(kernel(x, w, geometry)));
         }
+    }
+}
+
+#[test]
+fn large_tiles() {
+    for (x, w, geometry) in LARGE {
+        harness::check(Box::new(Conv2dF16 {
+            x,
+            w,
+            conv: conv(geometry),
+            relu: true,
+            residual: true,
+            native: false,
+        }));
     }
 }

@@ -26,6 +26,12 @@ pub const CASES: [([usize; 4], [usize; 4], [usize; 4]); 12] = [
     ([1, 10, 9, 7], [14, 3, 3, 1], [2, 1, 1, 7]),
 ];
 
+/// Enough output pixels for the largest tiles, of 64 channels and of fewer.
+pub const LARGE: [([usize; 4], [usize; 4], [usize; 4]); 2] = [
+    ([1, 130, 129, 9], [65, 1, 2, 9], [1, 0, 1, 1]),
+    ([2, 183, 184, 3], [18, 3, 3, 3], [2, 2, 2, 1]),
+];
+
 pub fn conv([stride, padding, dilation, groups]: [usize; 4]) -> Conv {
     Conv {
         stride,
@@ -76,4 +82,17 @@ fn folded_grid() {
         relu: false,
         residual: false,
     }));
+}
+
+#[test]
+fn large_tiles() {
+    for (x, w, geometry) in LARGE {
+        harness::check(Box::new(Conv2dF32 {
+            x,
+            w,
+            conv: conv(geometry),
+            relu: true,
+            residual: true,
+        }));
+    }
 }

@@ -1,5 +1,6 @@
 //! conv2d_i8: every kind of group, stride, dilation and padding, with odd sizes.
 
+use super::conv2d_f32::LARGE;
 use crate::harness;
 use wizen::base::{Range, Requant};
 use wizen::kernels::conv2d_i8::Conv2dI8;
@@ -84,4 +85,11 @@ fn geometry_that_does_not_fit_is_an_error() {
         .launch(&wizen::gpu::Caps::portable())
         .expect_err("5 > 3");
     assert!(error.to_string().contains("spans 5 pixels"), "{error}");
+}
+
+#[test]
+fn large_tiles() {
+    for (x, w, geometry) in LARGE {
+        harness::check(Box::new(kernel(x, w, geometry)));
+    }
 }

@@ -43,3 +43,17 @@ fn native_products() {
         }
     }
 }
+
+/// Enough workgroups for the largest tiles: of both sides, of rows, of columns.
+#[test]
+fn large_tiles() {
+    for (m, n, k) in [(16_400, 65, 11), (16_400, 20, 9), (20, 16_400, 9)] {
+        harness::check(Box::new(MatmulF16 {
+            m,
+            n,
+            k,
+            relu: true,
+            native: false,
+        }));
+    }
+}

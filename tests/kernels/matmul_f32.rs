@@ -39,3 +39,16 @@ fn folded_grid() {
         relu: false,
     }));
 }
+
+/// Enough workgroups for the largest tiles: of both sides, of rows, of columns.
+#[test]
+fn large_tiles() {
+    for (m, n, k) in [(16_400, 65, 11), (16_400, 20, 9), (20, 16_400, 9)] {
+        harness::check(Box::new(MatmulF32 {
+            m,
+            n,
+            k,
+            relu: true,
+        }));
+    }
+}

@@ -6,7 +6,7 @@ use crate::harness;
 use wizen::base::{DType, Range, Requant, Rng, Tensor};
 use wizen::gpu::{Caps, Launch};
 use wizen::kernels::matmul_i8::MatmulI8;
-use wizen::kernels::{Agreement, Binding, Kernel, OutI8};
+use wizen::kernels::{Agreement, Binding, Kernel, OutI8, Variant};
 
 const FLOAT: OutI8 = OutI8 {
     requant: Requant::Float,
@@ -46,11 +46,11 @@ impl Kernel for TiledForGpu {
         self.0.bindings()
     }
     fn launch(&self, caps: &Caps) -> wizen::Result<Launch> {
-        let subgroups = None;
-        self.0.launch(&Caps {
-            subgroups,
+        let caps = Caps {
+            subgroups: None,
             ..caps.clone()
-        })
+        };
+        self.0.launch_as(&caps, Variant::Plain)
     }
     fn cpu(&self, args: &mut [Tensor]) -> wizen::Result<()> {
         self.0.cpu(args)
@@ -142,5 +142,18 @@ fn huge_accumulators_saturate() {
             ];
             harness::check_with(Arc::new(kernel), args);
         }
+    }
+}
+
+/// Enough workgroups for the largest tiles: of both sides, of rows, of columns.
+#[test]
+fn large_tiles() {
+    for (m, n, k) in [(16_400, 65, 11), (16_400, 20, 9), (20, 16_400, 9)] {
+        harness::check(Box::new(MatmulI8 {
+            m,
+            n,
+            k,
+            out: FIXED,
+        }));
     }
 }

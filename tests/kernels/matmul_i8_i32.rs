@@ -26,3 +26,11 @@ fn extremes() {
     ];
     harness::check_with(Arc::new(MatmulI8I32 { m, n, k }), args);
 }
+
+/// Enough workgroups for the largest tiles: of both sides, of rows, of columns.
+#[test]
+fn large_tiles() {
+    for (m, n, k) in [(16_400, 65, 11), (16_400, 20, 9), (20, 16_400, 9)] {
+        harness::check(Box::new(MatmulI8I32 { m, n, k }));
+    }
+}

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use crate::harness;
 use wizen::base::{Rng, Tensor};
 use wizen::gpu::Caps;
-use wizen::kernels::{Agreement, Binding, Kernel, Launch};
+use wizen::kernels::{Agreement, Binding, Kernel, Launch, Variant};
 
 /// A kernel that is launched for other capabilities than the device has.
 #[derive(Debug)]
 struct AsOn {
-    kernel: Box<dyn Kernel>,
+    kernel: Arc<dyn Kernel>,
     caps: Caps,
+    variant: Variant,
 }
 
 impl Kernel for AsOn {
@@ -22,7 +23,7 @@ impl Kernel for AsOn {
         self.kernel.bindings()
     }
     fn launch(&self, _: &Caps) -> wizen::Result<Launch> {
-        self.kernel.launch(&self.caps)
+        self.kernel.launch_as(&self.caps, self.variant)
     }
     fn cpu(&self, args: &mut [Tensor]) -> wizen::Result<()> {
         self.kernel.cpu(args)
@@ -38,19 +39,29 @@ impl Kernel for AsOn {
     }
 }
 
-/// Checks every sample whose launch differs from this device's own.
+/// Checks every variant of every sample whose launch differs from this device's own.
 fn check_as(caps: &Caps) {
     let Some(gpu) = harness::gpu() else { return };
     for kernel in wizen::kernels::all() {
-        let own = kernel.launch(gpu.caps()).expect("samples run anywhere");
-        let other = kernel.launch(caps).expect("samples run anywhere");
-        if (own.source, own.spec) == (other.source, other.spec) {
-            continue;
+        let kernel: Arc<dyn Kernel> = kernel.into();
+        let own = kernel.variants(gpu.caps());
+        for variant in kernel.variants(caps) {
+            let launch = |caps| {
+                let launch = kernel.launch_as(caps, variant);
+                let launch = launch.expect("samples run anywhere");
+                (launch.source, launch.spec)
+            };
+            if own.contains(&variant) && launch(gpu.caps()) == launch(caps) {
+                continue;
+            }
+            let kernel: Arc<dyn Kernel> = Arc::new(AsOn {
+                kernel: Arc::clone(&kernel),
+                caps: caps.clone(),
+                variant,
+            });
+            let args = kernel.example_args(&mut Rng::new(harness::seed()));
+            harness::check_with(kernel, args);
         }
-        let caps = caps.clone();
-        let kernel: Arc<dyn Kernel> = Arc::new(AsOn { kernel, caps });
-        let args = kernel.example_args(&mut Rng::new(harness::seed()));
-        harness::check_with(kernel, args);
     }
 }
 

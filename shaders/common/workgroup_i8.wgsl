@@ -1,0 +1,16 @@
+// Words of four int8 for common/workgroup_tile.wgsl; int32 sums.
+alias Left = u32;
+alias Right = vec4<u32>;
+alias Sums = vec4<i32>;
+
+fn left_of(word: u32) -> Left {
+    return word;
+}
+
+fn right_of(words: vec4<u32>) -> Right {
+    return words;
+}
+
+fn products(l: Left, r: Right) -> Sums {
+    return vec4(dot4I8Packed(l, r.x), dot4I8Packed(l, r.y), dot4I8Packed(l, r.z), dot4I8Packed(l, r.w));
+}

@@ -1,0 +1,25 @@
+// y[n,oh,ow,o] = relu?(bias[o] + Σ_{i,j,c} x[n, oh·s + i·d − p, ow·s + j·d − p, c] · w[o,i,j,c]), groups = 1,
+// two f16 to a word along the channels, f32 sums
+//# include common/index.wgsl
+//# include common/workgroup_f16.wgsl
+//# include common/conv_rows.wgsl
+//# include common/residual_none.wgsl
+//# include common/workgroup_conv.wgsl
+//# include common/workgroup_tile.wgsl
+
+struct Params {
+    m: u32, n: u32,                                 // n·oh·ow rows, o columns
+    height: u32, width: u32, out_height: u32, out_width: u32,
+    steps: u32, kernel_w: u32, pixel: u32,          // words of a filter, taps of its line, words of a pixel of x
+    stride: u32, padding: u32, dilation: u32,
+    n_words: u32,                                   // of a pixel of y
+}
+@group(0) @binding(0) var<storage, read> x: array<u32>;                 // f16 [n, h, w, pixel]
+@group(0) @binding(1) var<storage, read> w: array<u32>;                 // f16 [o, kh, kw, pixel]
+@group(0) @binding(2) var<storage, read> bias: array<f32>;              // [o]
+@group(0) @binding(3) var<storage, read_write> y: array<u32>;           // f16 [n, oh, ow, n_words]
+@group(1) @binding(0) var<uniform> params: Params;
+
+fn outside() -> Word {
+    return 0u;
+}
