@@ -249,7 +249,11 @@ mod tests {
             dilation,
             groups,
         };
-        assert!(conv_has_subgroup(conv(1, 1)));
-        assert!(!conv_has_subgroup(conv(2, 1)) && !conv_has_subgroup(conv(1, 2)));
+        let offered = |groups, dilation| {
+            let shapes = ([1, 9, 9, 8], [64, 3, 3, 8 / groups], conv(groups, dilation));
+            conv_variants(shapes, true, &caps(true)).contains(&Variant::Subgroup)
+        };
+        assert!(offered(1, 1));
+        assert!(!offered(2, 1) && !offered(1, 2));
     }
 }
