@@ -112,7 +112,7 @@ fn bad_input_is_one_sentence_and_writes_nothing() {
     let mut foreign = tensors.clone();
     foreign.retain(|(name, _)| name != "conv1.bias");
     write_safetensors(&bad, Default::default(), &foreign).expect("writable");
-    assert!(quantize(&bad, &["--arch", "lenet5"]).contains("`conv1.bias` is missing"));
+    assert!(quantize(&bad, &["--arch", "lenet5"]).contains("missing: `conv1.bias`"));
     assert!(quantize(&bad, &["--arch", "lenet6"]).contains("lenet6"));
 
     // Data: an empty folder, a truncated archive.
