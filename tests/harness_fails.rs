@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::harness;
 use wizen::Result;
 use wizen::base::{Range, Requant, Rng, Tensor};
+use wizen::gpu::{Spec, specialise};
 use wizen::kernels::batch_norm_f32::BatchNormF32;
 use wizen::kernels::global_avg_pool_f16::GlobalAvgPoolF16;
 use wizen::kernels::matmul_f32::MatmulF32;
@@ -22,6 +23,8 @@ enum Defect {
     None,
     /// Part of the shader's code reads otherwise: every occurrence of the first, outside comments.
     Text(&'static str, &'static str),
+    /// The same in the variant through workgroup memory, files that it includes among its code.
+    Workgroup(&'static str, &'static str),
     /// This word of the parameters is off by this much.
     Param(usize, i32),
     /// This many workgroups are missing along x.
@@ -49,13 +52,23 @@ impl Kernel for Broken {
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        let mut launch = self.inner.launch_as(caps, Variant::Plain)?;
+        let variant = match self.defect {
+            Defect::Workgroup(..) => Variant::Workgroup,
+            _ => Variant::Plain,
+        };
+        let mut launch = self.inner.launch_as(caps, variant)?;
         match self.defect {
             Defect::None | Defect::Bound(_) | Defect::AllTies => {}
             Defect::Text(from, to) => {
                 let broken = edited(&launch.source, from, to);
                 let broken = broken.unwrap_or_else(|| panic!("{}: no `{from}`", self.name()));
                 launch.source = broken.into();
+            }
+            Defect::Workgroup(from, to) => {
+                let text = specialise(self.name(), &launch.source, &launch.spec)?;
+                let broken = edited(&text, from, to);
+                let broken = broken.unwrap_or_else(|| panic!("{}: no `{from}`", self.name()));
+                (launch.source, launch.spec) = (broken.into(), Spec::new());
             }
             Defect::Param(word, by) => {
                 let bytes = &mut launch.params[4 * word..4 * word + 4];
@@ -357,6 +370,41 @@ fn matmul_f32() {
             (Bound(1e4), VACUOUS),
         ],
     );
+}
+
+/// Tiles in workgroup memory: 37 words are four steps and a part of one.
+#[test]
+fn matmul_f32_through_workgroup_memory() {
+    use Defect::Workgroup;
+    let Some(gpu) = harness::gpu() else { return };
+    let kernel = MatmulF32 {
+        m: 43,
+        n: 39,
+        k: 37,
+        relu: false,
+    };
+    let mut defects = vec![
+        // The last step, the first step, words of the next row.
+        (Workgroup("step <= steps", "step < steps"), WRONG),
+        (Workgroup("if step > 0u", "if step > 1u"), WRONG),
+        (Workgroup("t < params.steps", "t <= params.steps"), WRONG),
+        // Another quad's rows, and columns.
+        (
+            Workgroup("+ own_row + 8u * p", "+ (own_row ^ 1u) + 8u * p"),
+            WRONG,
+        ),
+        (
+            Workgroup("4u * own_column", "4u * (7u - own_column)"),
+            WRONG,
+        ),
+        (Workgroup("if column + j < params.n", "if true"), BEYOND),
+        (Workgroup("at < params.m &", "at <= params.m &"), BEYOND),
+    ];
+    if gpu.caps().software {
+        // Where subgroups take turns, a missing barrier shows every time.
+        defects.push((Workgroup("workgroupBarrier();", ""), WRONG));
+    }
+    catches(kernel, &defects);
 }
 
 #[test]

@@ -127,8 +127,10 @@ struct ConvParams {
     padding: u32,
 }
 
-/// The variants of a convolution. Those in float with few channels run faster as [`Variant::Plain`] where
-/// subgroups are small: it keeps the pixels that the next tap needs again.
+/// The variants of a convolution, the better first; with groups there is only the plain one.
+///
+/// Those in float with few channels run faster as [`Variant::Plain`] where subgroups are small: it keeps the
+/// pixels that the next tap needs again.
 pub(super) fn conv_variants(
     (x, w, conv): ([usize; 4], [usize; 4], Conv),
     float: bool,
