@@ -1,5 +1,7 @@
-//! `y[n, oh, ow, o] = relu?(bias[o] + Σ_{i, j, c} x[n, oh·s + i·d − p, ow·s + j·d − p, c] · w[o, i, j, c]
-//!  + residual[n, oh, ow, o])` on f16; the residual is optional
+//! ```text
+//! y[n, oh, ow, o] = relu?(bias[o] + Σ_{i, j, c} x[n, oh·s + i·d − p, ow·s + j·d − p, c] · w[o, i, j, c]
+//!                         + residual[n, oh, ow, o])                              on f16; the residual is optional
+//! ```
 //!
 //! `x`, `w`, `y`: f16, two to a word along the channels; `bias` and every sum: f32. `native` multiplies
 //! in f16, so that a product is rounded to f16 (and must not exceed 65504) before it enters the sum.

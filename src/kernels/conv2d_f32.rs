@@ -1,5 +1,7 @@
-//! `y[n, oh, ow, o] = relu?(bias[o] + Σ_{i, j, c} x[n, oh·s + i·d − p, ow·s + j·d − p, c] · w[o, i, j, c]
-//!  + residual[n, oh, ow, o])`
+//! ```text
+//! y[n, oh, ow, o] = relu?(bias[o] + Σ_{i, j, c} x[n, oh·s + i·d − p, ow·s + j·d − p, c] · w[o, i, j, c]
+//!                         + residual[n, oh, ow, o])
+//! ```
 //!
 //! The residual is optional. Stride `s`, padding `p` with zeros, dilation `d`; with groups, `c` counts the
 //! channels of the group of `o`. f32 throughout; the order of the sum is the device's.
