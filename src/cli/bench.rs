@@ -88,7 +88,7 @@ pub async fn run(context: &Context, args: BenchArgs) -> Result<()> {
     }
     let output = Output {
         device: device.name(),
-        advice: advice(&rows),
+        advice: advice(&rows, &layers),
         rows,
         layers,
     };
@@ -230,8 +230,8 @@ async fn measure(
     ))
 }
 
-/// One sentence: what is fastest, and by how much.
-fn advice(rows: &[Row]) -> String {
+/// One sentence: what is fastest, and by how much; where a faster precision loses on a layer, which.
+fn advice(rows: &[Row], layers: &[Layer]) -> String {
     let Some(base) = rows.iter().find(|row| row.precision == "fp32") else {
         return "give an fp32 model to compare precisions".to_owned();
     };
@@ -245,7 +245,16 @@ fn advice(rows: &[Row]) -> String {
             {
                 format!("{} is as fast as fp32 here", row.precision)
             } else if ratio > 1.0 {
-                format!("{} is {ratio:.2}× faster than fp32 here", row.precision)
+                let slower = slower_layers(&row.precision, layers);
+                let but = if slower.is_empty() {
+                    String::new()
+                } else {
+                    format!(" (but slower in {})", slower.join(", "))
+                };
+                format!(
+                    "{} is {ratio:.2}× faster than fp32 here{but}",
+                    row.precision
+                )
             } else {
                 format!(
                     "{} is {:.2}× slower than fp32 here: use it for size only",
@@ -255,6 +264,18 @@ fn advice(rows: &[Row]) -> String {
             }
         });
     others.collect::<Vec<_>>().join("; ")
+}
+
+/// Layers of fp32 that took clearly longer (a tenth) at this precision.
+fn slower_layers(precision: &str, layers: &[Layer]) -> Vec<String> {
+    let at = |precision: &str, name: &str| {
+        let found = |l: &&Layer| l.precision == precision && l.name == name;
+        layers.iter().find(found).map(|layer| layer.ms)
+    };
+    let base = layers.iter().filter(|layer| layer.precision == "fp32");
+    base.filter(|layer| at(precision, &layer.name).is_some_and(|ms| ms > 1.1 * layer.ms))
+        .map(|layer| layer.name.clone())
+        .collect()
 }
 
 fn human(output: &Output) -> String {

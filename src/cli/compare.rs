@@ -51,6 +51,9 @@ struct Output {
     device: String,
     against: String,
     images: usize,
+    /// Steps were held against what is promised, not just against another model or device.
+    #[serde(skip)]
+    judged: bool,
 }
 
 /// All values of a run by name, the results, and the trace in plan order.
@@ -132,6 +135,7 @@ pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
         device: device.name(),
         against,
         images: test.len(),
+        judged: args.against == "cpu",
     };
     context.finish(&output, || human(&output))
 }
@@ -245,6 +249,16 @@ fn human(output: &Output) -> String {
     let verdict = match (first_bad, output.equal) {
         (_, true) => "every value is equal".to_owned(),
         (None, false) => "every step agrees as promised".to_owned(),
+        (Some(_), false) if !output.judged => {
+            let measured = output
+                .steps
+                .iter()
+                .filter_map(|s| Some((s.sqnr_db?, &s.name)));
+            match measured.min_by(|a, b| a.0.total_cmp(&b.0)) {
+                Some((db, name)) => format!("furthest apart in {name}, {db:.1} dB"),
+                None => "some values differ".to_owned(),
+            }
+        }
         (Some(step), false) => format!(
             "first step that does not agree: {} ({})",
             step.name, step.kernel
