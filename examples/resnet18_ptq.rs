@@ -5,7 +5,7 @@
 use wizen::base::Requant;
 use wizen::gpu::Gpu;
 use wizen::graph::{Device, Graph, lower, optimize, sqnr_db};
-use wizen::io::{Dataset, Event, ImageTransform, Loaded, Model, load_image_folder};
+use wizen::io::{Dataset, Event, ImageTransform, Loaded, Model, float_tensors, load_image_folder};
 use wizen::models;
 use wizen::quant::{self, Observer, Scheme};
 
@@ -22,11 +22,7 @@ async fn run(file: &str, calibration: &str, test: &str) -> wizen::Result<()> {
     let Loaded::Foreign(tensors) = Model::load(file)? else {
         return Err(wizen::Error::format(file, "it is no foreign checkpoint"));
     };
-    let mut floats = Vec::new();
-    for (name, tensor) in tensors.iter().filter(|(name, _)| !models::is_ignored(name)) {
-        floats.push((name.as_str(), &tensor.shape[..], tensor.to_f32()?));
-    }
-    let (arch, weights) = models::import(None, &floats)?;
+    let (arch, weights) = models::import(None, &float_tensors(&tensors)?)?;
     let float = optimize(&models::build(&arch, 1, &weights)?)?;
 
     let device = Device::Gpu(Gpu::open().await?);

@@ -84,6 +84,7 @@
 //! # }
 //! ```
 
+mod atomic;
 pub mod base;
 mod error;
 pub mod gpu;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use wizen::base::{Requant, Tensor};
 use wizen::graph::{Device, Graph, Plan, SessionOptions, compare_steps, lower, optimize, sqnr_db};
-use wizen::io::{Dataset, ImageTransform, Loaded, Model, load_image_folder, read_safetensors};
+use wizen::io::{
+    Dataset, ImageTransform, Loaded, Model, float_tensors, load_image_folder, read_safetensors,
+};
 use wizen::quant::{self, Observer, Scheme};
 use wizen::train::argmax_rows;
 
@@ -21,16 +23,7 @@ fn network(file: &Path) -> Graph {
     let Loaded::Foreign(tensors) = Model::load(file).expect("readable") else {
         panic!("not a foreign file");
     };
-    let floats: Vec<_> = tensors
-        .iter()
-        .map(|(name, tensor)| {
-            (
-                name.as_str(),
-                &tensor.shape[..],
-                tensor.to_f32().expect("float"),
-            )
-        })
-        .collect();
+    let floats = float_tensors(&tensors).expect("float");
     let (arch, weights) = wizen::models::import(None, &floats).expect("torchvision's names");
     assert_eq!(arch, "resnet18");
     let graph = wizen::models::build(&arch, 1, &weights).expect("builds");

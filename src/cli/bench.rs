@@ -266,16 +266,23 @@ fn advice(rows: &[Row], layers: &[Layer]) -> String {
     others.collect::<Vec<_>>().join("; ")
 }
 
-/// Layers of fp32 that took clearly longer (a tenth) at this precision.
+/// Layers of fp32 that took clearly longer (a tenth) at this precision, with all their steps.
 fn slower_layers(precision: &str, layers: &[Layer]) -> Vec<String> {
-    let at = |precision: &str, name: &str| {
-        let found = |l: &&Layer| l.precision == precision && l.name == name;
-        layers.iter().find(found).map(|layer| layer.ms)
+    let time = |precision: &str, layer: &str| -> Option<f64> {
+        let steps = layers.iter().filter(|step| {
+            // A layer's further steps are called `layer:what`.
+            let name = step.name.split(':').next();
+            step.precision == precision && name == Some(layer)
+        });
+        steps.map(|step| step.ms).reduce(|a, b| a + b)
     };
-    let base = layers.iter().filter(|layer| layer.precision == "fp32");
-    base.filter(|layer| at(precision, &layer.name).is_some_and(|ms| ms > 1.1 * layer.ms))
-        .map(|layer| layer.name.clone())
-        .collect()
+    let base = layers.iter().filter(|step| step.precision == "fp32");
+    base.filter(|step| {
+        let both = time(precision, &step.name).zip(time("fp32", &step.name));
+        both.is_some_and(|(ours, base)| ours > 1.1 * base)
+    })
+    .map(|step| step.name.clone())
+    .collect()
 }
 
 fn human(output: &Output) -> String {

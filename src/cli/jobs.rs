@@ -331,21 +331,37 @@ pub async fn quantize(
 ) -> Result<Quantized> {
     let float = ready_to_quantize(model, "quantize", settings.schemes.network())?;
     let params = calibrate(context, device, &float, data, settings).await?;
-    let frozen = freeze(&float, &params, settings, model, "quantize")?;
-    let layers = report(
+    finish(
         context,
         device,
         &float,
-        &frozen,
         &params,
-        data,
-        settings.alone,
+        (model, "quantize"),
+        (data, settings),
+    )
+    .await
+}
+
+/// The integer network, and how far each of its layers is from the float one.
+async fn finish(
+    context: &Context,
+    device: &Device,
+    float: &Graph,
+    params: &QuantParams,
+    (origin, did): (&Model, &str),
+    (data, settings): (&Dataset, &QuantizeSettings),
+) -> Result<Quantized> {
+    let model = freeze(float, params, settings, origin, did)?;
+    let layers = report(
+        context,
+        device,
+        float,
+        &model,
+        params,
+        (data, settings.alone),
     )
     .await?;
-    Ok(Quantized {
-        model: frozen,
-        layers,
-    })
+    Ok(Quantized { model, layers })
 }
 
 /// Images of one comparison, small enough to hold every activation of.
@@ -353,14 +369,13 @@ const REPORT_BATCH: usize = 8;
 
 /// Compares each layer's result with the float network's on some images, and measures what each layer
 /// alone costs on `alone` of them.
-pub async fn report(
+async fn report(
     context: &Context,
     device: &Device,
     float: &Graph,
     frozen: &Model,
     params: &QuantParams,
-    data: &Dataset,
-    alone: usize,
+    (data, alone): (&Dataset, usize),
 ) -> Result<Vec<LayerReport>> {
     let images = data.take(CALIBRATION_BATCH);
     // Comparing holds every activation of a batch twice.
@@ -392,7 +407,8 @@ pub async fn report(
     Ok(layers)
 }
 
-/// Images of a batch of at most `most`, fewer where networks are large, for which the activations stay below some 100 MB.
+/// Images of a batch, at most `most`, of which all activations together stay below some 100 MB: for runs
+/// that keep or observe every one of them.
 pub fn batch_for(graph: &Graph, most: usize) -> usize {
     const VALUES: usize = 24 << 20;
     let nodes = graph.nodes().iter().flat_map(|node| &node.outputs);
@@ -462,22 +478,14 @@ pub async fn qat(
     let weights = files::baked(learned, &model.masks)?;
     let float = files::with_weights(&model.graph, &weights)?;
     let float = quant::prepare(&float, settings.schemes.network())?;
-    let frozen = freeze(&float, &params, settings, model, "qat")?;
-    let layers = report(
+    let made = finish(
         context,
         device,
         &float,
-        &frozen,
         &params,
-        data,
-        settings.alone,
+        (model, "qat"),
+        (data, settings),
     )
     .await?;
-    Ok((
-        Quantized {
-            model: frozen,
-            layers,
-        },
-        done,
-    ))
+    Ok((made, done))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use wizen::base::Tensor;
 use wizen::graph::{Graph, Op};
-use wizen::io::{Loaded, Model};
+use wizen::io::{Loaded, Model, float_tensors};
 use wizen::models::{self, Weights};
 use wizen::{Error, Result, prune};
 
@@ -15,16 +15,9 @@ pub fn load(path: &Path, arch: Option<&str>) -> Result<Model> {
     match Model::load(path)? {
         Loaded::Wizen(model) => Ok(*model),
         Loaded::Foreign(tensors) => {
-            let floats: Vec<_> = tensors
-                .iter()
-                .filter(|(name, _)| !models::is_ignored(name))
-                .map(|(name, tensor)| {
-                    Ok((name.as_str(), tensor.shape.as_slice(), tensor.to_f32()?))
-                })
-                .collect::<Result<_>>()
+            let (arch, weights) = float_tensors(&tensors)
+                .and_then(|floats| models::import(arch, &floats))
                 .map_err(|e| Error::format(path, e.to_string()))?;
-            let (arch, weights) =
-                models::import(arch, &floats).map_err(|e| Error::format(path, e.to_string()))?;
             float_model(&arch, &weights)
         }
     }

@@ -71,7 +71,10 @@ pub async fn run(context: &Context, args: PredictArgs) -> Result<()> {
     let images = Dataset::from_files("images", args.images.clone(), unknown, transform, 1)?;
     let device = context.device().await?;
     let batch = data::batch_size(&images, BATCH);
-    let plan = lower(&model.graph.with_batch(batch)?, &device.caps())?;
+    let plan = lower(
+        &models::runnable(&model)?.with_batch(batch)?,
+        &device.caps(),
+    )?;
     let mut executor = device.load(plan).await?;
     let bar = context.progress("predict", images.len());
     let mut predictions: Vec<Prediction> = Vec::with_capacity(images.len());

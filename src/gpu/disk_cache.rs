@@ -4,9 +4,12 @@
 //! with wgpu's own header, by which it recognises another device or driver.
 
 use std::fs;
-use std::io::{Error as IoError, ErrorKind, Write};
+use std::io::{Error as IoError, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::atomic::write_atomic;
+use crate::error::Error;
 
 /// Ends in the version of this format.
 const MAGIC: &[u8; 8] = b"wizenPC1";
@@ -74,9 +77,11 @@ impl DiskCache {
         if fs::read(&self.path).is_ok_and(|old| old == bytes) {
             return;
         }
-        match write(&self.path, &bytes) {
+        match write_atomic(&self.path, |out| {
+            out.write_all(&bytes).map_err(Error::io(&self.path))
+        }) {
             Ok(()) => log::debug!("{}: {} bytes", self.path.display(), bytes.len()),
-            Err(error) => log::warn!("{}: not written: {error}", self.path.display()),
+            Err(error) => log::warn!("compiled pipelines are not kept: {error}"),
         }
     }
 }
@@ -111,16 +116,6 @@ fn read(path: &Path) -> Result<Vec<u8>, IoError> {
         return Err(IoError::new(ErrorKind::InvalidData, problem));
     }
     decode(fs::read(path)?).map_err(|problem| IoError::new(ErrorKind::InvalidData, problem))
-}
-
-/// So that `path` holds either the old bytes or all of the new ones.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), IoError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    file.persist(path)?;
-    Ok(())
 }
 
 fn crc(data: &[u8]) -> [u8; 4] {

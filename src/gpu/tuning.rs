@@ -9,7 +9,8 @@ use std::sync::{PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
-use super::disk_cache::write;
+use crate::atomic::write_atomic;
+use crate::error::{Error, Result};
 
 /// Choices by key, and where they are kept.
 #[derive(Debug)]
@@ -79,11 +80,12 @@ impl Tuning {
             about: self.about.clone(),
             choices,
         };
-        let written = serde_json::to_vec_pretty(&saved)
-            .map_err(std::io::Error::other)
-            .and_then(|bytes| write(path, &bytes));
+        let written: Result<()> = write_atomic(path, |out| {
+            let failed = |error: serde_json::Error| Error::io(path)(error.into());
+            serde_json::to_writer_pretty(out, &saved).map_err(failed)
+        });
         if let Err(error) = written {
-            log::warn!("{}: not written: {error}", path.display());
+            log::warn!("what was timed is not kept: {error}");
         }
     }
 }

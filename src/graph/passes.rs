@@ -149,25 +149,36 @@ pub fn fuse_relu(graph: &Graph) -> Result<Graph> {
 /// None for a well-formed graph.
 pub fn fuse_residual(graph: &Graph) -> Result<Graph> {
     // The convolution (by its result) that takes an addition (by its result), and the other operand.
-    let mut takes: HashMap<ValueId, (&Node, ValueId)> = HashMap::new();
+    let mut takes: HashMap<ValueId, (&Node, Op, ValueId)> = HashMap::new();
     let mut gone: HashSet<ValueId> = HashSet::new();
     for add in graph.nodes() {
-        let (Op::Add { relu: _ }, &[a, b]) = (&add.op, add.inputs.as_slice()) else {
+        let (&Op::Add { relu }, &[a, b]) = (&add.op, add.inputs.as_slice()) else {
             continue;
         };
         let fusable = |y: ValueId| {
             let conv = graph.nodes().iter().position(|n| n.outputs == [y])?;
             let node = &graph.nodes()[conv];
-            let plain = matches!(node.op, Op::Conv2d { relu: false, .. }) && node.inputs.len() == 3;
-            (plain && a != b && only_user(graph, node).is_some()).then_some((conv, node))
+            let Op::Conv2d {
+                conv: geometry,
+                relu: false,
+            } = node.op
+            else {
+                return None;
+            };
+            let fused = Op::Conv2d {
+                conv: geometry,
+                relu,
+            };
+            let plain = node.inputs.len() == 3 && a != b && only_user(graph, node).is_some();
+            plain.then_some((conv, node, fused))
         };
         let candidates = [(fusable(a), b), (fusable(b), a)];
         let found = candidates
             .into_iter()
-            .filter_map(|(conv, other)| conv.map(|(at, node)| (at, node, other)))
-            .max_by_key(|&(at, _, _)| at);
-        if let Some((_, conv, other)) = found {
-            takes.insert(add.outputs[0], (conv, other));
+            .filter_map(|(conv, other)| conv.map(|conv| (conv, other)))
+            .max_by_key(|((at, _, _), _)| *at);
+        if let Some(((_, conv, fused), other)) = found {
+            takes.insert(add.outputs[0], (conv, fused, other));
             gone.insert(conv.outputs[0]);
         }
     }
@@ -176,24 +187,18 @@ pub fn fuse_residual(graph: &Graph) -> Result<Graph> {
         if node.outputs.first().is_some_and(|y| gone.contains(y)) {
             continue;
         }
-        let fused = node.outputs.first().and_then(|y| takes.get(y));
-        let (Some((conv, other)), Op::Add { relu }) = (fused, &node.op) else {
+        let fused = node.outputs.first().and_then(|y| takes.remove(y));
+        let Some((conv, op, other)) = fused else {
             rewriter.copy(node)?;
-            continue;
-        };
-        let Op::Conv2d { conv: geometry, .. } = &conv.op else {
             continue;
         };
         let inputs: Vec<ValueId> = conv
             .inputs
             .iter()
+            .copied()
             .chain([other])
-            .map(|&id| rewriter.get(id))
+            .map(|id| rewriter.get(id))
             .collect::<Result<_>>()?;
-        let op = Op::Conv2d {
-            conv: *geometry,
-            relu: *relu,
-        };
         let y = rewriter.graph.push(&conv.name, op, &inputs)?;
         rewriter.map(node.outputs[0], y);
     }

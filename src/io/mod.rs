@@ -4,7 +4,6 @@
 //! that follow, and nothing is allocated from a number that a file merely claims. Everything written
 //! goes to a temporary name first ([`write_atomic`]).
 
-mod atomic;
 mod container;
 mod dataset;
 mod digits;
@@ -20,7 +19,7 @@ mod stored;
 mod strokes;
 mod table;
 
-pub use atomic::write_atomic;
+pub use crate::atomic::write_atomic;
 pub use container::{Contents, read_safetensors, write_safetensors};
 pub use dataset::{Dataset, Splits};
 pub use digits::synthetic_splits;
@@ -31,4 +30,4 @@ pub use mnist::load_splits;
 pub use model::{Event, FileSize, Loaded, Model};
 pub use packing::{mask_len, pack_bits, packed_len, sparse_decode, sparse_encode, unpack_bits};
 pub use picture::ImageTransform;
-pub use stored::{StoredTensor, StoredType};
+pub use stored::{FloatTensor, StoredTensor, StoredType, float_tensors};

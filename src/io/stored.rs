@@ -127,6 +127,11 @@ impl StoredTensor {
         })
     }
 
+    /// A single integer, as PyTorch counts training steps in.
+    fn is_counter(&self) -> bool {
+        self.shape.is_empty() && matches!(self.dtype, StoredType::I64 | StoredType::I32)
+    }
+
     /// `bytes` is as long as the shape and the type say.
     pub(super) fn check(&self, name: &str) -> Result<()> {
         let expected = self
@@ -139,4 +144,24 @@ impl StoredTensor {
         let rule = format!("one of {} bytes ({:?})", self.bytes.len(), self.dtype);
         Err(Error::shape("safetensors", name, rule, &self.shape))
     }
+}
+
+/// Name, shape and elements of a tensor.
+pub type FloatTensor<'a> = (&'a str, &'a [usize], Vec<f32>);
+
+/// The float tensors of a file, as `models::import` takes them; single
+/// integers (PyTorch's counters of training steps) are left out.
+///
+/// # Errors
+/// [`Error::Invalid`] naming a tensor of another type.
+pub fn float_tensors(tensors: &[(String, StoredTensor)]) -> Result<Vec<FloatTensor<'_>>> {
+    let wanted = tensors.iter().filter(|(_, tensor)| !tensor.is_counter());
+    wanted
+        .map(|(name, tensor)| {
+            let data = tensor
+                .to_f32()
+                .map_err(|e| Error::invalid(format!("`{name}`"), e.to_string()))?;
+            Ok((name.as_str(), tensor.shape.as_slice(), data))
+        })
+        .collect()
 }

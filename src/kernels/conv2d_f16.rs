@@ -13,7 +13,7 @@ use super::matmul_f16::with_factor;
 use super::reference::{Geometry, output_or_empty};
 use super::subgroup;
 use super::tile::shared_source;
-use super::workgroup;
+use super::tiled::Tiled;
 use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, Variant, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
@@ -60,36 +60,6 @@ impl Kernel for Conv2dF16 {
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        self.launch_as(caps, self.variants(caps)[0])
-    }
-
-    fn launch_as(&self, caps: &Caps, variant: Variant) -> Result<Launch> {
-        match variant {
-            Variant::Plain => self.launch_plain(caps),
-            Variant::Subgroup => self.launch_subgroup(caps),
-            Variant::Workgroup => self.launch_workgroup(caps),
-        }
-    }
-
-    fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
-        let y = forward_of(&self.geometry()?, args, self.relu, |tensor| tensor.to_f64());
-        args[3].store_f64(&y)
-    }
-
-    fn agreement(&self, args: &[Tensor]) -> Result<Vec<Agreement>> {
-        let mut all = vec![Agreement::Equal; args.len()];
-        all[3] = forward_agreement(&self.geometry()?, args, self.relu, DType::F16, self.native);
-        Ok(all)
-    }
-
-    fn operations(&self) -> f64 {
-        self.geometry()
-            .map_or(0.0, |geometry| 2.0 * geometry.multiply_adds())
-    }
-}
-
-impl Conv2dF16 {
-    fn launch_plain(&self, caps: &Caps) -> Result<Launch> {
         let geometry = self.geometry()?;
         let (spec, mut params, mut workgroups) = forward_launch(&geometry, self.relu, caps);
         let groups = self.conv.groups;
@@ -114,34 +84,45 @@ impl Conv2dF16 {
         })
     }
 
-    fn launch_subgroup(&self, caps: &Caps) -> Result<Launch> {
-        let source = include_str!("../../shaders/conv2d_f16_subgroup.wgsl").into();
-        let source = with_residual(source, self.residual.then_some("f16"));
-        let spec = Spec::new().with("RELU", self.relu);
-        let spec = with_factor(spec, self.name(), self.native, caps)?;
-        subgroup::conv_launch(
-            (self.name(), source),
-            (self.x, self.w, self.conv),
-            (2, subgroup::F16),
-            (spec, &[self.w[0].div_ceil(2) as u32]),
-            caps,
-        )
+    fn launch_as(&self, caps: &Caps, variant: Variant) -> Result<Launch> {
+        let source = match variant {
+            Variant::Plain => return self.launch(caps),
+            Variant::Subgroup => include_str!("../../shaders/conv2d_f16_subgroup.wgsl"),
+            Variant::Workgroup => include_str!("../../shaders/conv2d_f16_workgroup.wgsl"),
+        };
+        let tiled = Tiled {
+            op: self.name(),
+            dtype: DType::F16,
+            source: with_residual(source.into(), self.residual.then_some("f16")),
+            spec: with_factor(
+                Spec::new().with("RELU", self.relu),
+                self.name(),
+                self.native,
+                caps,
+            )?,
+            more: vec![self.w[0].div_ceil(2) as u32],
+        };
+        tiled.conv(variant, (self.x, self.w, self.conv), caps)
     }
 
-    fn launch_workgroup(&self, caps: &Caps) -> Result<Launch> {
-        let source = include_str!("../../shaders/conv2d_f16_workgroup.wgsl").into();
-        let source = with_residual(source, self.residual.then_some("f16"));
-        let spec = Spec::new().with("RELU", self.relu);
-        let spec = with_factor(spec, self.name(), self.native, caps)?;
-        workgroup::conv_launch(
-            (self.name(), source),
-            (self.x, self.w, self.conv),
-            2,
-            (spec, &[self.w[0].div_ceil(2) as u32]),
-            caps,
-        )
+    fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
+        let y = forward_of(&self.geometry()?, args, self.relu, |tensor| tensor.to_f64());
+        args[3].store_f64(&y)
     }
 
+    fn agreement(&self, args: &[Tensor]) -> Result<Vec<Agreement>> {
+        let mut all = vec![Agreement::Equal; args.len()];
+        all[3] = forward_agreement(&self.geometry()?, args, self.relu, DType::F16, self.native);
+        Ok(all)
+    }
+
+    fn operations(&self) -> f64 {
+        self.geometry()
+            .map_or(0.0, |geometry| 2.0 * geometry.multiply_adds())
+    }
+}
+
+impl Conv2dF16 {
     fn geometry(&self) -> Result<Geometry> {
         Geometry::new(self.x, self.w, self.conv)
     }

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use super::reference::{Geometry, add_bias, magnitudes, output_or_empty, sum_agreement};
 use super::subgroup;
 use super::tile::{ConvTile, conv_tile, shared_source, tiling, window};
-use super::workgroup;
+use super::tiled::Tiled;
 use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, Variant, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
@@ -149,15 +149,32 @@ impl Kernel for Conv2dF32 {
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        self.launch_as(caps, self.variants(caps)[0])
+        let (spec, params, workgroups) = forward_launch(&self.geometry()?, self.relu, caps);
+        Ok(Launch {
+            source: with_residual(
+                shared_source(include_str!("../../shaders/conv2d_f32.wgsl"), caps),
+                self.residual.then_some("f32"),
+            ),
+            spec,
+            params: params_bytes(&params),
+            workgroups,
+        })
     }
 
     fn launch_as(&self, caps: &Caps, variant: Variant) -> Result<Launch> {
-        match variant {
-            Variant::Plain => self.launch_plain(caps),
-            Variant::Subgroup => self.launch_subgroup(caps),
-            Variant::Workgroup => self.launch_workgroup(caps),
-        }
+        let source = match variant {
+            Variant::Plain => return self.launch(caps),
+            Variant::Subgroup => include_str!("../../shaders/conv2d_f32_subgroup.wgsl"),
+            Variant::Workgroup => include_str!("../../shaders/conv2d_f32_workgroup.wgsl"),
+        };
+        let tiled = Tiled {
+            op: self.name(),
+            dtype: DType::F32,
+            source: with_residual(source.into(), self.residual.then_some("f32")),
+            spec: Spec::new().with("RELU", self.relu),
+            more: Vec::new(),
+        };
+        tiled.conv(variant, (self.x, self.w, self.conv), caps)
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
@@ -178,45 +195,6 @@ impl Kernel for Conv2dF32 {
 }
 
 impl Conv2dF32 {
-    fn launch_plain(&self, caps: &Caps) -> Result<Launch> {
-        let (spec, params, workgroups) = forward_launch(&self.geometry()?, self.relu, caps);
-        Ok(Launch {
-            source: with_residual(
-                shared_source(include_str!("../../shaders/conv2d_f32.wgsl"), caps),
-                self.residual.then_some("f32"),
-            ),
-            spec,
-            params: params_bytes(&params),
-            workgroups,
-        })
-    }
-
-    fn launch_subgroup(&self, caps: &Caps) -> Result<Launch> {
-        let source = include_str!("../../shaders/conv2d_f32_subgroup.wgsl").into();
-        let source = with_residual(source, self.residual.then_some("f32"));
-        let spec = Spec::new().with("RELU", self.relu);
-        subgroup::conv_launch(
-            (self.name(), source),
-            (self.x, self.w, self.conv),
-            (1, subgroup::F32),
-            (spec, &[]),
-            caps,
-        )
-    }
-
-    fn launch_workgroup(&self, caps: &Caps) -> Result<Launch> {
-        let source = include_str!("../../shaders/conv2d_f32_workgroup.wgsl").into();
-        let source = with_residual(source, self.residual.then_some("f32"));
-        let spec = Spec::new().with("RELU", self.relu);
-        workgroup::conv_launch(
-            (self.name(), source),
-            (self.x, self.w, self.conv),
-            1,
-            (spec, &[]),
-            caps,
-        )
-    }
-
     fn geometry(&self) -> Result<Geometry> {
         Geometry::new(self.x, self.w, self.conv)
     }

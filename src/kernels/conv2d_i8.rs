@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use super::conv2d_f32::with_residual;
 use super::subgroup;
 use super::tile_i8::TileI8;
-use super::workgroup;
+use super::tiled::Tiled;
 use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, OutI8, ResidualI8, Variant};
 use super::{grid_1d, out_i8, params_bytes, random_args};
 use crate::base::{DType, Rng, Tensor, num_elements};
@@ -94,47 +94,6 @@ impl Kernel for Conv2dI8 {
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        self.launch_as(caps, self.variants(caps)[0])
-    }
-
-    fn launch_as(&self, caps: &Caps, variant: Variant) -> Result<Launch> {
-        match variant {
-            Variant::Plain => self.launch_plain(caps),
-            Variant::Subgroup => self.launch_subgroup(caps),
-            Variant::Workgroup => self.launch_workgroup(caps),
-        }
-    }
-
-    fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
-        let acc = self.accumulate(args)?;
-        let (inputs, y) = args.split_at_mut(4);
-        self.out.store(&acc, inputs[3].as_u32()?, &mut y[0])
-    }
-
-    fn agreement(&self, args: &[Tensor]) -> Result<Vec<Agreement>> {
-        let mut all = vec![Agreement::Equal; args.len()];
-        all[4] = self
-            .out
-            .agreement(&self.accumulate(args)?, args[3].as_u32()?);
-        Ok(all)
-    }
-
-    fn operations(&self) -> f64 {
-        2.0 * (num_elements(&self.y()) * self.taps()) as f64
-    }
-
-    fn example_args(&self, rng: &mut Rng) -> Vec<Tensor> {
-        let mut args = random_args(&self.bindings(), rng);
-        args[3] = self.out.example_multipliers(self.w[0], self.taps(), rng);
-        if self.residual.is_some() {
-            args[6] = ResidualI8::example_multipliers(self.w[0], self.taps(), rng);
-        }
-        args
-    }
-}
-
-impl Conv2dI8 {
-    fn launch_plain(&self, caps: &Caps) -> Result<Launch> {
         let [n, out_height, out_width, o] = self.conv.output_shape(self.x, self.w)?;
         let (m, n_words) = (n * out_height * out_width, o.div_ceil(4));
         let (cg, og) = (self.w[3], o / self.conv.groups);
@@ -188,37 +147,58 @@ impl Conv2dI8 {
         })
     }
 
-    fn launch_subgroup(&self, caps: &Caps) -> Result<Launch> {
-        let source = include_str!("../../shaders/conv2d_i8_subgroup.wgsl").into();
-        let source = with_residual(source, self.residual.map(|_| "i8"));
-        subgroup::conv_launch(
-            (self.name(), source),
-            (self.x, self.w, self.conv),
-            (4, subgroup::I8),
-            (self.out.spec(), &self.last_params()),
-            caps,
-        )
+    fn launch_as(&self, caps: &Caps, variant: Variant) -> Result<Launch> {
+        let source = match variant {
+            Variant::Plain => return self.launch(caps),
+            Variant::Subgroup => include_str!("../../shaders/conv2d_i8_subgroup.wgsl"),
+            Variant::Workgroup => include_str!("../../shaders/conv2d_i8_workgroup.wgsl"),
+        };
+        let tiled = Tiled {
+            op: self.name(),
+            dtype: DType::I8,
+            source: with_residual(source.into(), self.residual.map(|_| "i8")),
+            spec: self.out.spec(),
+            more: self.last_params(),
+        };
+        tiled.conv(variant, (self.x, self.w, self.conv), caps)
     }
 
-    fn launch_workgroup(&self, caps: &Caps) -> Result<Launch> {
-        let source = include_str!("../../shaders/conv2d_i8_workgroup.wgsl").into();
-        let source = with_residual(source, self.residual.map(|_| "i8"));
-        workgroup::conv_launch(
-            (self.name(), source),
-            (self.x, self.w, self.conv),
-            4,
-            (self.out.spec(), &self.last_params()),
-            caps,
-        )
+    fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
+        let acc = self.accumulate(args)?;
+        let (inputs, y) = args.split_at_mut(4);
+        self.out.store(&acc, inputs[3].as_u32()?, &mut y[0])
     }
 
+    fn agreement(&self, args: &[Tensor]) -> Result<Vec<Agreement>> {
+        let mut all = vec![Agreement::Equal; args.len()];
+        all[4] = self
+            .out
+            .agreement(&self.accumulate(args)?, args[3].as_u32()?);
+        Ok(all)
+    }
+
+    fn operations(&self) -> f64 {
+        2.0 * (num_elements(&self.y()) * self.taps()) as f64
+    }
+
+    fn example_args(&self, rng: &mut Rng) -> Vec<Tensor> {
+        let mut args = random_args(&self.bindings(), rng);
+        args[3] = self.out.example_multipliers(self.w[0], self.taps(), rng);
+        if self.residual.is_some() {
+            args[6] = ResidualI8::example_multipliers(self.w[0], self.taps(), rng);
+        }
+        args
+    }
+}
+
+impl Conv2dI8 {
     /// The parameters from `n_words` on, which the other variants share.
-    fn last_params(&self) -> [u32; 7] {
+    fn last_params(&self) -> Vec<u32> {
         let OutI8 {
             zero_point, range, ..
         } = self.out;
         let residual = self.residual.map_or((0, 0), |r| (r.zero_point, r.shift));
-        [
+        vec![
             self.w[0].div_ceil(4) as u32,
             u32::from_le_bytes([self.x_zero_point as u8; 4]),
             zero_point as u32,

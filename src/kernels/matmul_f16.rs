@@ -6,10 +6,9 @@
 
 use super::matmul_f32::linear;
 use super::reference::{magnitudes, sum_agreement};
-use super::subgroup::{self, Product, SubgroupTile};
 use super::tile::{matrix_tile, shared_source, tiling};
+use super::tiled::Tiled;
 use super::variant::product_variants;
-use super::workgroup;
 use super::{
     Agreement, Binding, Caps, Const, Kernel, Launch, Spec, Variant, grid_1d, params_bytes,
 };
@@ -38,16 +37,6 @@ struct Params {
     columns: u32,
     steps: u32,
     row_words: u32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::NoUninit)]
-struct SubgroupParams {
-    m: u32,
-    n: u32,
-    lines: u32,
-    steps: u32,
-    n_words: u32,
 }
 
 /// The specialisation with native f16 products, if asked for.
@@ -86,15 +75,46 @@ impl Kernel for MatmulF16 {
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        self.launch_as(caps, self.variants(caps)[0])
+        let tiling = tiling(caps);
+        let (own, blocks) = matrix_tile(self.m, self.n, &tiling);
+        let groups = self.m.div_ceil(own * tiling.workgroup) * self.n.div_ceil(8 * blocks);
+        let spec = Spec::new()
+            .with("WORKGROUP", tiling.workgroup as u32)
+            .with("ROWS", own as u32)
+            .with("BLOCKS", blocks as u32)
+            .with("RELU", self.relu);
+        Ok(Launch {
+            source: shared_source(include_str!("../../shaders/matmul_f16.wgsl"), caps),
+            spec: with_factor(spec, self.name(), self.native, caps)?,
+            params: params_bytes(&Params {
+                rows: self.m as u32,
+                columns: self.n as u32,
+                steps: self.k.div_ceil(2) as u32,
+                row_words: self.n.div_ceil(2) as u32,
+            }),
+            workgroups: grid_1d(groups, 1, caps),
+        })
     }
 
     fn launch_as(&self, caps: &Caps, variant: Variant) -> Result<Launch> {
-        match variant {
-            Variant::Plain => self.launch_plain(caps),
-            Variant::Subgroup => self.launch_subgroup(caps),
-            Variant::Workgroup => self.launch_workgroup(caps),
-        }
+        let source = match variant {
+            Variant::Plain => return self.launch(caps),
+            Variant::Subgroup => include_str!("../../shaders/matmul_f16_subgroup.wgsl"),
+            Variant::Workgroup => include_str!("../../shaders/matmul_f16_workgroup.wgsl"),
+        };
+        let tiled = Tiled {
+            op: self.name(),
+            dtype: DType::F16,
+            source: source.into(),
+            spec: with_factor(
+                Spec::new().with("RELU", self.relu),
+                self.name(),
+                self.native,
+                caps,
+            )?,
+            more: vec![self.n.div_ceil(2) as u32],
+        };
+        tiled.matrix(variant, [self.m, self.n, self.k], caps)
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
@@ -121,63 +141,6 @@ impl Kernel for MatmulF16 {
 }
 
 impl MatmulF16 {
-    fn launch_plain(&self, caps: &Caps) -> Result<Launch> {
-        let tiling = tiling(caps);
-        let (own, blocks) = matrix_tile(self.m, self.n, &tiling);
-        let groups = self.m.div_ceil(own * tiling.workgroup) * self.n.div_ceil(8 * blocks);
-        let spec = Spec::new()
-            .with("WORKGROUP", tiling.workgroup as u32)
-            .with("ROWS", own as u32)
-            .with("BLOCKS", blocks as u32)
-            .with("RELU", self.relu);
-        Ok(Launch {
-            source: shared_source(include_str!("../../shaders/matmul_f16.wgsl"), caps),
-            spec: with_factor(spec, self.name(), self.native, caps)?,
-            params: params_bytes(&Params {
-                rows: self.m as u32,
-                columns: self.n as u32,
-                steps: self.k.div_ceil(2) as u32,
-                row_words: self.n.div_ceil(2) as u32,
-            }),
-            workgroups: grid_1d(groups, 1, caps),
-        })
-    }
-
-    fn launch_subgroup(&self, caps: &Caps) -> Result<Launch> {
-        let words = self.k.div_ceil(2);
-        let product = Product {
-            rows: self.m,
-            columns: self.n,
-            words,
-            multiply: subgroup::F16,
-        };
-        let tile = SubgroupTile::new(self.name(), &product, caps)?;
-        let spec = tile.spec(Spec::new().with("RELU", self.relu));
-        Ok(Launch {
-            source: include_str!("../../shaders/matmul_f16_subgroup.wgsl").into(),
-            spec: with_factor(spec, self.name(), self.native, caps)?,
-            params: params_bytes(&SubgroupParams {
-                m: self.m as u32,
-                n: self.n as u32,
-                lines: 1,
-                steps: tile.steps(words) as u32,
-                n_words: self.n.div_ceil(2) as u32,
-            }),
-            workgroups: tile.workgroups(&product, caps),
-        })
-    }
-
-    fn launch_workgroup(&self, caps: &Caps) -> Result<Launch> {
-        let spec = Spec::new().with("RELU", self.relu);
-        let spec = with_factor(spec, self.name(), self.native, caps)?;
-        Ok(workgroup::matrix_launch(
-            include_str!("../../shaders/matmul_f16_workgroup.wgsl"),
-            (self.m, self.n, self.k.div_ceil(2)),
-            (spec, &[self.n.div_ceil(2) as u32]),
-            caps,
-        ))
-    }
-
     fn product(&self, x: &[f64], w: &[f64], bias: &[f64]) -> Vec<f64> {
         linear((self.m, self.n, self.k), x, w, bias, self.relu)
     }

@@ -3,10 +3,9 @@
 //! f32 throughout; the order of the sum is the device's.
 
 use super::reference::{add_bias, magnitudes, products, sum_agreement};
-use super::subgroup::{self, Product, SubgroupTile};
 use super::tile::{matrix_tile, shared_source, tiling};
+use super::tiled::Tiled;
 use super::variant::product_variants;
-use super::workgroup;
 use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, Variant, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
@@ -30,15 +29,6 @@ pub struct MatmulF32 {
 struct Params {
     rows: u32,
     columns: u32,
-    steps: u32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::NoUninit)]
-struct SubgroupParams {
-    m: u32,
-    n: u32,
-    lines: u32,
     steps: u32,
 }
 
@@ -85,15 +75,26 @@ impl Kernel for MatmulF32 {
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        self.launch_as(caps, self.variants(caps)[0])
+        let text = include_str!("../../shaders/matmul_f32.wgsl");
+        let mut launch = launch_product(text, [self.m, self.n, self.k], caps);
+        launch.spec = launch.spec.with("RELU", self.relu);
+        Ok(launch)
     }
 
     fn launch_as(&self, caps: &Caps, variant: Variant) -> Result<Launch> {
-        match variant {
-            Variant::Plain => self.launch_plain(caps),
-            Variant::Subgroup => self.launch_subgroup(caps),
-            Variant::Workgroup => self.launch_workgroup(caps),
-        }
+        let source = match variant {
+            Variant::Plain => return self.launch(caps),
+            Variant::Subgroup => include_str!("../../shaders/matmul_f32_subgroup.wgsl"),
+            Variant::Workgroup => include_str!("../../shaders/matmul_f32_workgroup.wgsl"),
+        };
+        let tiled = Tiled {
+            op: self.name(),
+            dtype: DType::F32,
+            source: source.into(),
+            spec: Spec::new().with("RELU", self.relu),
+            more: Vec::new(),
+        };
+        tiled.matrix(variant, [self.m, self.n, self.k], caps)
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
@@ -120,45 +121,6 @@ impl Kernel for MatmulF32 {
 }
 
 impl MatmulF32 {
-    fn launch_plain(&self, caps: &Caps) -> Result<Launch> {
-        let text = include_str!("../../shaders/matmul_f32.wgsl");
-        let mut launch = launch_product(text, [self.m, self.n, self.k], caps);
-        launch.spec = launch.spec.with("RELU", self.relu);
-        Ok(launch)
-    }
-
-    fn launch_subgroup(&self, caps: &Caps) -> Result<Launch> {
-        let words = self.k;
-        let product = Product {
-            rows: self.m,
-            columns: self.n,
-            words,
-            multiply: subgroup::F32,
-        };
-        let tile = SubgroupTile::new(self.name(), &product, caps)?;
-        let spec = tile.spec(Spec::new().with("RELU", self.relu));
-        Ok(Launch {
-            source: include_str!("../../shaders/matmul_f32_subgroup.wgsl").into(),
-            spec,
-            params: params_bytes(&SubgroupParams {
-                m: self.m as u32,
-                n: self.n as u32,
-                lines: 1,
-                steps: tile.steps(words) as u32,
-            }),
-            workgroups: tile.workgroups(&product, caps),
-        })
-    }
-
-    fn launch_workgroup(&self, caps: &Caps) -> Result<Launch> {
-        Ok(workgroup::matrix_launch(
-            include_str!("../../shaders/matmul_f32_workgroup.wgsl"),
-            (self.m, self.n, self.k),
-            (Spec::new().with("RELU", self.relu), &[]),
-            caps,
-        ))
-    }
-
     fn product(&self, x: &[f64], w: &[f64], bias: &[f64]) -> Vec<f64> {
         linear((self.m, self.n, self.k), x, w, bias, self.relu)
     }

@@ -9,10 +9,9 @@
 
 use rayon::prelude::*;
 
-use super::subgroup::{self, Product, SubgroupTile};
 use super::tile_i8::TileI8;
+use super::tiled::Tiled;
 use super::variant::product_variants;
-use super::workgroup;
 use super::{
     Agreement, Binding, Caps, Kernel, Launch, OutI8, Variant, grid_1d, out_i8, params_bytes,
     random_args,
@@ -45,19 +44,6 @@ struct Params {
     qmax: i32,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::NoUninit)]
-struct SubgroupParams {
-    m: u32,
-    n: u32,
-    lines: u32,
-    steps: u32,
-    n_words: u32,
-    zero_point: i32,
-    qmin: i32,
-    qmax: i32,
-}
-
 impl Kernel for MatmulI8 {
     fn name(&self) -> &'static str {
         "matmul_i8"
@@ -78,15 +64,43 @@ impl Kernel for MatmulI8 {
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        self.launch_as(caps, self.variants(caps)[0])
+        let n_words = self.n.div_ceil(4);
+        let tile = TileI8::new(self.m, n_words, 4, caps);
+        Ok(Launch {
+            source: include_str!("../../shaders/matmul_i8.wgsl").into(),
+            spec: tile.spec(self.out.spec()),
+            params: params_bytes(&Params {
+                m: self.m as u32,
+                n: self.n as u32,
+                k_words: self.k.div_ceil(4) as u32,
+                n_words: n_words as u32,
+                zero_point: self.out.zero_point,
+                qmin: self.out.range.qmin,
+                qmax: self.out.range.qmax,
+            }),
+            workgroups: grid_1d(tile.invocations(self.m, n_words), tile.workgroup, caps),
+        })
     }
 
     fn launch_as(&self, caps: &Caps, variant: Variant) -> Result<Launch> {
-        match variant {
-            Variant::Plain => self.launch_plain(caps),
-            Variant::Subgroup => self.launch_subgroup(caps),
-            Variant::Workgroup => self.launch_workgroup(caps),
-        }
+        let source = match variant {
+            Variant::Plain => return self.launch(caps),
+            Variant::Subgroup => include_str!("../../shaders/matmul_i8_subgroup.wgsl"),
+            Variant::Workgroup => include_str!("../../shaders/matmul_i8_workgroup.wgsl"),
+        };
+        let tiled = Tiled {
+            op: self.name(),
+            dtype: DType::I8,
+            source: source.into(),
+            spec: self.out.spec(),
+            more: vec![
+                self.n.div_ceil(4) as u32,
+                self.out.zero_point as u32,
+                self.out.range.qmin as u32,
+                self.out.range.qmax as u32,
+            ],
+        };
+        tiled.matrix(variant, [self.m, self.n, self.k], caps)
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
@@ -126,66 +140,6 @@ pub(super) fn accumulate(args: &[Tensor]) -> Result<Vec<i32>> {
             .collect::<Vec<i32>>()
     });
     Ok(rows.flatten_iter().collect())
-}
-
-impl MatmulI8 {
-    fn launch_plain(&self, caps: &Caps) -> Result<Launch> {
-        let n_words = self.n.div_ceil(4);
-        let tile = TileI8::new(self.m, n_words, 4, caps);
-        Ok(Launch {
-            source: include_str!("../../shaders/matmul_i8.wgsl").into(),
-            spec: tile.spec(self.out.spec()),
-            params: params_bytes(&Params {
-                m: self.m as u32,
-                n: self.n as u32,
-                k_words: self.k.div_ceil(4) as u32,
-                n_words: n_words as u32,
-                zero_point: self.out.zero_point,
-                qmin: self.out.range.qmin,
-                qmax: self.out.range.qmax,
-            }),
-            workgroups: grid_1d(tile.invocations(self.m, n_words), tile.workgroup, caps),
-        })
-    }
-
-    fn launch_subgroup(&self, caps: &Caps) -> Result<Launch> {
-        let words = self.k.div_ceil(4);
-        let product = Product {
-            rows: self.m,
-            columns: self.n,
-            words,
-            multiply: subgroup::I8,
-        };
-        let tile = SubgroupTile::new(self.name(), &product, caps)?;
-        let spec = tile.spec(self.out.spec());
-        Ok(Launch {
-            source: include_str!("../../shaders/matmul_i8_subgroup.wgsl").into(),
-            spec,
-            params: params_bytes(&SubgroupParams {
-                m: self.m as u32,
-                n: self.n as u32,
-                lines: 1,
-                steps: tile.steps(words) as u32,
-                n_words: self.n.div_ceil(4) as u32,
-                zero_point: self.out.zero_point,
-                qmin: self.out.range.qmin,
-                qmax: self.out.range.qmax,
-            }),
-            workgroups: tile.workgroups(&product, caps),
-        })
-    }
-
-    fn launch_workgroup(&self, caps: &Caps) -> Result<Launch> {
-        let range = self.out.range;
-        let integers = [self.out.zero_point, range.qmin, range.qmax].map(|x| x as u32);
-        let more = [&[self.n.div_ceil(4) as u32], &integers[..]].concat();
-        Ok(workgroup::matrix_launch(
-            include_str!("../../shaders/matmul_i8_workgroup.wgsl"),
-            (self.m, self.n, self.k.div_ceil(4)),
-            (self.out.spec(), &more),
-            caps,
-        ))
-    }
 }
 
 /// Shapes that hurt: one, odd everything, tails of words and tiles; LeNet's first linear layer.

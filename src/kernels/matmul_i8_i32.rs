@@ -4,10 +4,9 @@
 //! [`super::matmul_i8`] as they are. Exact.
 
 use super::matmul_i8::accumulate;
-use super::subgroup::{self, Product, SubgroupTile};
 use super::tile_i8::TileI8;
+use super::tiled::Tiled;
 use super::variant::product_variants;
-use super::workgroup;
 use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, Variant, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
@@ -32,15 +31,6 @@ struct Params {
     n_words: u32,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::NoUninit)]
-struct SubgroupParams {
-    m: u32,
-    n: u32,
-    lines: u32,
-    steps: u32,
-}
-
 impl Kernel for MatmulI8I32 {
     fn name(&self) -> &'static str {
         "matmul_i8_i32"
@@ -60,33 +50,6 @@ impl Kernel for MatmulI8I32 {
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        self.launch_as(caps, self.variants(caps)[0])
-    }
-
-    fn launch_as(&self, caps: &Caps, variant: Variant) -> Result<Launch> {
-        match variant {
-            Variant::Plain => self.launch_plain(caps),
-            Variant::Subgroup => self.launch_subgroup(caps),
-            Variant::Workgroup => self.launch_workgroup(caps),
-        }
-    }
-
-    fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
-        args[3] = Tensor::from_i32(&[self.m, self.n], &accumulate(args)?)?;
-        Ok(())
-    }
-
-    fn agreement(&self, _args: &[Tensor]) -> Result<Vec<Agreement>> {
-        Ok(vec![Agreement::Equal; 4])
-    }
-
-    fn operations(&self) -> f64 {
-        2.0 * (self.m * self.n * self.k) as f64
-    }
-}
-
-impl MatmulI8I32 {
-    fn launch_plain(&self, caps: &Caps) -> Result<Launch> {
         let n_words = self.n.div_ceil(4);
         let tile = TileI8::new(self.m, n_words, 4, caps);
         Ok(Launch {
@@ -102,36 +65,33 @@ impl MatmulI8I32 {
         })
     }
 
-    fn launch_subgroup(&self, caps: &Caps) -> Result<Launch> {
-        let words = self.k.div_ceil(4);
-        let product = Product {
-            rows: self.m,
-            columns: self.n,
-            words,
-            multiply: subgroup::I8,
+    fn launch_as(&self, caps: &Caps, variant: Variant) -> Result<Launch> {
+        let source = match variant {
+            Variant::Plain => return self.launch(caps),
+            Variant::Subgroup => include_str!("../../shaders/matmul_i8_i32_subgroup.wgsl"),
+            Variant::Workgroup => include_str!("../../shaders/matmul_i8_i32_workgroup.wgsl"),
         };
-        let tile = SubgroupTile::new(self.name(), &product, caps)?;
-        let spec = tile.spec(Spec::new());
-        Ok(Launch {
-            source: include_str!("../../shaders/matmul_i8_i32_subgroup.wgsl").into(),
-            spec,
-            params: params_bytes(&SubgroupParams {
-                m: self.m as u32,
-                n: self.n as u32,
-                lines: 1,
-                steps: tile.steps(words) as u32,
-            }),
-            workgroups: tile.workgroups(&product, caps),
-        })
+        let tiled = Tiled {
+            op: self.name(),
+            dtype: DType::I8,
+            source: source.into(),
+            spec: Spec::new(),
+            more: Vec::new(),
+        };
+        tiled.matrix(variant, [self.m, self.n, self.k], caps)
     }
 
-    fn launch_workgroup(&self, caps: &Caps) -> Result<Launch> {
-        Ok(workgroup::matrix_launch(
-            include_str!("../../shaders/matmul_i8_i32_workgroup.wgsl"),
-            (self.m, self.n, self.k.div_ceil(4)),
-            (Spec::new(), &[]),
-            caps,
-        ))
+    fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
+        args[3] = Tensor::from_i32(&[self.m, self.n], &accumulate(args)?)?;
+        Ok(())
+    }
+
+    fn agreement(&self, _args: &[Tensor]) -> Result<Vec<Agreement>> {
+        Ok(vec![Agreement::Equal; 4])
+    }
+
+    fn operations(&self) -> f64 {
+        2.0 * (self.m * self.n * self.k) as f64
     }
 }
 

@@ -76,6 +76,7 @@ pub mod softmax_cross_entropy_grad_f32;
 mod subgroup;
 mod tile;
 mod tile_i8;
+mod tiled;
 pub mod topk_begin;
 pub mod topk_histogram_f32;
 pub mod topk_mask_f32;
@@ -160,8 +161,7 @@ pub trait Kernel: fmt::Debug + Send + Sync {
     /// Buffers in `@group(0) @binding` order.
     fn bindings(&self) -> Vec<Binding>;
 
-    /// What to run on a device with these capabilities: the first of [`Self::variants`]. Pure: no device
-    /// is touched.
+    /// What to run on a device with these capabilities, as [`Variant::Plain`]. Pure: no device is touched.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if a limit of the device is too small.

@@ -1,28 +1,28 @@
 //! The host's side of `shaders/common/subgroup_tile.wgsl`: tiles that one subgroup computes.
 
-use std::borrow::Cow;
-
 use super::reference::output_or_empty;
+use super::tiled::Tiled;
 use super::variant::{product_variants, subgroup_size};
-use super::{Caps, Const, Conv, Launch, Spec, Variant, grid_1d, params_bytes};
+use super::{Caps, Const, Conv, Launch, Spec, Variant, grid_1d};
+use crate::base::DType;
 use crate::error::Result;
 
 /// A product of matrices, or what a convolution is as one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Product {
+struct Product {
     /// Rows of the output.
-    pub rows: usize,
+    rows: usize,
     /// Columns of the output.
-    pub columns: usize,
+    columns: usize,
     /// Words of a row under one tap.
-    pub words: usize,
-    /// Cost of multiplying two words, where loading one costs 1.
-    pub multiply: f64,
+    words: usize,
+    /// What the words hold.
+    dtype: DType,
 }
 
 /// Rows by columns per lane, and how the operands are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SubgroupTile {
+struct SubgroupTile {
     lanes: usize,
     rows: usize,
     columns: usize,
@@ -30,10 +30,14 @@ pub(super) struct SubgroupTile {
     wide: bool,
 }
 
-/// Relative cost of multiplying two words of f32, f16 or int8, where loading one costs 1.
-pub(super) const F32: f64 = 0.011;
-pub(super) const F16: f64 = 0.020;
-pub(super) const I8: f64 = 0.045;
+/// Cost of multiplying two words, where loading one costs 1: measured on a software driver.
+fn multiply(dtype: DType) -> f64 {
+    match dtype {
+        DType::F16 => 0.020,
+        DType::I8 => 0.045,
+        DType::F32 | DType::I32 | DType::U32 => 0.011,
+    }
+}
 
 /// Accumulators of a lane: as many as compile in a fraction of a second.
 const MOST: usize = 128;
@@ -43,7 +47,7 @@ impl SubgroupTile {
     ///
     /// # Errors
     /// [`crate::Error::Unsupported`] naming `op` if the device has no subgroups of one size.
-    pub fn new(op: &str, product: &Product, caps: &Caps) -> Result<Self> {
+    fn new(op: &str, product: &Product, caps: &Caps) -> Result<Self> {
         let lanes = subgroup_size(caps).ok_or_else(|| Variant::Subgroup.unsupported(op))?;
         let mut best = Self {
             lanes,
@@ -72,7 +76,7 @@ impl SubgroupTile {
     fn cost(self, product: &Product) -> f64 {
         let loads = self.own() + self.columns;
         let loads = loads as f64 / if self.wide { 1.8 } else { 1.0 };
-        let each = loads + product.multiply * (self.rows * self.columns) as f64;
+        let each = loads + multiply(product.dtype) * (self.rows * self.columns) as f64;
         // Eight workgroups at once; fewer leave cores idle.
         self.tiles(product).max(8) as f64 * each
     }
@@ -86,12 +90,12 @@ impl SubgroupTile {
     }
 
     /// Loads that a row of `words` words takes.
-    pub fn steps(self, words: usize) -> usize {
+    fn steps(self, words: usize) -> usize {
         if self.wide { words / 2 } else { words }
     }
 
     /// Adds the constants of the shader.
-    pub fn spec(self, spec: Spec) -> Spec {
+    fn spec(self, spec: Spec) -> Spec {
         let spec = spec
             .with("LANES", self.lanes as u32)
             .with("ROWS", self.rows as u32)
@@ -104,8 +108,13 @@ impl SubgroupTile {
     }
 
     /// One workgroup per tile.
-    pub fn workgroups(self, product: &Product, caps: &Caps) -> [u32; 3] {
-        grid_1d(self.tiles(product), 1, caps)
+    fn launch(self, product: &Product, tiled: Tiled, params: Vec<u8>, caps: &Caps) -> Launch {
+        Launch {
+            source: tiled.source,
+            spec: self.spec(tiled.spec),
+            params,
+            workgroups: grid_1d(self.tiles(product), 1, caps),
+        }
     }
 }
 
@@ -150,31 +159,46 @@ pub(super) fn conv_variants(
     variants
 }
 
-/// The launch of a convolution without groups or dilation: `per_word` channels to a word, `more` after the shared
-/// parameters.
+/// The launch of a matrix product.
+///
+/// # Errors
+/// As [`SubgroupTile::new`].
+pub(super) fn matrix_launch(tiled: Tiled, [m, n, k]: [usize; 3], caps: &Caps) -> Result<Launch> {
+    let product = Product {
+        rows: m,
+        columns: n,
+        words: tiled.words(k),
+        dtype: tiled.dtype,
+    };
+    let tile = SubgroupTile::new(tiled.op, &product, caps)?;
+    // A row is one line.
+    let steps = tile.steps(product.words);
+    let params = tiled.params(&[m, n, 1, steps].map(|size| size as u32));
+    Ok(tile.launch(&product, tiled, params, caps))
+}
+
+/// The launch of a convolution without groups or dilation.
 ///
 /// # Errors
 /// As [`Conv::output_shape`] and [`SubgroupTile::new`]; [`crate::Error::Unsupported`] for others.
 pub(super) fn conv_launch(
-    (op, source): (&str, Cow<'static, str>),
+    tiled: Tiled,
     (x, w, conv): ([usize; 4], [usize; 4], Conv),
-    (per_word, multiply): (usize, f64),
-    (spec, more): (Spec, &[u32]),
     caps: &Caps,
 ) -> Result<Launch> {
     let [n, out_height, out_width, o] = conv.output_shape(x, w)?;
     // One group, and taps side by side.
     if conv.groups != 1 || conv.dilation != 1 {
-        return Err(Variant::Subgroup.unsupported(op));
+        return Err(Variant::Subgroup.unsupported(tiled.op));
     }
     let product = Product {
         rows: n * out_height * out_width,
         columns: o,
-        words: x[3].div_ceil(per_word),
-        multiply,
+        words: tiled.words(x[3]),
+        dtype: tiled.dtype,
     };
-    let tile = SubgroupTile::new(op, &product, caps)?;
-    let mut params = params_bytes(&ConvParams {
+    let tile = SubgroupTile::new(tiled.op, &product, caps)?;
+    let params = tiled.params(&ConvParams {
         m: product.rows as u32,
         n: o as u32,
         height: x[1] as u32,
@@ -188,13 +212,7 @@ pub(super) fn conv_launch(
         stride: conv.stride as u32,
         padding: conv.padding as u32,
     });
-    params.extend(more.iter().flat_map(|word| word.to_le_bytes()));
-    Ok(Launch {
-        source,
-        spec: tile.spec(spec),
-        params,
-        workgroups: tile.workgroups(&product, caps),
-    })
+    Ok(tile.launch(&product, tiled, params, caps))
 }
 
 #[cfg(test)]
@@ -214,7 +232,7 @@ mod tests {
             rows,
             columns,
             words,
-            multiply: I8,
+            dtype: DType::I8,
         }
     }
 

@@ -1,8 +1,7 @@
 //! The host's side of `shaders/common/workgroup_tile.wgsl`: tiles whose operands pass through workgroup memory.
 
-use std::borrow::Cow;
-
-use super::{Caps, Conv, Launch, Spec, Variant, grid_1d, params_bytes};
+use super::tiled::Tiled;
+use super::{Caps, Conv, Launch, Variant, grid_1d};
 use crate::error::Result;
 
 /// Quads of rows and of columns per invocation, of which 8 × 8 make a workgroup.
@@ -43,14 +42,14 @@ impl WorkgroupTile {
     fn launch(
         self,
         (rows, columns): (usize, usize),
-        source: Cow<'static, str>,
-        spec: Spec,
+        tiled: Tiled,
         params: Vec<u8>,
         caps: &Caps,
     ) -> Launch {
         Launch {
-            source,
-            spec: spec
+            source: tiled.source,
+            spec: tiled
+                .spec
                 .with("ROW_QUADS", self.row_quads as u32)
                 .with("COLUMN_QUADS", self.column_quads as u32),
             params,
@@ -59,17 +58,10 @@ impl WorkgroupTile {
     }
 }
 
-/// The launch of a matrix product, `m` by `n` outputs: `words` to a row of `x` and `w`, `more` after the shared
-/// parameters.
-pub(super) fn matrix_launch(
-    source: &'static str,
-    (m, n, words): (usize, usize, usize),
-    (spec, more): (Spec, &[u32]),
-    caps: &Caps,
-) -> Launch {
-    let mut params = params_bytes(&[m as u32, n as u32, words as u32]);
-    params.extend(more.iter().flat_map(|word| word.to_le_bytes()));
-    WorkgroupTile::new(m, n).launch((m, n), source.into(), spec, params, caps)
+/// The launch of a matrix product.
+pub(super) fn matrix_launch(tiled: Tiled, [m, n, k]: [usize; 3], caps: &Caps) -> Launch {
+    let params = tiled.params(&[m, n, tiled.words(k)].map(|size| size as u32));
+    WorkgroupTile::new(m, n).launch((m, n), tiled, params, caps)
 }
 
 /// `Params` of the convolutions among `shaders/*_workgroup.wgsl`, as far as they share them.
@@ -90,24 +82,22 @@ struct ConvParams {
     dilation: u32,
 }
 
-/// The launch of a convolution without groups: `per_word` channels to a word, `more` after the shared parameters.
+/// The launch of a convolution without groups.
 ///
 /// # Errors
 /// As [`Conv::output_shape`]; [`crate::Error::Unsupported`] for one with groups.
 pub(super) fn conv_launch(
-    (op, source): (&str, Cow<'static, str>),
+    tiled: Tiled,
     (x, w, conv): ([usize; 4], [usize; 4], Conv),
-    per_word: usize,
-    (spec, more): (Spec, &[u32]),
     caps: &Caps,
 ) -> Result<Launch> {
     let [n, out_height, out_width, o] = conv.output_shape(x, w)?;
     if conv.groups != 1 {
-        return Err(Variant::Workgroup.unsupported(op));
+        return Err(Variant::Workgroup.unsupported(tiled.op));
     }
     let m = n * out_height * out_width;
-    let pixel = x[3].div_ceil(per_word);
-    let mut params = params_bytes(&ConvParams {
+    let pixel = tiled.words(x[3]);
+    let params = tiled.params(&ConvParams {
         m: m as u32,
         n: o as u32,
         height: x[1] as u32,
@@ -121,8 +111,7 @@ pub(super) fn conv_launch(
         padding: conv.padding as u32,
         dilation: conv.dilation as u32,
     });
-    params.extend(more.iter().flat_map(|word| word.to_le_bytes()));
-    Ok(WorkgroupTile::new(m, o).launch((m, o), source, spec, params, caps))
+    Ok(WorkgroupTile::new(m, o).launch((m, o), tiled, params, caps))
 }
 
 #[cfg(test)]

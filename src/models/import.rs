@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 pub type Foreign<'a> = (&'a str, &'a [usize], Vec<f32>);
 
 /// True for tensors that inference has no use for: counters of a batch norm's training steps.
-pub fn is_ignored(name: &str) -> bool {
+fn is_ignored(name: &str) -> bool {
     name.ends_with(".num_batches_tracked")
 }
 
@@ -57,10 +57,11 @@ pub fn import(arch: Option<&str>, tensors: &[Foreign<'_>]) -> Result<(String, We
     if problems.is_empty() {
         return Ok((arch, weights));
     }
-    Err(Error::invalid(
-        format!("weights of {arch}"),
-        problems.join("; "),
-    ))
+    let problem = format!(
+        "{}; give a checkpoint of {arch}, or name its architecture with --arch",
+        problems.join("; ")
+    );
+    Err(Error::invalid(format!("weights of {arch}"), problem))
 }
 
 /// Names in a sentence; a file of another network has hundreds.
@@ -93,18 +94,13 @@ fn wanted(
         let found = tensors.iter().find(|(found, _, _)| found == name);
         found.map(|(_, shape, _)| shape.to_vec())
     };
-    let resnet = ResNet::recognise(shape);
-    match (arch, resnet) {
+    let found = ResNet::recognise(shape);
+    let named = arch.and_then(ResNet::named);
+    match (arch, found) {
         (None, Some(net)) => Ok((net.name(), net.params())),
-        (Some(arch), Some(net)) if ResNet::named(arch).is_some() => {
-            let named = ResNet::named(arch).unwrap_or_else(|| net.clone());
-            // Another stem, width or number of classes is fine, other stages are another network.
-            let blocks = |net: &ResNet| net.stages.iter().map(|s| s.0).collect::<Vec<_>>();
-            if blocks(&named) == blocks(&net) && named.bottleneck == net.bottleneck {
-                Ok((arch.to_owned(), net.params()))
-            } else {
-                Ok((arch.to_owned(), named.params()))
-            }
+        // Another stem, width or number of classes is fine, other stages are another network.
+        (Some(arch), Some(net)) if named.is_some_and(|named| named.has_blocks_of(&net)) => {
+            Ok((arch.to_owned(), net.params()))
         }
         (Some(arch), _) => Ok((arch.to_owned(), param_shapes(arch)?)),
         (None, None) => {

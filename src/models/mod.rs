@@ -4,7 +4,7 @@ mod import;
 mod lenet5;
 mod resnet;
 
-pub use import::{Foreign, import, is_ignored};
+pub use import::{Foreign, import};
 pub use lenet5::{LENET5_PARAMS, lenet5};
 pub use resnet::ResNet;
 

@@ -112,6 +112,12 @@ impl ResNet {
         format!("resnet{layers}")
     }
 
+    /// True if the other has as many blocks in every stage, and of the same kind.
+    pub(super) fn has_blocks_of(&self, other: &Self) -> bool {
+        let blocks = |net: &Self| net.stages.iter().map(|s| s.0).collect::<Vec<_>>();
+        blocks(self) == blocks(other) && self.bottleneck == other.bottleneck
+    }
+
     fn features(&self) -> usize {
         self.stages
             .last()

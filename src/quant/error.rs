@@ -3,6 +3,43 @@
 use crate::base::{Quantization, Tensor};
 use crate::error::{Error, Result};
 
+/// Sums over what was compared so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sums {
+    reference: f64,
+    other: f64,
+    product: f64,
+    noise: f64,
+    count: usize,
+}
+
+impl Sums {
+    pub fn add(&mut self, reference: f64, other: f64) {
+        self.reference += reference * reference;
+        self.other += other * other;
+        self.product += reference * other;
+        self.noise += (reference - other) * (reference - other);
+        self.count += 1;
+    }
+
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// `None` if all were equal.
+    pub fn sqnr_db(&self) -> Option<f64> {
+        (self.noise > 0.0).then(|| 10.0 * (self.reference / self.noise).log10())
+    }
+
+    /// Of the angle between the two as vectors: 1 if both are zero, 0 if one is.
+    pub fn cosine(&self) -> f64 {
+        if self.reference == 0.0 || self.other == 0.0 {
+            return f64::from(u8::from(self.reference == self.other));
+        }
+        self.product / (self.reference.sqrt() * self.other.sqrt())
+    }
+}
+
 fn pair(op: &str, reference: &Tensor, approximation: &Tensor) -> Result<(Vec<f64>, Vec<f64>)> {
     if reference.shape() != approximation.shape() {
         let expected = format!("{:?} like the reference", reference.shape());
@@ -35,12 +72,9 @@ pub fn sqnr_db(reference: &Tensor, approximation: &Tensor) -> Result<f64> {
 /// [`Error::Shape`] if the shapes differ.
 pub fn cosine(reference: &Tensor, approximation: &Tensor) -> Result<f64> {
     let (r, a) = pair("cosine", reference, approximation)?;
-    let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
-    let (rr, aa) = (dot(&r, &r), dot(&a, &a));
-    if rr == 0.0 || aa == 0.0 {
-        return Ok(f64::from(u8::from(rr == aa)));
-    }
-    Ok(dot(&r, &a) / (rr.sqrt() * aa.sqrt()))
+    let mut sums = Sums::default();
+    r.iter().zip(&a).for_each(|(&r, &a)| sums.add(r, a));
+    Ok(sums.cosine())
 }
 
 /// Share of the elements of `x` that round to an integer outside of the range, 0 to 1.

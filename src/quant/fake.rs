@@ -67,7 +67,8 @@ pub fn insert_fake_quant(graph: &Graph, params: &QuantParams) -> Result<FakeQuan
     })
 }
 
-fn fake_quantize(
+/// Appends quantize-dequantize of `x`; its scale joins `scales`.
+pub(super) fn fake_quantize(
     graph: &mut Graph,
     name: &str,
     x: ValueId,

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::error::{clipped_share, cosine, sqnr_db};
+use super::error::{Sums, clipped_share, cosine, sqnr_db};
+use super::fake::fake_quantize;
 use super::points::{QuantParams, has_weights};
 use super::weights::{dequantize, quantize_weights};
 use crate::base::{DType, QParams, Quantization, Tensor};
 use crate::error::{Error, Result};
 use crate::graph::{
-    Device, Executor, Graph, Node, Op, Rewriter, SessionOptions, Source, ValueId, lower,
+    Device, Executor, Graph, Node, Rewriter, SessionOptions, Source, ValueId, lower,
 };
 
 /// Errors of one layer.
@@ -43,36 +44,11 @@ pub struct LayerReport {
     pub alone_sqnr_db: Option<f64>,
 }
 
-/// Sums over what was compared so far.
+/// What was compared so far, and how many of the integers lie at the ends of their range.
 #[derive(Clone, Copy, Debug, Default)]
-struct Sums {
-    reference: f64,
-    other: f64,
-    product: f64,
-    noise: f64,
+struct Compared {
+    sums: Sums,
     clipped: usize,
-    count: usize,
-}
-
-impl Sums {
-    fn add(&mut self, want: f64, got: f64) {
-        self.reference += want * want;
-        self.other += got * got;
-        self.product += want * got;
-        self.noise += (want - got) * (want - got);
-        self.count += 1;
-    }
-
-    fn sqnr_db(&self) -> Option<f64> {
-        (self.noise > 0.0).then(|| 10.0 * (self.reference / self.noise).log10())
-    }
-
-    fn cosine(&self) -> f64 {
-        if self.reference == 0.0 || self.other == 0.0 {
-            return f64::from(u8::from(self.reference == self.other));
-        }
-        self.product / (self.reference.sqrt() * self.other.sqrt())
-    }
 }
 
 /// Runs `batches` through both networks and compares the results of every layer with weights. Holds the
@@ -89,7 +65,7 @@ pub async fn layer_reports(
     batches: impl Iterator<Item = Result<Tensor>>,
 ) -> Result<Vec<LayerReport>> {
     let layers: Vec<&Node> = weighted(float).collect();
-    let mut sums = vec![Sums::default(); layers.len()];
+    let mut compared = vec![Compared::default(); layers.len()];
     let (mut reference, mut ours) = (
         traced(device, float).await?,
         traced(device, quantized).await?,
@@ -98,7 +74,7 @@ pub async fn layer_reports(
         let images = images?;
         let want = values(&mut reference, &images).await?;
         let got = values(&mut ours, &images).await?;
-        for (node, sums) in layers.iter().zip(&mut sums) {
+        for (node, compared) in layers.iter().zip(&mut compared) {
             let missing = || {
                 let problem = format!("the quantized network has no `{}`", node.name);
                 Error::invalid("report", problem)
@@ -106,11 +82,11 @@ pub async fn layer_reports(
             let want = want.get(&node.name).ok_or_else(missing)?.to_f64();
             let got = got.get(&node.name).ok_or_else(missing)?;
             let q = params.activations.get(&node.name);
-            compare(sums, &want, got, q.filter(|_| got.dtype() == DType::I8));
+            compare(compared, &want, got, q.filter(|_| got.dtype() == DType::I8));
         }
     }
     let mut out = Vec::new();
-    for (node, sums) in layers.into_iter().zip(sums) {
+    for (node, compared) in layers.into_iter().zip(compared) {
         let weight = &float.value(node.inputs[1]).name;
         let q = params.activations.get(&node.name);
         let (want, got, clipped) = weights(float, quantized, node, params.weights.get(&node.name))?;
@@ -120,10 +96,10 @@ pub async fn layer_reports(
         out.push(LayerReport {
             name: node.name.clone(),
             bits: weight_bits(quantized, weight, bits),
-            sqnr_db: sums.sqnr_db(),
-            cosine: sums.cosine(),
+            sqnr_db: compared.sums.sqnr_db(),
+            cosine: compared.sums.cosine(),
             range: q.map(|q| [q.range.qmin, q.range.qmax].map(|end| real(q, end.into()))),
-            clipped: sums.clipped as f64 / sums.count.max(1) as f64,
+            clipped: compared.clipped as f64 / compared.sums.count().max(1) as f64,
             weight_sqnr_db: Some(weight_sqnr).filter(|x| x.is_finite()),
             weight_cosine: cosine(&want, &got)?,
             weight_range: [low, high],
@@ -142,16 +118,16 @@ fn real(q: &QParams, integer: f64) -> f64 {
     f64::from(q.scale) * (integer - f64::from(q.zero_point))
 }
 
-fn compare(sums: &mut Sums, want: &[f64], got: &Tensor, q: Option<&QParams>) {
+fn compare(compared: &mut Compared, want: &[f64], got: &Tensor, q: Option<&QParams>) {
     let ends = q.map(|q| [f64::from(q.range.qmin), f64::from(q.range.qmax)]);
     for (&want, raw) in want.iter().zip(got.to_f64()) {
         let (Some(q), Some(ends)) = (q, ends) else {
-            sums.add(want, raw);
+            compared.sums.add(want, raw);
             continue;
         };
         // Zero is where ReLU ends, not where the range does.
-        sums.clipped += usize::from(ends.contains(&raw) && raw != f64::from(q.zero_point));
-        sums.add(want, real(q, raw));
+        compared.clipped += usize::from(ends.contains(&raw) && raw != f64::from(q.zero_point));
+        compared.sums.add(want, real(q, raw));
     }
 }
 
@@ -271,24 +247,15 @@ fn quantize_one(float: &Graph, layer: &Node, params: &QuantParams) -> Result<Gra
             .param(&format!("{}:rounded", node.name), rounded);
         let y = rewriter.graph.push(&node.name, node.op.clone(), &inputs)?;
         let y = match params.activations.get(&node.name) {
-            Some(q) => fake_quantized(&mut rewriter.graph, &node.name, y, *q)?,
+            Some(q) => {
+                let q = Quantization::per_tensor(*q);
+                // Nothing is learned here.
+                let scales = &mut Vec::new();
+                fake_quantize(&mut rewriter.graph, &node.name, y, &q, scales)?
+            }
             None => y,
         };
         rewriter.map(node.outputs[0], y);
     }
     rewriter.finish()
-}
-
-fn fake_quantized(graph: &mut Graph, name: &str, x: ValueId, q: QParams) -> Result<ValueId> {
-    let mut scalar = |what: &str, tensor: Tensor| graph.param(&format!("{name}:{what}"), tensor);
-    let scale = scalar("scale", Tensor::from_f32(&[1], &[q.scale])?);
-    let inv_scale = scalar("inv_scale", Tensor::from_f32(&[1], &[q.inv_scale()])?);
-    let zero_point = scalar("zero_point", Tensor::from_i32(&[1], &[q.zero_point])?);
-    let op = Op::FakeQuant {
-        axis: None,
-        range: q.range,
-        grad_factor: 1.0,
-    };
-    let operands = [x, scale, inv_scale, zero_point];
-    graph.push(&format!("{name}:fake_quant"), op, &operands)
 }

@@ -1,0 +1,66 @@
+//! What the subgroup and the workgroup variant of a product share, seen from the host.
+
+use std::borrow::Cow;
+
+use super::{Caps, Conv, Launch, Spec, Variant, params_bytes, subgroup, workgroup};
+use crate::base::DType;
+use crate::error::Result;
+
+/// The shader of such a variant, and what is the kernel's own in it.
+#[derive(Clone, Debug)]
+pub(super) struct Tiled {
+    /// The kernel's name, for errors.
+    pub op: &'static str,
+    /// Elements of both operands.
+    pub dtype: DType,
+    /// The text.
+    pub source: Cow<'static, str>,
+    /// Constants besides those of the tile.
+    pub spec: Spec,
+    /// Parameters after those that all such kernels have.
+    pub more: Vec<u32>,
+}
+
+impl Tiled {
+    /// The launch of a matrix product: `m` by `n` outputs, each the sum of `k` products.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unsupported`] if the device does not have the variant, or it is the plain one.
+    pub fn matrix(self, variant: Variant, [m, n, k]: [usize; 3], caps: &Caps) -> Result<Launch> {
+        match variant {
+            Variant::Subgroup => subgroup::matrix_launch(self, [m, n, k], caps),
+            Variant::Workgroup => Ok(workgroup::matrix_launch(self, [m, n, k], caps)),
+            Variant::Plain => Err(variant.unsupported(self.op)),
+        }
+    }
+
+    /// The launch of a convolution without groups.
+    ///
+    /// # Errors
+    /// As [`Self::matrix`] and [`Conv::output_shape`]; [`crate::Error::Unsupported`] for a geometry that
+    /// the variant does not take.
+    pub fn conv(
+        self,
+        variant: Variant,
+        shapes: ([usize; 4], [usize; 4], Conv),
+        caps: &Caps,
+    ) -> Result<Launch> {
+        match variant {
+            Variant::Subgroup => subgroup::conv_launch(self, shapes, caps),
+            Variant::Workgroup => workgroup::conv_launch(self, shapes, caps),
+            Variant::Plain => Err(variant.unsupported(self.op)),
+        }
+    }
+
+    /// Words of `elements` elements that lie side by side.
+    pub fn words(&self, elements: usize) -> usize {
+        elements.div_ceil(self.dtype.lanes())
+    }
+
+    /// The parameters: those that are shared, then the kernel's own.
+    pub fn params(&self, shared: &impl bytemuck::NoUninit) -> Vec<u8> {
+        let mut params = params_bytes(shared);
+        params.extend(self.more.iter().flat_map(|word| word.to_le_bytes()));
+        params
+    }
+}
