@@ -1,12 +1,12 @@
 // y[m,n] = relu?(Σ_k x[m,k] · w[n,k] + bias[n]), two f16 to a word, f32 sums
 //# include common/index.wgsl
 //# include common/subgroup_f16.wgsl
-//# include common/matrix_rows.wgsl
+//# include common/subgroup_matrix.wgsl
 //# include common/residual_none.wgsl
 //# include common/subgroup_tile.wgsl
 
-// lines = 1; steps: Words of a row of x and w.
-struct Params { m: u32, n: u32, lines: u32, steps: u32, n_words: u32 }
+// groups = 1; steps: Words of a row of x and w.
+struct Params { m: u32, n: u32, tiles: u32, groups: u32, steps: u32, n_words: u32 }
 @group(0) @binding(0) var<storage, read> x: array<Word>;                // f16 [m, steps]
 @group(0) @binding(1) var<storage, read> w: array<Word>;                // f16 [n, steps]
 @group(0) @binding(2) var<storage, read> bias: array<f32>;              // [n]

@@ -2,11 +2,11 @@
 //# include common/index.wgsl
 //# include common/i8.wgsl
 //# include common/subgroup_i8.wgsl
-//# include common/matrix_rows.wgsl
+//# include common/subgroup_matrix.wgsl
 //# include common/subgroup_tile.wgsl
 
-// lines = 1; steps: Words of a row of x and w.
-struct Params { m: u32, n: u32, lines: u32, steps: u32 }
+// groups = 1; steps: Words of a row of x and w.
+struct Params { m: u32, n: u32, tiles: u32, groups: u32, steps: u32 }
 @group(0) @binding(0) var<storage, read> x: array<Word>;                // int8 [m, steps]
 @group(0) @binding(1) var<storage, read> w: array<Word>;                // int8 [n, steps]
 @group(0) @binding(2) var<storage, read> bias: array<i32>;              // [n]

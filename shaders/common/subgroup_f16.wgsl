@@ -1,16 +1,25 @@
 // Words of two f16 for common/subgroup_tile.wgsl; f32 sums.
 // What a product is computed in: f32 on every device, f16 where there is native f16.
 alias Factor = f32;
-alias Factors = vec2<f32>;
+alias Left = vec2<f32>;
+alias Right = vec2<f32>;
 alias Sum = f32;
 alias Column = f32;
 const RELU: bool = false;
 
-fn unpack(word: u32) -> Factors {
+fn left_of(word: u32) -> Left {
     return unpack2x16float(word);
 }
 
-fn product(a: Factors, b: Factors) -> Sum {
+fn right_of(word: u32) -> Right {
+    return unpack2x16float(word);
+}
+
+fn surplus(b: Right) -> Sum {
+    return 0.0;
+}
+
+fn product(a: Left, b: Right) -> Sum {
     let p = vec2<f32>(vec2<Factor>(a) * vec2<Factor>(b));
     return p.x + p.y;
 }

@@ -1,15 +1,24 @@
 // f32 as words for common/subgroup_tile.wgsl.
-alias Factors = f32;
+alias Left = f32;
+alias Right = f32;
 alias Sum = f32;
 alias Column = f32;
 const RELU: bool = false;
 
-fn unpack(word: u32) -> Factors {
+fn left_of(word: u32) -> Left {
     return bitcast<f32>(word);
 }
 
-fn product(a: Factors, b: Factors) -> Sum {
+fn right_of(word: u32) -> Right {
+    return bitcast<f32>(word);
+}
+
+fn product(a: Left, b: Right) -> Sum {
     return a * b;
+}
+
+fn surplus(b: Right) -> Sum {
+    return 0.0;
 }
 
 fn column_of(j: u32) -> Column {

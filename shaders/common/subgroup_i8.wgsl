@@ -1,12 +1,22 @@
-// int8 words of x and w for common/subgroup_tile.wgsl. The products of a word are summed as f32, which drivers
-// multiply faster: integers below 2^24, hence exact in any order.
-alias Factors = vec4<f32>;
+// int8 words of x and w for common/subgroup_tile.wgsl. What is multiplied with w is x + 128, which is never negative:
+// compilers for processors then see 16-bit factors, and multiply and add in one instruction. The sums are exact.
+alias Left = vec4<i32>;
+alias Right = vec4<i32>;
 alias Sum = i32;
 
-fn unpack(word: u32) -> Factors {
-    return vec4<f32>(lanes_i8(word));
+fn left_of(word: u32) -> Left {
+    let x = word ^ 0x80808080u;
+    return vec4<i32>(vec4(x, x >> 8u, x >> 16u, x >> 24u) & vec4(255u));
 }
 
-fn product(a: Factors, b: Factors) -> Sum {
-    return i32((a.x * b.x + a.y * b.y) + (a.z * b.z + a.w * b.w));
+fn right_of(word: u32) -> Right {
+    return lanes_i8(word);
+}
+
+fn product(a: Left, b: Right) -> Sum {
+    return (a.x * b.x + a.y * b.y) + (a.z * b.z + a.w * b.w);
+}
+
+fn surplus(b: Right) -> Sum {
+    return 128 * ((b.x + b.y) + (b.z + b.w));
 }

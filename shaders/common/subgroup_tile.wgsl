@@ -1,13 +1,21 @@
-// A tile of sums in the registers of one subgroup, which is the whole workgroup: ROWS rows of x by
+// A tile of sums in the registers of one subgroup, which is the whole workgroup: ROWS rows of the output by
 // LANES·COLUMNS columns (rows of w), of which a lane owns lane, lane + LANES, …
 //
-// Lane l loads the words of the rows l, l + LANES, … and shows them to all; of w it loads its own columns. Rows
-// and columns past the end load the last one again: they are computed and not written. The kernel says what its
-// operands are: `Factors`, `Sum`, `unpack`, `product`, `Row`, `row_of`, `Line`, `line_of`, `x_at`, `Column`,
-// `column_of` and `put`. A row is params.lines lines (of taps) of params.steps Words.
+// The lanes load words of x in turn and show them to all; of w each loads its own columns. Rows and columns past
+// the end load the last one again: they are computed and not written. Every row of the output is the sum of
+// params.groups·TAPS products of params.steps Words. The TAPS of a group lie side by side in x, so that what is
+// loaded for one serves its neighbours too: a line of RUN rows needs SPAN pixels of x.
+//
+// The kernel says what its operands are: `Left`, `left_of`, `Right`, `right_of`, `Sum`, `product`, `surplus` (what
+// every product with a word of w has too much), `Pixel`, `pixel_of`, `Place`, `place_of`, `x_at`, `row_of`,
+// `Column`, `column_of` and `put`.
 const LANES: u32 = 8u;
-const ROWS: u32 = 8u;
-const OWN: u32 = 1u;      // ⌈ROWS / LANES⌉
+const RUN: u32 = 8u;
+const ROWS: u32 = 8u;     // lines of RUN
+const TAPS: u32 = 1u;
+const STRIDE: u32 = 1u;   // pixels of SPAN from one row to the next
+const SPAN: u32 = 8u;     // (RUN − 1)·STRIDE + TAPS
+const OWN: u32 = 1u;      // ⌈SPAN·lines / LANES⌉
 const COLUMNS: u32 = 4u;
 // What one load brings: u64 where rows of x and w have an even number of words, and HALVES is 2.
 alias Word = u32;
@@ -16,62 +24,77 @@ const HALVES: u32 = 1u;
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(subgroup_invocation_id) lane: u32) {
-    let group = linear_id(workgroup, 0u, groups, 1u);
+    let id = linear_id(workgroup, 0u, groups, 1u);
     let tiles = (params.n + LANES * COLUMNS - 1u) / (LANES * COLUMNS);
-    let row = group / tiles * ROWS;
-    if row >= params.m { return; }
-    let column = group % tiles * (LANES * COLUMNS) + lane;
-    var rows: array<Row, OWN>;
+    let tile = id / tiles;
+    if tile >= params.tiles { return; }
+    let column = id % tiles * (LANES * COLUMNS) + lane;
+    var pixels: array<Pixel, OWN>;
     //# unroll
     for (var p = 0u; p < OWN; p++) {
-        rows[p] = row_of(min(row + p * LANES + lane, params.m - 1u));
+        pixels[p] = pixel_of(tile, min(p * LANES + lane, ROWS / RUN * SPAN - 1u));
     }
     var columns: array<u32, COLUMNS>;
     //# unroll
     for (var q = 0u; q < COLUMNS; q++) {
-        columns[q] = min(column + q * LANES, params.n - 1u) * (params.lines * params.steps);
+        columns[q] = min(column + q * LANES, params.n - 1u) * (params.groups * TAPS * params.steps);
     }
     var acc: array<Sum, ROWS * COLUMNS>;
-    var at = 0u;
-    for (var line = 0u; line < params.lines; line++) {
-        var lines: array<Line, OWN>;
+    var over: array<Sum, COLUMNS>;
+    for (var group = 0u; group < params.groups; group++) {
+        var places: array<Place, OWN>;
         //# unroll
         for (var p = 0u; p < OWN; p++) {
-            lines[p] = line_of(rows[p], line);
+            places[p] = place_of(pixels[p], group);
         }
         for (var t = 0u; t < params.steps; t++) {
             var left: array<Word, OWN>;
             //# unroll
             for (var p = 0u; p < OWN; p++) {
-                left[p] = x_at(lines[p], t);
+                left[p] = x_at(places[p], t);
             }
-            var right: array<Word, COLUMNS>;
+            var right: array<Word, TAPS * COLUMNS>;
             //# unroll
-            for (var q = 0u; q < COLUMNS; q++) {
-                right[q] = w[columns[q] + at];
-            }
-            //# unroll
-            for (var half = 0u; half < HALVES; half++) {
-                var ls: array<Factors, OWN>;
-                //# unroll
-                for (var p = 0u; p < OWN; p++) {
-                    ls[p] = unpack(u32(left[p] >> (32u * half)));
-                }
-                var rs: array<Factors, COLUMNS>;
+            for (var k = 0u; k < TAPS; k++) {
                 //# unroll
                 for (var q = 0u; q < COLUMNS; q++) {
-                    rs[q] = unpack(u32(right[q] >> (32u * half)));
+                    right[k * COLUMNS + q] = w[columns[q] + (group * TAPS + k) * params.steps + t];
+                }
+            }
+            var ls: array<Left, OWN * HALVES>;
+            var rs: array<Right, TAPS * COLUMNS * HALVES>;
+            //# unroll
+            for (var half = 0u; half < HALVES; half++) {
+                //# unroll
+                for (var p = 0u; p < OWN; p++) {
+                    ls[p * HALVES + half] = left_of(u32(left[p] >> (32u * half)));
                 }
                 //# unroll
-                for (var p = 0u; p < ROWS; p++) {
-                    let l = subgroupBroadcast(ls[p / LANES], p % LANES);
+                for (var q = 0u; q < TAPS * COLUMNS; q++) {
+                    rs[q * HALVES + half] = right_of(u32(right[q] >> (32u * half)));
+                    over[q % COLUMNS] += surplus(rs[q * HALVES + half]);
+                }
+            }
+            //# unroll
+            for (var p = 0u; p < ROWS; p++) {
+                var row: array<Left, TAPS * HALVES>;
+                //# unroll
+                for (var k = 0u; k < TAPS; k++) {
                     //# unroll
-                    for (var q = 0u; q < COLUMNS; q++) {
-                        acc[p * COLUMNS + q] += product(l, rs[q]);
+                    for (var half = 0u; half < HALVES; half++) {
+                        row[k * HALVES + half] = subgroupBroadcast(
+                            ls[(p / RUN * SPAN + p % RUN * STRIDE + k) / LANES * HALVES + half],
+                            (p / RUN * SPAN + p % RUN * STRIDE + k) % LANES);
+                    }
+                }
+                //# unroll
+                for (var q = 0u; q < COLUMNS; q++) {
+                    //# unroll
+                    for (var k = 0u; k < TAPS * HALVES; k++) {
+                        acc[p * COLUMNS + q] += product(row[k], rs[(k / HALVES * COLUMNS + q) * HALVES + k % HALVES]);
                     }
                 }
             }
-            at += 1u;
         }
     }
     var ends: array<Column, COLUMNS>;
@@ -79,10 +102,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) gr
     for (var q = 0u; q < COLUMNS; q++) {
         ends[q] = column_of(min(column + q * LANES, params.n - 1u));
     }
-    for (var p = 0u; p < min(ROWS, params.m - row); p++) {
-        //# unroll
-        for (var q = 0u; q < COLUMNS; q++) {
-            put(row + p, column + q * LANES, acc[q], ends[q], lane);
+    for (var p = 0u; p < ROWS; p++) {
+        let row = row_of(tile, p);
+        if row < params.m {
+            //# unroll
+            for (var q = 0u; q < COLUMNS; q++) {
+                put(row, column + q * LANES, acc[q] - over[q], ends[q], lane);
+            }
         }
         // The rows move up by one: an index into registers could not follow a loop.
         //# unroll

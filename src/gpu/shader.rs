@@ -103,6 +103,14 @@ const COMMON: &[(&str, &str)] = &[
         include_str!("../../shaders/common/subgroup_put_i8.wgsl"),
     ),
     (
+        "common/subgroup_conv.wgsl",
+        include_str!("../../shaders/common/subgroup_conv.wgsl"),
+    ),
+    (
+        "common/subgroup_matrix.wgsl",
+        include_str!("../../shaders/common/subgroup_matrix.wgsl"),
+    ),
+    (
         "common/subgroup_tile.wgsl",
         include_str!("../../shaders/common/subgroup_tile.wgsl"),
     ),

@@ -10,11 +10,19 @@ use crate::error::Result;
 /// A product of matrices, or what a convolution is as one.
 #[derive(Clone, Copy, Debug)]
 struct Product {
-    /// Rows of the output.
-    rows: usize,
+    /// Lines of the output, whose rows are neighbours. A matrix product has one.
+    lines: usize,
+    /// Rows of a line.
+    width: usize,
     /// Columns of the output.
     columns: usize,
-    /// Words of a row under one tap.
+    /// Taps side by side in x: those of a line of a filter.
+    taps: usize,
+    /// Taps of a filter.
+    filter_taps: usize,
+    /// Pixels of x from one row to the next.
+    stride: usize,
+    /// Words of a row of x and w under one tap.
     words: usize,
     /// What the words hold.
     dtype: DType,
@@ -24,23 +32,52 @@ struct Product {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct SubgroupTile {
     lanes: usize,
-    rows: usize,
+    /// Lines, and neighbouring rows of each.
+    lines: usize,
+    run: usize,
     columns: usize,
+    /// Taps that share what is loaded of x: all of a line, or each alone.
+    taps: usize,
+    /// Rows from one to the next, in what is loaded.
+    stride: usize,
     /// Operands are read two words at a time.
     wide: bool,
 }
 
-/// Cost of multiplying two words, where loading one costs 1: measured on a software driver.
-fn multiply(dtype: DType) -> f64 {
-    match dtype {
-        DType::F16 => 0.020,
-        DType::I8 => 0.045,
-        DType::F32 | DType::I32 | DType::U32 => 0.011,
+/// What the parts of a step take, where loading a word takes 1. Measured on a software driver (lavapipe), which
+/// loads lane by lane; other processors have other figures and the same order.
+mod time {
+    use crate::base::DType;
+
+    /// Loading two words at once.
+    pub const LOAD_WIDE: f64 = 1.3;
+    /// Loading a word of w, if all of w is larger than a core's cache.
+    pub const LOAD_FAR: f64 = 2.5;
+    /// Showing a value to all lanes.
+    pub const SHOW: f64 = 0.08;
+    /// Keeping an accumulator from one step to the next.
+    pub const KEEP: f64 = 0.06;
+
+    /// A multiplication and an addition: one instruction for integers of 16 bits, two for floats.
+    pub fn multiply(dtype: DType) -> f64 {
+        if dtype == DType::I8 { 0.025 } else { 0.045 }
     }
 }
 
-/// Accumulators of a lane: as many as compile in a fraction of a second.
-const MOST: usize = 128;
+/// Values of a row that stay in registers; more are loaded again for every column.
+const IN_REGISTERS: usize = 16;
+
+/// Words of w that a core's cache holds.
+const NEAR: usize = 1 << 18;
+
+/// Accumulators of a lane.
+const MOST: usize = 256;
+
+/// Instructions written out for one step: as many as compile in a fraction of a second.
+const MOST_WRITTEN: usize = 1536;
+
+/// Pixels of a line. 28 divides the widths of the usual images: 112, 56, 28.
+const RUNS: [usize; 8] = [1, 4, 8, 14, 16, 24, 28, 32];
 
 impl SubgroupTile {
     /// The tile with the least work for `product` among those that keep a few cores busy.
@@ -51,54 +88,120 @@ impl SubgroupTile {
         let lanes = subgroup_size(caps).ok_or_else(|| Variant::Subgroup.unsupported(op))?;
         let mut best = Self {
             lanes,
-            rows: 1,
+            lines: 1,
+            run: 1,
             columns: 1,
+            taps: 1,
+            stride: 1,
             wide: caps.int64 && product.words.is_multiple_of(2),
         };
         let mut least = f64::INFINITY;
-        // 28 divides the pixels of the usual image sizes: 56², 28², 14², and nearly 7².
-        for rows in [1, 4, 8, 16, 24, 28, 32] {
-            for columns in [1, 2, 4, 8] {
-                let tile = Self {
-                    rows,
-                    columns,
-                    ..best
-                };
-                let cost = tile.cost(product);
-                if rows * columns <= MOST && cost < least {
-                    (best, least) = (tile, cost);
+        let whole = (1..=64).contains(&product.width).then_some(product.width);
+        let shared = (product.taps > 1).then_some((product.taps, product.stride));
+        let widths = [false, true].into_iter().filter(|&wide| best.wide || !wide);
+        let ways: Vec<_> = widths
+            .flat_map(|wide| [Some((1, 1)), shared].map(|taps| taps.map(|taps| (wide, taps))))
+            .flatten()
+            .collect();
+        for run in RUNS.into_iter().chain(whole) {
+            for lines in [1, 2, 3, 4, 8] {
+                for columns in [1, 2, 3, 4, 6, 8] {
+                    for &(wide, (taps, stride)) in &ways {
+                        let tile = Self {
+                            lanes,
+                            lines,
+                            run,
+                            columns,
+                            taps,
+                            stride,
+                            wide,
+                        };
+                        let cost = tile.cost(product);
+                        let small =
+                            tile.accumulators() <= MOST && tile.written(product) <= MOST_WRITTEN;
+                        if small && cost < least {
+                            (best, least) = (tile, cost);
+                        }
+                    }
                 }
             }
         }
         Ok(best)
     }
 
-    fn cost(self, product: &Product) -> f64 {
-        let loads = self.own() + self.columns;
-        let loads = loads as f64 / if self.wide { 1.8 } else { 1.0 };
-        let each = loads + multiply(product.dtype) * (self.rows * self.columns) as f64;
+    fn cost(&self, product: &Product) -> f64 {
+        let filter = product.filter_taps * product.words;
+        let far = if product.columns * filter > NEAR {
+            time::LOAD_FAR
+        } else {
+            1.0
+        };
+        let loads = self.own() as f64 + far * (self.taps * self.columns) as f64;
+        let values = self.taps * self.halves() * product.dtype.lanes();
+        let again = if values > IN_REGISTERS { 2.0 } else { 1.0 };
+        let shown = self.lines * self.span() * self.halves() * product.dtype.lanes();
+        let each = loads * if self.wide { time::LOAD_WIDE } else { 1.0 }
+            + time::SHOW * shown as f64
+            + time::multiply(product.dtype) * again * self.multiplications(product) as f64
+            + time::KEEP * self.accumulators() as f64;
         // Eight workgroups at once; fewer leave cores idle.
-        self.tiles(product).max(8) as f64 * each
+        let tiles = self.tiles(product) * product.columns.div_ceil(self.lanes * self.columns);
+        tiles.max(8) as f64 * each / (self.taps * self.halves()) as f64
     }
 
-    fn own(self) -> usize {
-        self.rows.div_ceil(self.lanes)
+    fn accumulators(&self) -> usize {
+        self.lines * self.run * self.columns
     }
 
-    fn tiles(self, product: &Product) -> usize {
-        product.rows.div_ceil(self.rows) * product.columns.div_ceil(self.lanes * self.columns)
+    /// Multiplications of a step.
+    fn multiplications(&self, product: &Product) -> usize {
+        self.accumulators() * self.taps * self.halves() * product.dtype.lanes()
+    }
+
+    /// Instructions that these are.
+    fn written(&self, product: &Product) -> usize {
+        let each = if product.dtype == DType::I8 { 1 } else { 2 };
+        self.multiplications(product) * each
+    }
+
+    fn halves(&self) -> usize {
+        if self.wide { 2 } else { 1 }
+    }
+
+    /// Pixels of x for one line.
+    fn span(&self) -> usize {
+        (self.run - 1) * self.stride + self.taps
+    }
+
+    /// Pixels that a lane loads.
+    fn own(&self) -> usize {
+        (self.lines * self.span()).div_ceil(self.lanes)
+    }
+
+    /// Runs of a line.
+    fn runs(&self, product: &Product) -> usize {
+        product.width.div_ceil(self.run)
+    }
+
+    /// Tiles of rows.
+    fn tiles(&self, product: &Product) -> usize {
+        product.lines.div_ceil(self.lines) * self.runs(product)
     }
 
     /// Loads that a row of `words` words takes.
-    fn steps(self, words: usize) -> usize {
-        if self.wide { words / 2 } else { words }
+    fn steps(&self, words: usize) -> usize {
+        words / self.halves()
     }
 
     /// Adds the constants of the shader.
-    fn spec(self, spec: Spec) -> Spec {
+    fn spec(&self, spec: Spec) -> Spec {
         let spec = spec
             .with("LANES", self.lanes as u32)
-            .with("ROWS", self.rows as u32)
+            .with("RUN", self.run as u32)
+            .with("ROWS", (self.lines * self.run) as u32)
+            .with("TAPS", self.taps as u32)
+            .with("STRIDE", self.stride as u32)
+            .with("SPAN", self.span() as u32)
             .with("OWN", self.own() as u32)
             .with("COLUMNS", self.columns as u32);
         if self.wide {
@@ -108,12 +211,13 @@ impl SubgroupTile {
     }
 
     /// One workgroup per tile.
-    fn launch(self, product: &Product, tiled: Tiled, params: Vec<u8>, caps: &Caps) -> Launch {
+    fn launch(&self, product: &Product, tiled: Tiled, params: Vec<u8>, caps: &Caps) -> Launch {
+        let columns = product.columns.div_ceil(self.lanes * self.columns);
         Launch {
             source: tiled.source,
             spec: self.spec(tiled.spec),
             params,
-            workgroups: grid_1d(self.tiles(product), 1, caps),
+            workgroups: grid_1d(self.tiles(product) * columns, 1, caps),
         }
     }
 }
@@ -124,16 +228,20 @@ impl SubgroupTile {
 struct ConvParams {
     m: u32,
     n: u32,
+    tiles: u32,
+    groups: u32,
+    steps: u32,
     height: u32,
     width: u32,
     out_height: u32,
     out_width: u32,
     lines: u32,
-    steps: u32,
-    kernel_w: u32,
-    pixel: u32,
+    runs: u32,
+    groups_x: u32,
+    pixel_step: u32,
     stride: u32,
     padding: u32,
+    dilation: u32,
 }
 
 /// The variants of a convolution, the better first; with groups there is only the plain one.
@@ -150,9 +258,6 @@ pub(super) fn conv_variants(
     }
     let [n, height, width, channels] = output_or_empty(x, w, conv);
     let mut variants = product_variants(n * height * width, channels, caps);
-    if conv.dilation != 1 {
-        variants.retain(|&variant| variant != Variant::Subgroup);
-    }
     if float && channels < 32 && variants[0] == Variant::Subgroup {
         variants.swap(0, 1);
     }
@@ -165,52 +270,65 @@ pub(super) fn conv_variants(
 /// As [`SubgroupTile::new`].
 pub(super) fn matrix_launch(tiled: Tiled, [m, n, k]: [usize; 3], caps: &Caps) -> Result<Launch> {
     let product = Product {
-        rows: m,
+        lines: 1,
+        width: m,
         columns: n,
+        taps: 1,
+        filter_taps: 1,
+        stride: 1,
         words: tiled.words(k),
         dtype: tiled.dtype,
     };
     let tile = SubgroupTile::new(tiled.op, &product, caps)?;
-    // A row is one line.
-    let steps = tile.steps(product.words);
-    let params = tiled.params(&[m, n, 1, steps].map(|size| size as u32));
+    let params = [m, n, tile.tiles(&product), 1, tile.steps(product.words)];
+    let params = tiled.params(&params.map(|size| size as u32));
     Ok(tile.launch(&product, tiled, params, caps))
 }
 
-/// The launch of a convolution without groups or dilation.
+/// The launch of a convolution without groups.
 ///
 /// # Errors
-/// As [`Conv::output_shape`] and [`SubgroupTile::new`]; [`crate::Error::Unsupported`] for others.
+/// As [`Conv::output_shape`] and [`SubgroupTile::new`]; [`crate::Error::Unsupported`] for one with groups.
 pub(super) fn conv_launch(
     tiled: Tiled,
     (x, w, conv): ([usize; 4], [usize; 4], Conv),
     caps: &Caps,
 ) -> Result<Launch> {
     let [n, out_height, out_width, o] = conv.output_shape(x, w)?;
-    // One group, and taps side by side.
-    if conv.groups != 1 || conv.dilation != 1 {
+    if conv.groups != 1 {
         return Err(Variant::Subgroup.unsupported(tiled.op));
     }
     let product = Product {
-        rows: n * out_height * out_width,
+        lines: n * out_height,
+        width: out_width,
         columns: o,
+        // Only neighbours share.
+        taps: if conv.dilation == 1 { w[2] } else { 1 },
+        filter_taps: w[1] * w[2],
+        stride: conv.stride,
         words: tiled.words(x[3]),
         dtype: tiled.dtype,
     };
     let tile = SubgroupTile::new(tiled.op, &product, caps)?;
+    let groups_x = w[2] / tile.taps;
+    let pixel_step = if tile.taps == 1 { conv.stride } else { 1 };
     let params = tiled.params(&ConvParams {
-        m: product.rows as u32,
+        m: (product.lines * out_width) as u32,
         n: o as u32,
+        tiles: tile.tiles(&product) as u32,
+        groups: (w[1] * groups_x) as u32,
+        steps: tile.steps(product.words) as u32,
         height: x[1] as u32,
         width: x[2] as u32,
         out_height: out_height as u32,
         out_width: out_width as u32,
-        lines: w[1] as u32,
-        steps: tile.steps(product.words * w[2]) as u32,
-        kernel_w: w[2] as u32,
-        pixel: tile.steps(product.words) as u32,
+        lines: product.lines as u32,
+        runs: tile.runs(&product) as u32,
+        groups_x: groups_x as u32,
+        pixel_step: pixel_step as u32,
         stride: conv.stride as u32,
         padding: conv.padding as u32,
+        dilation: conv.dilation as u32,
     });
     Ok(tile.launch(&product, tiled, params, caps))
 }
@@ -229,8 +347,12 @@ mod tests {
 
     fn product(rows: usize, columns: usize, words: usize) -> Product {
         Product {
-            rows,
+            lines: 1,
+            width: rows,
             columns,
+            taps: 1,
+            filter_taps: 1,
+            stride: 1,
             words,
             dtype: DType::I8,
         }
@@ -240,22 +362,43 @@ mod tests {
     fn tiles_fit_the_shape() {
         let tile = |product| SubgroupTile::new("t", &product, &caps(true)).expect("subgroups of 8");
         let one_row = tile(product(1, 1000, 128));
-        assert_eq!(one_row.rows, 1, "a single row wastes no others");
+        assert_eq!(
+            one_row.run * one_row.lines,
+            1,
+            "a single row wastes no others"
+        );
         let layer = tile(product(56 * 56, 64, 16));
-        assert!(layer.rows >= 24 && layer.rows * layer.columns <= MOST);
+        assert!(layer.run >= 16 && layer.accumulators() <= MOST);
         let narrow = tile(product(4096, 6, 2));
         assert_eq!(narrow.columns, 1, "eight lanes hold six columns");
     }
 
     #[test]
-    fn two_words_at_a_time_only_where_rows_and_the_device_allow_it() {
-        let steps = |words, int64| {
-            let tile = SubgroupTile::new("t", &product(64, 64, words), &caps(int64));
-            tile.expect("subgroups of 8").steps(words)
+    fn taps_share_what_is_loaded_where_loads_are_what_it_costs() {
+        let product = Product {
+            lines: 28,
+            width: 28,
+            columns: 128,
+            taps: 3,
+            filter_taps: 9,
+            stride: 1,
+            words: 128,
+            dtype: DType::F32,
         };
-        assert_eq!(steps(6, true), 3);
-        assert_eq!(steps(6, false), 6);
-        assert_eq!(steps(5, true), 5);
+        let tile = SubgroupTile::new("t", &product, &caps(true)).expect("subgroups of 8");
+        assert_eq!((tile.taps, tile.span()), (3, tile.run + 2));
+        assert!(tile.written(&product) <= MOST_WRITTEN);
+        assert!(tile.own() * 8 >= tile.lines * tile.span());
+    }
+
+    #[test]
+    fn two_words_at_a_time_only_where_rows_and_the_device_allow_it() {
+        let wide = |words, int64| {
+            let tile = SubgroupTile::new("t", &product(64, 64, words), &caps(int64));
+            tile.expect("subgroups of 8").wide
+        };
+        assert!(wide(6, true));
+        assert!(!wide(6, false) && !wide(5, true));
     }
 
     #[test]
@@ -273,7 +416,7 @@ mod tests {
             let shapes = ([1, 9, 9, 8], [64, 3, 3, 8 / groups], conv(groups, dilation));
             conv_variants(shapes, true, &caps(true)).contains(&Variant::Subgroup)
         };
-        assert!(offered(1, 1));
-        assert!(!offered(2, 1) && !offered(1, 2));
+        assert!(offered(1, 1) && offered(1, 2));
+        assert!(!offered(2, 1));
     }
 }
