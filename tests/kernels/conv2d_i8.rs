@@ -98,11 +98,9 @@ fn depthwise_sums_are_exact() {
     kernel.x_zero_point = -128;
     kernel.out.requant = Requant::Fixed;
     let mut args = kernel.example_args(&mut Rng::new(harness::seed()));
-    for at in 0..2 {
-        let shape = args[at].shape().to_vec();
-        let len = args[at].len();
-        let all = |value| Tensor::from_i8(&shape, &vec![value; len]).expect("fits");
-        args[at] = all(-128);
+    for arg in args.iter_mut().take(2) {
+        let least = vec![-128; arg.len()];
+        *arg = Tensor::from_i8(arg.shape(), &least).expect("fits");
     }
     let sum = 64 * 128 * 128;
     let bias = [-sum, 1 - sum, 101 - sum, -100 - sum, i32::MAX];
