@@ -84,8 +84,8 @@ fn cases() -> Vec<(String, Arc<dyn Kernel>)> {
 
 type Layer = (&'static str, [usize; 4], [usize; 4], [usize; 2]);
 
-/// Layers of LeNet-5 (64 images) and ResNet18 (one image): name, x, w, stride and padding.
-const LAYERS: [Layer; 11] = [
+/// Layers of LeNet-5 (64 images), ResNet18 and MobileNetV2 (one image), the last with filters of one channel: name, x, w, stride and padding.
+const LAYERS: [Layer; 15] = [
     ("lenet5_conv1_b64", [64, 28, 28, 1], [6, 5, 5, 1], [1, 2]),
     ("lenet5_conv2_b64", [64, 14, 14, 6], [16, 5, 5, 6], [1, 0]),
     ("resnet18_stem", [1, 224, 224, 3], [64, 7, 7, 3], [2, 3]),
@@ -127,6 +127,25 @@ const LAYERS: [Layer; 11] = [
         [2, 1],
     ),
     ("resnet18_7x7x512", [1, 7, 7, 512], [512, 3, 3, 512], [1, 1]),
+    (
+        "mobilenet_112x112x32",
+        [1, 112, 112, 32],
+        [32, 3, 3, 1],
+        [1, 1],
+    ),
+    (
+        "mobilenet_56x56x144_s2",
+        [1, 56, 56, 144],
+        [144, 3, 3, 1],
+        [2, 1],
+    ),
+    (
+        "mobilenet_14x14x384",
+        [1, 14, 14, 384],
+        [384, 3, 3, 1],
+        [1, 1],
+    ),
+    ("mobilenet_7x7x960", [1, 7, 7, 960], [960, 3, 3, 1], [1, 1]),
 ];
 
 fn convolutions(out: OutI8) -> Vec<(String, Arc<dyn Kernel>)> {
@@ -136,7 +155,7 @@ fn convolutions(out: OutI8) -> Vec<(String, Arc<dyn Kernel>)> {
             stride,
             padding,
             dilation: 1,
-            groups: 1,
+            groups: x[3] / w[3],
         };
         let (relu, native, x_zero_point) = (true, false, -128);
         let f32 = Conv2dF32 {

@@ -9,12 +9,13 @@ use wizen::Result;
 use wizen::base::{Range, Requant, Rng, Tensor};
 use wizen::gpu::{Spec, specialise};
 use wizen::kernels::batch_norm_f32::BatchNormF32;
+use wizen::kernels::conv2d_i8::Conv2dI8;
 use wizen::kernels::global_avg_pool_f16::GlobalAvgPoolF16;
 use wizen::kernels::matmul_f32::MatmulF32;
 use wizen::kernels::matmul_i8::MatmulI8;
 use wizen::kernels::quantize_i8::QuantizeI8;
 use wizen::kernels::relu_f32::ReluF32;
-use wizen::kernels::{Agreement, Binding, Caps, Kernel, Launch, OutI8, Variant};
+use wizen::kernels::{Agreement, Binding, Caps, Conv, Kernel, Launch, OutI8, Variant};
 
 /// What is wrong with a kernel.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ enum Defect {
     Text(&'static str, &'static str),
     /// The same in the variant through workgroup memory, files that it includes among its code.
     Workgroup(&'static str, &'static str),
+    /// The same in the variant for single channels.
+    Depthwise(&'static str, &'static str),
     /// This word of the parameters is off by this much.
     Param(usize, i32),
     /// This many workgroups are missing along x.
@@ -54,6 +57,7 @@ impl Kernel for Broken {
     fn launch(&self, caps: &Caps) -> Result<Launch> {
         let variant = match self.defect {
             Defect::Workgroup(..) => Variant::Workgroup,
+            Defect::Depthwise(..) => Variant::Depthwise,
             _ => Variant::Plain,
         };
         let mut launch = self.inner.launch_as(caps, variant)?;
@@ -64,7 +68,7 @@ impl Kernel for Broken {
                 let broken = broken.unwrap_or_else(|| panic!("{}: no `{from}`", self.name()));
                 launch.source = broken.into();
             }
-            Defect::Workgroup(from, to) => {
+            Defect::Workgroup(from, to) | Defect::Depthwise(from, to) => {
                 let text = specialise(self.name(), &launch.source, &launch.spec)?;
                 let broken = edited(&text, from, to);
                 let broken = broken.unwrap_or_else(|| panic!("{}: no `{from}`", self.name()));
@@ -405,6 +409,42 @@ fn matmul_f32_through_workgroup_memory() {
         defects.push((Workgroup("workgroupBarrier();", ""), WRONG));
     }
     catches(kernel, &defects);
+}
+
+/// Kept rows, strips of rows and several outputs to a channel, in words that are not full.
+#[test]
+fn conv2d_i8_depthwise() {
+    use Defect::Depthwise;
+    let kernel = Conv2dI8 {
+        x: [2, 37, 11, 17],
+        w: [34, 3, 3, 1],
+        conv: Conv {
+            stride: 1,
+            padding: 1,
+            dilation: 1,
+            groups: 17,
+        },
+        x_zero_point: -9,
+        out: OutI8 {
+            requant: Requant::Fixed,
+            zero_point: 3,
+            range: Range::affine(8),
+        },
+        residual: None,
+    };
+    catches(
+        kernel,
+        &[
+            (Depthwise("xs[STRIDE * SPAN + k]", "xs[k]"), WRONG),
+            (Depthwise("steps + WARM", "steps + WARM - 1u"), WRONG),
+            (Depthwise("params.strips *", "params.strips * 2u *"), WRONG),
+            (Depthwise("ix >= 0 &&", ""), WRONG),
+            (Depthwise("row_inside &&", ""), WRONG),
+            (Depthwise("/ MULTIPLIER % lanes", "% lanes"), WRONG),
+            (Depthwise("word / MULTIPLIER", "word"), WRONG),
+            (Depthwise("params.x_zero_points, x", "0u, x"), WRONG),
+        ],
+    );
 }
 
 #[test]

@@ -245,7 +245,9 @@ fn every_kernel_matches_its_shader() {
 fn stem_of(kernel: &dyn Kernel, variant: Variant) -> String {
     match variant {
         Variant::Plain => kernel.name().to_owned(),
-        Variant::Subgroup | Variant::Workgroup => format!("{}_{variant}", kernel.name()),
+        Variant::Subgroup | Variant::Workgroup | Variant::Depthwise => {
+            format!("{}_{variant}", kernel.name())
+        }
     }
 }
 

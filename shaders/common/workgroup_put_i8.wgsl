@@ -1,4 +1,4 @@
-// Four columns of common/workgroup_tile.wgsl are one word of y.
+// Four columns (output channels) are one word of y.
 struct Columns { bias: vec4<i32>, residual: vec4<i32>, multipliers: array<vec2<u32>, 4> }
 
 fn columns_of(j: vec4<u32>) -> Columns {

@@ -45,7 +45,7 @@ pub struct Common {
     /// that folder instead of the user's cache folder
     #[arg(long, global = true)]
     pub no_cache: bool,
-    /// Take this variant of every kernel that has it: plain, subgroup or workgroup
+    /// Take this variant of every kernel that has it: plain, subgroup, workgroup or depthwise
     #[arg(long, global = true, hide = true, value_name = "NAME")]
     pub variant: Option<wizen::kernels::Variant>,
     /// More log lines on stderr

@@ -143,6 +143,10 @@ const COMMON: &[(&str, &str)] = &[
         include_str!("../../shaders/common/workgroup_tile.wgsl"),
     ),
     (
+        "common/depthwise.wgsl",
+        include_str!("../../shaders/common/depthwise.wgsl"),
+    ),
+    (
         "common/fake_quant.wgsl",
         include_str!("../../shaders/common/fake_quant.wgsl"),
     ),

@@ -89,6 +89,7 @@ impl Kernel for Conv2dF16 {
             Variant::Plain => return self.launch(caps),
             Variant::Subgroup => include_str!("../../shaders/conv2d_f16_subgroup.wgsl"),
             Variant::Workgroup => include_str!("../../shaders/conv2d_f16_workgroup.wgsl"),
+            Variant::Depthwise => include_str!("../../shaders/conv2d_f16_depthwise.wgsl"),
         };
         let tiled = Tiled {
             op: self.name(),

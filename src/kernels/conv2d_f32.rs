@@ -166,6 +166,7 @@ impl Kernel for Conv2dF32 {
             Variant::Plain => return self.launch(caps),
             Variant::Subgroup => include_str!("../../shaders/conv2d_f32_subgroup.wgsl"),
             Variant::Workgroup => include_str!("../../shaders/conv2d_f32_workgroup.wgsl"),
+            Variant::Depthwise => include_str!("../../shaders/conv2d_f32_depthwise.wgsl"),
         };
         let tiled = Tiled {
             op: self.name(),
@@ -240,7 +241,7 @@ pub(super) fn forward_agreement(
 }
 
 /// Geometries that hurt, shared by all float convolutions: `(x, w, [stride, padding, dilation, groups])`.
-pub(super) const GEOMETRIES: [([usize; 4], [usize; 4], [usize; 4]); 7] = [
+pub(super) const GEOMETRIES: [([usize; 4], [usize; 4], [usize; 4]); 9] = [
     ([1, 1, 1, 1], [1, 1, 1, 1], [1, 0, 1, 1]),
     ([2, 7, 13, 3], [5, 3, 3, 3], [1, 1, 1, 1]),
     ([1, 11, 9, 4], [17, 3, 2, 4], [2, 1, 1, 1]),
@@ -248,6 +249,8 @@ pub(super) const GEOMETRIES: [([usize; 4], [usize; 4], [usize; 4]); 7] = [
     ([1, 5, 6, 5], [5, 3, 3, 1], [1, 1, 1, 5]),
     ([2, 6, 5, 7], [3, 1, 1, 7], [2, 0, 1, 1]),
     ([1, 12, 8, 3], [9, 5, 4, 1], [3, 2, 2, 3]),
+    ([2, 13, 19, 17], [34, 3, 3, 1], [2, 1, 1, 17]),
+    ([1, 9, 1, 5], [5, 2, 5, 1], [1, 4, 2, 5]),
 ];
 
 /// [`Conv`] from `[stride, padding, dilation, groups]`.

@@ -152,6 +152,7 @@ impl Kernel for Conv2dI8 {
             Variant::Plain => return self.launch(caps),
             Variant::Subgroup => include_str!("../../shaders/conv2d_i8_subgroup.wgsl"),
             Variant::Workgroup => include_str!("../../shaders/conv2d_i8_workgroup.wgsl"),
+            Variant::Depthwise => include_str!("../../shaders/conv2d_i8_depthwise.wgsl"),
         };
         let tiled = Tiled {
             op: self.name(),
@@ -293,6 +294,8 @@ pub fn samples() -> Vec<Box<dyn Kernel>> {
         ([1, 5, 5, 15], [6, 2, 2, 5], conv(1, 2, 1, 3)),
         ([2, 28, 28, 1], [6, 5, 5, 1], conv(1, 2, 1, 1)),
         ([2, 14, 14, 6], [16, 5, 5, 6], conv(1, 0, 1, 1)),
+        ([2, 13, 19, 17], [34, 3, 3, 1], conv(2, 1, 1, 17)),
+        ([1, 9, 1, 5], [15, 2, 5, 1], conv(1, 4, 2, 5)),
     ];
     let outs = out_i8::sample_outs();
     cases

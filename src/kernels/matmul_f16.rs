@@ -101,6 +101,7 @@ impl Kernel for MatmulF16 {
             Variant::Plain => return self.launch(caps),
             Variant::Subgroup => include_str!("../../shaders/matmul_f16_subgroup.wgsl"),
             Variant::Workgroup => include_str!("../../shaders/matmul_f16_workgroup.wgsl"),
+            Variant::Depthwise => return Err(variant.unsupported(self.name())),
         };
         let tiled = Tiled {
             op: self.name(),

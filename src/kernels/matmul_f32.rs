@@ -86,6 +86,7 @@ impl Kernel for MatmulF32 {
             Variant::Plain => return self.launch(caps),
             Variant::Subgroup => include_str!("../../shaders/matmul_f32_subgroup.wgsl"),
             Variant::Workgroup => include_str!("../../shaders/matmul_f32_workgroup.wgsl"),
+            Variant::Depthwise => return Err(variant.unsupported(self.name())),
         };
         let tiled = Tiled {
             op: self.name(),

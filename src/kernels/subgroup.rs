@@ -1,5 +1,6 @@
 //! The host's side of `shaders/common/subgroup_tile.wgsl`: tiles that one subgroup computes.
 
+use super::depthwise;
 use super::reference::output_or_empty;
 use super::tiled::Tiled;
 use super::variant::{product_variants, subgroup_size};
@@ -244,7 +245,7 @@ struct ConvParams {
     dilation: u32,
 }
 
-/// The variants of a convolution, the better first; with groups there is only the plain one.
+/// The variants of a convolution, the better first; with groups there are the plain one and that for single channels.
 ///
 /// Those in float with few channels run faster as [`Variant::Plain`] where subgroups are small: it keeps the
 /// pixels that the next tap needs again.
@@ -253,6 +254,9 @@ pub(super) fn conv_variants(
     float: bool,
     caps: &Caps,
 ) -> Vec<Variant> {
+    if depthwise::takes(x, w, conv) {
+        return vec![Variant::Depthwise, Variant::Plain];
+    }
     if conv.groups != 1 {
         return vec![Variant::Plain];
     }

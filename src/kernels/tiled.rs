@@ -1,8 +1,8 @@
-//! What the subgroup and the workgroup variant of a product share, seen from the host.
+//! What the variants of a product share, except the plain one, seen from the host.
 
 use std::borrow::Cow;
 
-use super::{Caps, Conv, Launch, Spec, Variant, params_bytes, subgroup, workgroup};
+use super::{Caps, Conv, Launch, Spec, Variant, depthwise, params_bytes, subgroup, workgroup};
 use crate::base::DType;
 use crate::error::Result;
 
@@ -30,11 +30,11 @@ impl Tiled {
         match variant {
             Variant::Subgroup => subgroup::matrix_launch(self, [m, n, k], caps),
             Variant::Workgroup => Ok(workgroup::matrix_launch(self, [m, n, k], caps)),
-            Variant::Plain => Err(variant.unsupported(self.op)),
+            Variant::Plain | Variant::Depthwise => Err(variant.unsupported(self.op)),
         }
     }
 
-    /// The launch of a convolution without groups.
+    /// The launch of a convolution without groups, or of one whose groups are single channels.
     ///
     /// # Errors
     /// As [`Self::matrix`] and [`Conv::output_shape`]; [`crate::Error::Unsupported`] for a geometry that
@@ -48,6 +48,7 @@ impl Tiled {
         match variant {
             Variant::Subgroup => subgroup::conv_launch(self, shapes, caps),
             Variant::Workgroup => workgroup::conv_launch(self, shapes, caps),
+            Variant::Depthwise => depthwise::conv_launch(self, shapes, caps),
             Variant::Plain => Err(variant.unsupported(self.op)),
         }
     }

@@ -19,11 +19,19 @@ pub enum Variant {
     Subgroup,
     /// The invocations of a workgroup share what they load through its memory. Runs on every device.
     Workgroup,
+    /// For convolutions whose filters see one channel each: neighbours own neighbouring channels. Runs on every
+    /// device.
+    Depthwise,
 }
 
 impl Variant {
     /// Every variant that there is.
-    pub const ALL: [Self; 3] = [Self::Plain, Self::Subgroup, Self::Workgroup];
+    pub const ALL: [Self; 4] = [
+        Self::Plain,
+        Self::Subgroup,
+        Self::Workgroup,
+        Self::Depthwise,
+    ];
 
     /// The name, as [`fmt::Display`] and serde write it.
     pub fn name(self) -> &'static str {
@@ -31,6 +39,7 @@ impl Variant {
             Self::Plain => "plain",
             Self::Subgroup => "subgroup",
             Self::Workgroup => "workgroup",
+            Self::Depthwise => "depthwise",
         }
     }
 
@@ -114,7 +123,9 @@ mod tests {
         }
         let error = "fast".parse::<Variant>().expect_err("no such variant");
         assert!(
-            error.to_string().contains("plain, subgroup, workgroup"),
+            error
+                .to_string()
+                .contains("plain, subgroup, workgroup, depthwise"),
             "{error}"
         );
     }

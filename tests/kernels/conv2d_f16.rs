@@ -1,6 +1,6 @@
 //! conv2d_f16: the geometries that hurt, odd channels, groups that share words, native products.
 
-use super::conv2d_f32::{CASES, LARGE, conv};
+use super::conv2d_f32::{CASES, DEPTHWISE, LARGE, conv};
 use crate::harness;
 use wizen::gpu::Caps;
 use wizen::kernels::Kernel;
@@ -58,6 +58,23 @@ fn native_products() {
             let (x, w, geometry) = CASES[at];
             harness::check(Box::new(kernel(x, w, geometry)));
         }
+        for (x, w, geometry) in DEPTHWISE {
+            harness::check(Box::new(kernel(x, w, geometry)));
+        }
+    }
+}
+
+#[test]
+fn depthwise() {
+    for (i, (x, w, geometry)) in DEPTHWISE.into_iter().enumerate() {
+        harness::check(Box::new(Conv2dF16 {
+            x,
+            w,
+            conv: conv(geometry),
+            relu: i % 2 == 0,
+            residual: i % 3 != 0,
+            native: false,
+        }));
     }
 }
 

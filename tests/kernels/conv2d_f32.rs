@@ -1,8 +1,9 @@
 //! conv2d_f32: the geometries that hurt.
 
 use crate::harness;
-use wizen::kernels::Conv;
+use wizen::gpu::Caps;
 use wizen::kernels::conv2d_f32::Conv2dF32;
+use wizen::kernels::{Conv, Kernel, Variant};
 
 /// `x`, `w`, `[stride, padding, dilation, groups]`.
 pub const CASES: [([usize; 4], [usize; 4], [usize; 4]); 12] = [
@@ -32,6 +33,27 @@ pub const LARGE: [([usize; 4], [usize; 4], [usize; 4]); 2] = [
     ([2, 183, 184, 3], [18, 3, 3, 3], [2, 2, 2, 1]),
 ];
 
+/// Filters that see one channel each: odd channels, several outputs to a channel, stride, dilation, padding beyond the
+/// filter's reach, one pixel, filters of one tap and of many, tiles of every size; the last takes the plain variant.
+pub const DEPTHWISE: [([usize; 4], [usize; 4], [usize; 4]); 16] = [
+    ([1, 1, 1, 5], [5, 3, 3, 1], [1, 1, 1, 5]),
+    ([1, 1, 1, 17], [34, 1, 1, 1], [1, 0, 1, 17]),
+    ([2, 7, 9, 5], [5, 3, 3, 1], [1, 1, 1, 5]),
+    ([1, 15, 33, 17], [17, 3, 3, 1], [1, 1, 1, 17]),
+    ([1, 15, 34, 17], [17, 3, 3, 1], [2, 1, 1, 17]),
+    ([1, 8, 9, 6], [12, 3, 3, 1], [2, 1, 1, 6]),
+    ([1, 8, 9, 7], [21, 3, 3, 1], [1, 1, 1, 7]),
+    ([1, 5, 6, 3], [15, 3, 3, 1], [1, 1, 1, 3]),
+    ([1, 5, 6, 2], [8, 2, 3, 1], [3, 1, 1, 2]),
+    ([1, 14, 15, 8], [8, 3, 3, 1], [1, 2, 2, 8]),
+    ([1, 14, 15, 9], [18, 3, 2, 1], [2, 3, 3, 9]),
+    ([1, 4, 5, 5], [5, 3, 3, 1], [1, 4, 1, 5]),
+    ([1, 9, 2, 12], [12, 5, 1, 1], [1, 0, 1, 12]),
+    ([1, 12, 11, 12], [12, 7, 7, 1], [1, 3, 1, 12]),
+    ([1, 64, 66, 36], [36, 3, 3, 1], [1, 1, 1, 36]),
+    ([1, 10, 9, 3], [3, 9, 9, 1], [1, 4, 1, 3]),
+];
+
 pub fn conv([stride, padding, dilation, groups]: [usize; 4]) -> Conv {
     Conv {
         stride,
@@ -52,6 +74,23 @@ fn geometries() {
             relu,
             residual: i % 3 != 0,
         }));
+    }
+}
+
+#[test]
+fn depthwise() {
+    for (i, (x, w, geometry)) in DEPTHWISE.into_iter().enumerate() {
+        let kernel = Conv2dF32 {
+            x,
+            w,
+            conv: conv(geometry),
+            relu: i % 2 == 0,
+            residual: i % 3 != 0,
+        };
+        let fits = w[1] * w[2] <= 64;
+        let offered = kernel.variants(&Caps::portable());
+        assert_eq!(offered[0] == Variant::Depthwise, fits, "{kernel:?}");
+        harness::check(Box::new(kernel));
     }
 }
 

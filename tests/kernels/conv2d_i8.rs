@@ -1,8 +1,10 @@
 //! conv2d_i8: every kind of group, stride, dilation and padding, with odd sizes.
 
-use super::conv2d_f32::LARGE;
+use std::sync::Arc;
+
+use super::conv2d_f32::{DEPTHWISE, LARGE};
 use crate::harness;
-use wizen::base::{Range, Requant};
+use wizen::base::{Range, Requant, Rng, Tensor};
 use wizen::kernels::conv2d_i8::Conv2dI8;
 use wizen::kernels::{Conv, Kernel, OutI8, ResidualI8};
 
@@ -76,6 +78,36 @@ fn groups_within_words() {
         let (x, w) = ([2, 6, 5, groups * cg], [groups * og, 3, 2, cg]);
         harness::check(Box::new(kernel(x, w, [2, 1, 1, groups])));
     }
+}
+
+#[test]
+fn depthwise() {
+    for (i, (x, w, geometry)) in DEPTHWISE.into_iter().enumerate() {
+        let mut kernel = kernel(x, w, geometry);
+        if i % 2 == 0 {
+            kernel.out.range.qmin = kernel.out.zero_point;
+        }
+        harness::check(Box::new(kernel));
+    }
+}
+
+/// The largest sums that there are, under a multiplier that shows their last bit, and a bias that wraps.
+#[test]
+fn depthwise_sums_are_exact() {
+    let mut kernel = kernel([1, 10, 9, 5], [5, 8, 8, 1], [1, 4, 1, 5]);
+    kernel.x_zero_point = -128;
+    kernel.out.requant = Requant::Fixed;
+    let mut args = kernel.example_args(&mut Rng::new(harness::seed()));
+    for arg in args.iter_mut().take(2) {
+        let least = vec![-128; arg.len()];
+        *arg = Tensor::from_i8(arg.shape(), &least).expect("fits");
+    }
+    let sum = 64 * 128 * 128;
+    let bias = [-sum, 1 - sum, 101 - sum, -100 - sum, i32::MAX];
+    args[2] = Tensor::from_i32(&[5], &bias).expect("fits");
+    args[3] = kernel.out.multipliers(&[1.0; 5]);
+    let kernel: Arc<dyn Kernel> = Arc::new(kernel);
+    harness::check_with(kernel, args);
 }
 
 #[test]
