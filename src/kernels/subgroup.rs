@@ -59,6 +59,9 @@ mod time {
     /// Keeping an accumulator from one step to the next.
     pub const KEEP: f64 = 0.06;
 
+    /// Finding where a pixel lies under a tap, once for all its words.
+    pub const PLACE: f64 = 1.0;
+
     /// A multiplication and an addition: one instruction for integers of 16 bits, two for floats.
     pub fn multiply(dtype: DType) -> f64 {
         if dtype == DType::I8 { 0.025 } else { 0.045 }
@@ -145,6 +148,8 @@ impl SubgroupTile {
             + time::SHOW * shown as f64
             + time::multiply(product.dtype) * again * self.multiplications(product) as f64
             + time::KEEP * self.accumulators() as f64;
+        let group = time::PLACE * self.own() as f64 + time::KEEP * self.accumulators() as f64;
+        let each = each + group / self.steps(product.words).max(1) as f64;
         // Eight workgroups at once; fewer leave cores idle.
         let tiles = self.tiles(product) * product.columns.div_ceil(self.lanes * self.columns);
         tiles.max(8) as f64 * each / (self.taps * self.halves()) as f64
