@@ -49,6 +49,7 @@ pub fn pasted(text: &str) -> String {
     };
     let cell = |value: &Value| match value {
         Value::String(text) => text.clone(),
+        Value::Number(x) if x.is_i64() => x.to_string(),
         Value::Number(x) => x.as_f64().map_or_else(|| x.to_string(), number),
         Value::Null => String::new(),
         other => other.to_string(),

@@ -115,11 +115,7 @@ pub async fn measure_peaks(gpu: &Gpu) -> Result<Peaks> {
         };
         f16_gops = f16_gops.max(gops(gpu, probe).await?);
     }
-    let probe = |steps| ProbeI8 {
-        len,
-        steps,
-        chains: 8,
-    };
+    let probe = |steps| ProbeI8 { len, steps };
     let i8_gops = f32_gops.max(gops(gpu, probe).await?);
     Ok(Peaks {
         f32_gops,

@@ -1,7 +1,9 @@
-//! `y[i] = Σ_c s_c` after `16 · steps` times `s_c = s_c + Σ_j int8_j(s_c) · x[i, j]`, from `s_c = word(x[i]) + c`
+//! `y[i] = Σ_c s_c` after `8 · steps` times `s_c = s_c + Σ_j int8_j(a) · int8_j(b_{(c + u) % 8})`, `c` in 0..8
 //!
-//! `x`: int8 `[len, 4]`, `y`: int32 `[len]`, all sums wrapping; `int8_j` is byte `j`, signed. A measure of the
-//! device, as [`super::probe_f32`] is, of `dot4I8Packed`. Exact.
+//! `u` counts the steps; before each, `a = a + 0x9e3779b9`. At first `s_c = a = word(x[i])`; `b_c = word(x[i]) · (2c + 1)`.
+//! `x`: int8 `[len, 4]`, `y`: int32 `[len]`, all sums and products of words wrapping; `int8_j` is byte `j`, signed. A
+//! measure of the device, as [`super::probe_f32`] is, of `dot4I8Packed`: as in a tile, every word is unpacked for
+//! eight products. Exact.
 
 use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
@@ -12,13 +14,14 @@ use crate::error::{Error, Result};
 pub struct ProbeI8 {
     /// Invocations.
     pub len: usize,
-    /// Rounds of 16 steps.
+    /// Rounds of 8 steps.
     pub steps: usize,
-    /// Independent chains of one invocation.
-    pub chains: usize,
 }
 
-const UNROLL: usize = 16;
+/// Independent chains of one invocation, and steps of a round.
+const CHAINS: u32 = 8;
+/// Makes every `a` another.
+const ADD: u32 = 0x9e37_79b9;
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::NoUninit)]
@@ -51,9 +54,7 @@ impl Kernel for ProbeI8 {
     fn launch(&self, caps: &Caps) -> Result<Launch> {
         Ok(Launch {
             source: include_str!("../../shaders/probe_i8.wgsl").into(),
-            spec: Spec::new()
-                .with("CHAINS", self.chains as u32)
-                .with("UNROLL", UNROLL as u32),
+            spec: Spec::new().with("CHAINS", CHAINS).with("ADD", ADD),
             params: params_bytes(&Params {
                 len: self.len as u32,
                 steps: self.steps as u32,
@@ -69,11 +70,16 @@ impl Kernel for ProbeI8 {
         let (x, y) = args.split_at_mut(1);
         // A row of four is one word.
         for (&x, y) in x[0].words().iter().zip(y[0].words_mut()) {
-            let chain = |c| {
-                let start = x.wrapping_add(c) as i32;
-                (0..UNROLL * self.steps).fold(start, |s, _| s.wrapping_add(dot(s as u32, x)))
+            let chain = |c: u32| {
+                let (mut s, mut a) = (x as i32, x);
+                for u in 0..CHAINS * self.steps as u32 {
+                    a = a.wrapping_add(ADD);
+                    let b = x.wrapping_mul(2 * ((c + u) % CHAINS) + 1);
+                    s = s.wrapping_add(dot(a, b));
+                }
+                s
             };
-            let sum = (0..self.chains as u32).fold(0i32, |sum, c| sum.wrapping_add(chain(c)));
+            let sum = (0..CHAINS).fold(0i32, |sum, c| sum.wrapping_add(chain(c)));
             *y = sum as u32;
         }
         Ok(())
@@ -84,7 +90,7 @@ impl Kernel for ProbeI8 {
     }
 
     fn operations(&self) -> f64 {
-        8.0 * (self.len * self.chains * UNROLL * self.steps) as f64
+        8.0 * (self.len * self.steps) as f64 * f64::from(CHAINS * CHAINS)
     }
 }
 
@@ -92,13 +98,7 @@ impl Kernel for ProbeI8 {
 pub fn samples() -> Vec<Box<dyn Kernel>> {
     [(1, 1), (65, 3)]
         .into_iter()
-        .map(|(len, steps)| {
-            Box::new(ProbeI8 {
-                len,
-                steps,
-                chains: 8,
-            }) as Box<dyn Kernel>
-        })
+        .map(|(len, steps)| Box::new(ProbeI8 { len, steps }) as Box<dyn Kernel>)
         .collect()
 }
 
@@ -109,18 +109,23 @@ mod tests {
     #[test]
     fn by_hand() {
         assert_eq!(dot(0x0102_03ff, 0x0201_8002), 2 + 2 - 3 * 128 - 2);
-        let probe = ProbeI8 {
-            len: 1,
-            steps: 1,
-            chains: 2,
-        };
-        let mut x = Tensor::zeros(&[1, 4], DType::I8);
-        x.store_i8(&[1, 0, 0, 0]).expect("fits");
-        let mut args = [x, Tensor::zeros(&[1], DType::I32)];
+        let probe = ProbeI8 { len: 1, steps: 1 };
+        // x = 0: every b is 0, and nothing is added.
+        let mut args = [
+            Tensor::zeros(&[1, 4], DType::I8),
+            Tensor::zeros(&[1], DType::I32),
+        ];
         probe.cpu(&mut args).expect("int8");
-        // The lowest byte, signed, is added to each chain: 1, 2, 4 … 64, 128 (which reads −128), 0; and 2, 4 …
-        // the same a step earlier.
         assert_eq!(args[1].as_i32().expect("i32"), [0]);
-        assert_eq!(probe.operations(), 256.0);
+        // x = 1: b_c = 2c + 1 has one byte. The lowest bytes of a, signed, each times the sum of all b, 64; and 1
+        // from the start of each chain.
+        args[0].store_i8(&[1, 0, 0, 0]).expect("fits");
+        probe.cpu(&mut args).expect("int8");
+        let lowest = (1..=8u32).map(|u| i32::from(ADD.wrapping_mul(u).wrapping_add(1) as u8 as i8));
+        assert_eq!(
+            args[1].as_i32().expect("i32"),
+            [8 + 64 * lowest.sum::<i32>()]
+        );
+        assert_eq!(probe.operations(), 512.0);
     }
 }

@@ -5,7 +5,7 @@ use wizen::kernels::probe_i8::ProbeI8;
 
 #[test]
 fn chains_and_tails() {
-    for (len, steps, chains) in [(1, 1, 1), (63, 3, 3), (1031, 2, 8)] {
-        harness::check(Box::new(ProbeI8 { len, steps, chains }));
+    for (len, steps) in [(1, 1), (63, 3), (1031, 2)] {
+        harness::check(Box::new(ProbeI8 { len, steps }));
     }
 }
