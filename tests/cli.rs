@@ -280,6 +280,15 @@ fn the_whole_life_of_a_model() {
     let b = json(&["bench", text(&fp32), "--batch", "2", "--runs", "2"]);
     assert_eq!(b["rows"].as_array().map(Vec::len), Some(3), "{b}");
     assert!(b["advice"].as_str().is_some_and(|a| a.contains("int8")));
+    if b["device"] != "CPU reference" {
+        for peak in ["f32_gops", "f16_gops", "i8_gops", "copy_gbs"] {
+            assert!(b["peaks"][peak].as_f64() > Some(0.0), "{b}");
+        }
+        let shares = b["layers"].as_array().expect("layers").iter();
+        for share in shares.map(|layer| &layer["peak"]["share"]) {
+            assert!(share.as_f64() > Some(0.0), "{b}");
+        }
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod images;
 mod images_cli;
 mod kernels;
 mod network;
+mod peaks;
 mod pipelines;
 mod plan;
 mod prune;

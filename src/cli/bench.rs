@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::Serialize;
-use wizen::base::Requant;
+use wizen::base::{DType, Requant};
 use wizen::gpu::Gpu;
-use wizen::graph::{Device, Executor, Graph, StepTime, lower};
+use wizen::graph::measure_peaks;
+use wizen::graph::{Device, Executor, Graph, Limit, Peaks, Share, Step, StepTime, lower};
 use wizen::io::{Dataset, Model};
+use wizen::kernels::Cost;
 use wizen::quant::{Observer, Scheme};
 use wizen::{Result, models as nets};
 
@@ -43,6 +45,8 @@ struct Row {
     ms_min: f64,
     ms_max: f64,
     images_per_second: f64,
+    /// Time that the steps need at the device's peaks, by time taken.
+    share: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -54,11 +58,16 @@ struct Layer {
     variant: String,
     ms: f64,
     gops: f64,
+    gbs: f64,
+    /// Of the peak of its precision, or of the bandwidth of a copy, whichever holds it back.
+    peak: Option<Share>,
 }
 
 #[derive(Serialize)]
 struct Output {
     device: String,
+    /// What the device can do; nothing is measured of the CPU reference.
+    peaks: Option<Peaks>,
     rows: Vec<Row>,
     layers: Vec<Layer>,
     advice: String,
@@ -80,14 +89,20 @@ pub async fn run(context: &Context, args: BenchArgs) -> Result<()> {
     if let (Device::Gpu(gpu), false) = (&device, args.no_tune) {
         tune(context, gpu, &variants, &args).await?;
     }
+    let peaks = match &device {
+        Device::Gpu(gpu) => Some(measure_peaks(gpu).await?),
+        Device::Cpu => None,
+    };
     let (mut rows, mut layers) = (Vec::new(), Vec::new());
     for (precision, graph) in &variants {
-        let (row, times) = measure(context, &device, precision, graph, &args).await?;
+        let network = (precision.as_str(), graph);
+        let (row, times) = measure(context, &device, peaks.as_ref(), network, &args).await?;
         rows.push(row);
         layers.extend(times);
     }
     let output = Output {
         device: device.name(),
+        peaks,
         advice: advice(&rows, &layers),
         rows,
         layers,
@@ -160,17 +175,13 @@ fn random_images(graph: &Graph) -> Result<Dataset> {
 async fn measure(
     context: &Context,
     device: &Device,
-    precision: &str,
-    graph: &Graph,
+    peaks: Option<&Peaks>,
+    (precision, graph): (&str, &Graph),
     args: &BenchArgs,
 ) -> Result<(Row, Vec<Layer>)> {
     let graph = graph.with_batch(args.batch)?;
     let plan = lower(&graph, &device.caps())?;
-    let costs: Vec<f64> = plan
-        .steps
-        .iter()
-        .map(|step| step.kernel.cost().operations)
-        .collect();
+    let costs: Vec<(Cost, DType)> = plan.steps.iter().map(cost).collect();
     let mut executor = device.load(plan).await?;
     let shape = graph.value(graph.inputs()[0]).shape.clone();
     let mut rng = wizen::base::Rng::new(1);
@@ -202,6 +213,12 @@ async fn measure(
         ms_min: times[0],
         ms_max: times[times.len() - 1],
         images_per_second: args.batch as f64 / ms * 1e3,
+        share: peaks.map(|peaks| {
+            let steps = costs
+                .iter()
+                .map(|&(cost, dtype)| peaks.share(cost, dtype, ms * 1e-3));
+            steps.map(|step| step.share).sum()
+        }),
     };
     let profiled = match device {
         Device::Gpu(gpu) if !gpu.caps().timestamps => Vec::new(),
@@ -211,10 +228,12 @@ async fn measure(
         Executor::Gpu(session) => session.variants().iter().map(|v| v.to_string()).collect(),
         Executor::Cpu(_) => vec!["reference".to_owned(); costs.len()],
     };
-    let layer = |((time, operations), variant): ((StepTime, f64), String)| Layer {
+    let layer = |((time, (cost, dtype)), variant): ((StepTime, (Cost, DType)), String)| Layer {
         variant,
         precision: precision.to_owned(),
-        gops: operations / time.seconds.max(1e-12) * 1e-9,
+        gops: cost.operations / time.seconds.max(1e-12) * 1e-9,
+        gbs: cost.bytes / time.seconds.max(1e-12) * 1e-9,
+        peak: peaks.map(|peaks| peaks.share(cost, dtype, time.seconds.max(1e-12))),
         ms: time.seconds * 1e3,
         name: time.name,
         kernel: time.kernel,
@@ -228,6 +247,12 @@ async fn measure(
             .map(layer)
             .collect(),
     ))
+}
+
+/// What a step costs, and the type of its first operand.
+fn cost(step: &Step) -> (Cost, DType) {
+    let first = step.kernel.bindings().first().map(|operand| operand.dtype);
+    (step.kernel.cost(), first.unwrap_or(DType::F32))
 }
 
 /// One sentence: what is fastest, and by how much; where a faster precision loses on a layer, which.
@@ -293,6 +318,7 @@ fn human(output: &Output) -> String {
         "min",
         "max",
         "images/s",
+        "of peak",
     ]);
     for row in &output.rows {
         rows.add_row(vec![
@@ -302,9 +328,19 @@ fn human(output: &Output) -> String {
             format!("{:.3}", row.ms_min),
             format!("{:.3}", row.ms_max),
             format!("{:.0}", row.images_per_second),
+            row.share.map(whole_percent).unwrap_or_default(),
         ]);
     }
-    let mut layers = table(&["precision", "step", "kernel", "variant", "ms", "GOP/s"]);
+    let mut layers = table(&[
+        "precision",
+        "step",
+        "kernel",
+        "variant",
+        "ms",
+        "GOP/s",
+        "GB/s",
+        "of peak",
+    ]);
     for layer in &output.layers {
         layers.add_row(vec![
             layer.precision.clone(),
@@ -313,6 +349,8 @@ fn human(output: &Output) -> String {
             layer.variant.clone(),
             format!("{:.4}", layer.ms),
             format!("{:.2}", layer.gops),
+            format!("{:.2}", layer.gbs),
+            layer.peak.map(of_peak).unwrap_or_default(),
         ]);
     }
     let note = if output.layers.is_empty() {
@@ -320,8 +358,29 @@ fn human(output: &Output) -> String {
     } else {
         ""
     };
+    let peaks = output.peaks.as_ref().map(|peaks| {
+        format!(
+            "at best f32 {:.1}, f16 {:.1}, int8 {:.1} GOP/s; a copy reads and writes {:.1} GB/s\n",
+            peaks.f32_gops, peaks.f16_gops, peaks.i8_gops, peaks.copy_gbs
+        )
+    });
     format!(
-        "{}\n{rows}\n{layers}\n{note}{}",
-        output.device, output.advice
+        "{}\n{}{rows}\n{layers}\n{note}{}",
+        output.device,
+        peaks.unwrap_or_default(),
+        output.advice
     )
+}
+
+fn whole_percent(share: f64) -> String {
+    format!("{:.0} %", 100.0 * share)
+}
+
+/// `37 %` of the arithmetic, or `37 % copy` of the bandwidth of a copy.
+fn of_peak(share: Share) -> String {
+    let what = match share.of {
+        Limit::Arithmetic => "",
+        Limit::Memory => " copy",
+    };
+    whole_percent(share.share) + what
 }

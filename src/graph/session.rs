@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::plan::{Kind, Plan, PlanValue, Step};
 use crate::base::{Tensor, words_for};
@@ -322,6 +323,28 @@ impl Session {
             .iter()
             .map(|bytes| bytemuck::pod_collect_to_vec(bytes));
         Ok(used.into_iter().zip(words).collect())
+    }
+
+    /// Seconds that one run takes, of `runs` in one submission, by the clock: inputs are whatever their
+    /// buffers hold, and nothing is read back. What a submission costs is spread over the runs.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub async fn time_runs(&self, runs: usize) -> Result<f64> {
+        let idle = || {
+            self.gpu
+                .device()
+                .create_command_encoder(&Default::default())
+        };
+        // What was submitted before, uploads for example, is not part of it.
+        self.gpu.submit_and_read("time", idle(), &[]).await?;
+        let start = Instant::now();
+        let mut encoder = idle();
+        for _ in 0..runs {
+            self.record(&mut encoder);
+        }
+        self.gpu.submit_and_read("time", encoder, &[]).await?;
+        Ok(start.elapsed().as_secs_f64() / runs.max(1) as f64)
     }
 
     /// One run with a pass and two timestamps per step: seconds of each step, in order.

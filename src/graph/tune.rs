@@ -71,7 +71,6 @@ async fn time(gpu: &Gpu, kernel: &Arc<dyn Kernel>, variant: Variant) -> Result<f
     let bindings = kernel.bindings().into_iter().zip(&args);
     let read = bindings.filter(|(binding, _)| binding.access == Access::Read);
     let inputs: Vec<_> = read.map(|(_, arg)| arg).collect();
-    let output = plan.values[plan.outputs[0]].name.clone();
     let session = Session::new(gpu, Arc::new(plan), SessionOptions::default()).await?;
     let mut times = Vec::with_capacity(RUNS);
     for run in 0..=RUNS {
@@ -79,11 +78,7 @@ async fn time(gpu: &Gpu, kernel: &Arc<dyn Kernel>, variant: Variant) -> Result<f
             session.profile(&inputs).await?.iter().sum()
         } else {
             session.submit(&inputs)?;
-            session.read(&output)?.await?;
-            let start = Instant::now();
-            session.submit(&inputs)?;
-            session.read(&output)?.await?;
-            start.elapsed().as_secs_f64()
+            session.time_runs(1).await?
         };
         if run > 0 {
             times.push(seconds);

@@ -31,6 +31,7 @@ pub mod conv2d_f32;
 pub mod conv2d_grad_input_f32;
 pub mod conv2d_grad_weight_f32;
 pub mod conv2d_i8;
+pub mod copy_u32;
 mod depthwise;
 pub mod dequantize_i32;
 pub mod dequantize_i8;
@@ -60,6 +61,10 @@ pub mod observe_min_max_f32;
 pub mod observe_moving_average_f32;
 mod out_i8;
 mod pool;
+mod probe;
+pub mod probe_f16;
+pub mod probe_f32;
+pub mod probe_i8;
 pub mod quantize_i8;
 pub mod reciprocal_f32;
 mod reference;
@@ -351,6 +356,7 @@ pub fn all() -> Vec<Box<dyn Kernel>> {
         conv2d_grad_input_f32::samples(),
         conv2d_grad_weight_f32::samples(),
         conv2d_i8::samples(),
+        copy_u32::samples(),
         dequantize_i32::samples(),
         dequantize_i8::samples(),
         fake_quant_f32::samples(),
@@ -375,6 +381,9 @@ pub fn all() -> Vec<Box<dyn Kernel>> {
         observe_histogram_range_f32::samples(),
         observe_min_max_f32::samples(),
         observe_moving_average_f32::samples(),
+        probe_f16::samples(),
+        probe_f32::samples(),
+        probe_i8::samples(),
         quantize_i8::samples(),
         reciprocal_f32::samples(),
         relu_f16::samples(),
