@@ -167,6 +167,10 @@ const COMMON: &[(&str, &str)] = &[
         include_str!("../../shaders/common/gemm.wgsl"),
     ),
     (
+        "common/halves.wgsl",
+        include_str!("../../shaders/common/halves.wgsl"),
+    ),
+    (
         "common/i8.wgsl",
         include_str!("../../shaders/common/i8.wgsl"),
     ),
