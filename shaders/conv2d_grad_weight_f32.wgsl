@@ -1,11 +1,13 @@
-// dw[o,i,j,c] = Σ_{n,oh,ow} dy[n,oh,ow,o] · x[n, oh·s + i·d − p, ow·s + j·d − p, c]
+// dw[part,o,i,j,c] = Σ_{n,oh,ow} dy[n,oh,ow,o] · x[n, oh·s + i·d − p, ow·s + j·d − p, c], n ≡ part modulo parts
 //
-// A workgroup owns 8 output channels (one to a lane), TAPS_H rows of taps and CHANNELS input channels. Its
-// octets of lanes share the sum: each walks down column strips of RUN pixels, keeping the rows of x that the
-// next row of dy needs again. At the end the octets' sums are added in order, so the result is reproducible.
+// A workgroup owns one part, LANES·DY_HALVES output channels, TAPS_H rows of taps and CHANNELS input channels.
+// Its teams of LANES lanes share the sum: each walks down column strips of RUN pixels, keeping the rows of x
+// that the next row of dy needs again. At the end the teams' sums are added in order, so the result is
+// reproducible.
 //# include common/index.wgsl
-//# include common/eight.wgsl
+//# include common/team.wgsl
 const WORKGROUP: u32 = 64u;
+const LANES: u32 = 8u;
 const RUN: u32 = 4u;
 const CHANNELS: u32 = 1u;
 const TAPS_H: u32 = 3u;
@@ -14,26 +16,32 @@ const KW: u32 = 3u;
 const STRIDE: u32 = 1u;
 const PADDING: i32 = 1i;
 const DILATION: u32 = 1u;
+// What one load brings: u64, and two halves, where neighbours in memory are always wanted together.
+alias Shared = u32;  // of x
+const HALVES: u32 = 1u;
+alias Word = u32;  // of dy
+const DY_HALVES: u32 = 1u;
 // Rows of x that one step keeps and loads, and the steps that fill the kept ones at the top of a strip.
 const KEPT: u32 = 2u;
 const LOADED: u32 = 1u;
 const WARM: u32 = 2u;
-// Loads of eight words to a row; its pixels lie STEP apart; tap j of pixel p is pixel p·PIXEL + j·TAP.
-const EIGHTS: u32 = 1u;
+// Loads of a team to a row; its pixels lie STEP apart; tap j of pixel p is pixel p·PIXEL + j·TAP.
+const LOADS: u32 = 1u;
 const STEP: u32 = 1u;
 const PIXEL: u32 = 1u;
 const TAP: u32 = 1u;
 
 struct Params {
     h: u32, w: u32, c: u32, group_c: u32, oh: u32, ow: u32, o: u32, group_o: u32,
-    strips_per_image: u32, strips: u32, o_tiles: u32, c_tiles: u32, workgroups: u32,
+    n: u32, strips_per_image: u32, o_tiles: u32, c_tiles: u32, tiles: u32, parts: u32,
 }
-@group(0) @binding(0) var<storage, read> dy: array<f32>;        // [n, oh, ow, o]
-@group(0) @binding(1) var<storage, read> x: array<f32>;         // [n, h, w, c]
-@group(0) @binding(2) var<storage, read_write> dw: array<f32>;  // [o, kh, kw, c / groups]
+@group(0) @binding(0) var<storage, read> dy: array<Word>;       // [n, oh, ow, o] f32
+@group(0) @binding(1) var<storage, read> x: array<Shared>;      // [n, h, w, c] f32
+@group(0) @binding(2) var<storage, read_write> dw: array<f32>;  // [parts, o, kh, kw, c / groups]
 @group(1) @binding(0) var<uniform> params: Params;
 
-var<workgroup> partial: array<f32, WORKGROUP * CHANNELS>;
+const SUMS: u32 = KW * CHANNELS * DY_HALVES;  // of a lane, for one row of taps
+var<workgroup> partial: array<f32, WORKGROUP * SUMS>;
 // The row of x that is being loaded: its start, its first column, whether it is inside the image, and the
 // channels.
 var<private> x_row: u32;
@@ -42,37 +50,41 @@ var<private> x_inside: bool;
 var<private> group_first: u32;
 var<private> c_first: u32;
 
-// Word `slot` of the row: pixel slot / CHANNELS, channel slot % CHANNELS.
-fn shared_word(which: u32, slot: u32, rest: u32) -> u32 {
-    let column = x_column + i32(slot / CHANNELS * STEP);
-    let c = group_first + min(c_first + slot % CHANNELS, params.group_c - 1u);
+// The words e, e + HALVES of the row, e = slot · HALVES: pixel e / CHANNELS, channel e % CHANNELS.
+fn shared_at(slot: u32) -> Shared {
+    let e = slot * HALVES;
+    let column = x_column + i32(e / CHANNELS * STEP);
+    let c = group_first + min(c_first + e % CHANNELS, max(params.group_c, HALVES) - HALVES);
     let inside = x_inside && column >= 0 && column < i32(params.w);
-    let value = x[x_row + u32(clamp(column, 0, i32(params.w) - 1)) * params.c + c];
-    return bitcast<u32>(select(0.0, value, inside));
+    let value = x[(x_row + u32(clamp(column, 0, i32(params.w) - 1)) * params.c + c) / HALVES];
+    return select(Shared(0u), value, inside);
 }
 
 fn run(group: u32, local: u32, lane: u32) {
-    let tile = min(group, params.workgroups - 1u);
+    let tile = min(group, params.tiles * params.parts - 1u) % params.tiles;
+    let part = group / params.tiles;
     c_first = tile % params.c_tiles * CHANNELS;
     let i_first = tile / params.c_tiles % ((KH + TAPS_H - 1u) / TAPS_H) * TAPS_H;
     let o_tile = tile / params.c_tiles / ((KH + TAPS_H - 1u) / TAPS_H);
     let conv_group = o_tile / params.o_tiles;
     group_first = conv_group * params.group_c;
     let o_end = (conv_group + 1u) * params.group_o;
-    let o_first = conv_group * params.group_o + o_tile % params.o_tiles * 8u;
-    let o = o_first + local % 8u;
+    let o_first = conv_group * params.group_o + o_tile % params.o_tiles * (LANES * DY_HALVES);
+    let o = o_first + local % LANES * DY_HALVES;
 
-    var acc: array<f32, TAPS_H * KW * CHANNELS>;
-    var xs: array<f32, TAPS_H * EIGHTS * 8u>;
-    for (var strip = local / 8u; strip < params.strips; strip += WORKGROUP / 8u) {
-        let n = strip / params.strips_per_image;
+    var acc: array<f32, TAPS_H * SUMS>;
+    var xs: array<f32, TAPS_H * LOADS * LANES * HALVES>;
+    const TEAMS: u32 = WORKGROUP / LANES;
+    for (var strip = local / LANES; ; strip += TEAMS) {
+        let n = part + strip / params.strips_per_image * params.parts;
+        if n >= params.n { break; }
         let ow = strip % params.strips_per_image * RUN;
         x_column = i32(ow * STRIDE) - PADDING;
         for (var step = 0u; step < params.oh + WARM; step++) {
             let oh = i32(step) - i32(WARM);
             //# unroll
-            for (var k = 0u; k < KEPT * EIGHTS * 8u; k++) {
-                xs[k] = xs[k + STRIDE * EIGHTS * 8u];
+            for (var k = 0u; k < KEPT * LOADS * LANES * HALVES; k++) {
+                xs[k] = xs[k + STRIDE * LOADS * LANES * HALVES];
             }
             //# unroll
             for (var i = 0u; i < LOADED; i++) {
@@ -80,21 +92,28 @@ fn run(group: u32, local: u32, lane: u32) {
                 x_inside = ih >= 0 && ih < i32(params.h);
                 x_row = (n * params.h + u32(clamp(ih, 0, i32(params.h) - 1))) * params.w * params.c;
                 //# unroll
-                for (var q = 0u; q < EIGHTS; q++) {
-                    let words = eight(0u, 8u * q, 0u, lane);
+                for (var q = 0u; q < LOADS; q++) {
+                    let mine = shared_mine(q * LANES, lane);
                     //# unroll
-                    for (var e = 0u; e < 4u; e++) {
-                        xs[((KEPT + i) * EIGHTS + q) * 8u + e] = bitcast<f32>(words.a[e]);
-                        xs[((KEPT + i) * EIGHTS + q) * 8u + 4u + e] = bitcast<f32>(words.b[e]);
+                    for (var e = 0u; e < LANES; e++) {
+                        //# unroll
+                        for (var half = 0u; half < HALVES; half++) {
+                            xs[(((KEPT + i) * LOADS + q) * LANES + e) * HALVES + half] =
+                                bitcast<f32>(shared_half(q * LANES, e, half, mine, lane));
+                        }
                     }
                 }
             }
-            var ds: array<f32, RUN>;
+            var ds: array<f32, RUN * DY_HALVES>;
             if oh >= 0 && o < o_end {
                 //# unroll
                 for (var p = 0u; p < RUN; p++) {
                     if ow + p < params.ow {
-                        ds[p] = dy[((n * params.oh + u32(oh)) * params.ow + ow + p) * params.o + o];
+                        let word = dy[(((n * params.oh + u32(oh)) * params.ow + ow + p) * params.o + o) / DY_HALVES];
+                        //# unroll
+                        for (var half = 0u; half < DY_HALVES; half++) {
+                            ds[p * DY_HALVES + half] = bitcast<f32>(u32(word >> (32u * half)));
+                        }
                     }
                 }
             }
@@ -105,9 +124,13 @@ fn run(group: u32, local: u32, lane: u32) {
                     //# unroll
                     for (var c = 0u; c < CHANNELS; c++) {
                         //# unroll
-                        for (var p = 0u; p < RUN; p++) {
-                            acc[(i * KW + j) * CHANNELS + c] +=
-                                ds[p] * xs[i * EIGHTS * 8u + (p * PIXEL + j * TAP) * CHANNELS + c];
+                        for (var half = 0u; half < DY_HALVES; half++) {
+                            //# unroll
+                            for (var p = 0u; p < RUN; p++) {
+                                acc[i * SUMS + (j * CHANNELS + c) * DY_HALVES + half] +=
+                                    ds[p * DY_HALVES + half]
+                                    * xs[i * LOADS * LANES * HALVES + (p * PIXEL + j * TAP) * CHANNELS + c];
+                            }
                         }
                     }
                 }
@@ -117,24 +140,22 @@ fn run(group: u32, local: u32, lane: u32) {
     //# unroll
     for (var i = 0u; i < TAPS_H; i++) {
         //# unroll
-        for (var j = 0u; j < KW; j++) {
-            //# unroll
-            for (var c = 0u; c < CHANNELS; c++) {
-                partial[local * CHANNELS + c] = acc[(i * KW + j) * CHANNELS + c];
-            }
-            workgroupBarrier();
-            for (var k = local; k < 8u * CHANNELS; k += WORKGROUP) {
-                var sum = 0.0;
-                for (var octet = 0u; octet < WORKGROUP / 8u; octet++) {
-                    sum += partial[octet * 8u * CHANNELS + k];
-                }
-                let to = o_first + k / CHANNELS;
-                let c = c_first + k % CHANNELS;
-                if group < params.workgroups && to < o_end && i_first + i < KH && c < params.group_c {
-                    dw[((to * KH + i_first + i) * KW + j) * params.group_c + c] = sum;
-                }
-            }
-            workgroupBarrier();
+        for (var k = 0u; k < KW * CHANNELS * DY_HALVES; k++) {
+            partial[local * SUMS + k] = acc[i * SUMS + k];
         }
+        workgroupBarrier();
+        for (var k = local; k < LANES * SUMS; k += WORKGROUP) {
+            var sum = 0.0;
+            for (var team = 0u; team < TEAMS; team++) {
+                sum += partial[team * LANES * SUMS + k];
+            }
+            let to = o_first + k / SUMS * DY_HALVES + k % DY_HALVES;
+            let c = c_first + k / DY_HALVES % CHANNELS;
+            let j = k % SUMS / (CHANNELS * DY_HALVES);
+            if part < params.parts && to < o_end && i_first + i < KH && c < params.group_c {
+                dw[(((part * params.o + to) * KH + i_first + i) * KW + j) * params.group_c + c] = sum;
+            }
+        }
+        workgroupBarrier();
     }
 }

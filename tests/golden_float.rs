@@ -113,7 +113,12 @@ pub fn conv2d(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let y = run_kernel(device, kernel, &given)?;
     let kernel = Conv2dGradInputF32 { x: xs, w: ws, conv };
     let dx = run_kernel(device, kernel, &[("dy", dy.f32()), ("w", w.f32())])?;
-    let kernel = Conv2dGradWeightF32 { x: xs, w: ws, conv };
+    let kernel = Conv2dGradWeightF32 {
+        x: xs,
+        w: ws,
+        conv,
+        parts: 1,
+    };
     let dw = run_kernel(device, kernel, &[("dy", dy.f32()), ("x", x.f32())])?;
     let [rows, cols] = rows_and_columns(&dy);
     let dbias = run_kernel(device, ColumnSumF32 { rows, cols }, &[("x", flat(&dy))])?;

@@ -167,8 +167,20 @@ const COMMON: &[(&str, &str)] = &[
         include_str!("../../shaders/common/eight_subgroup.wgsl"),
     ),
     (
+        "common/team.wgsl",
+        include_str!("../../shaders/common/team.wgsl"),
+    ),
+    (
+        "common/team_subgroup.wgsl",
+        include_str!("../../shaders/common/team_subgroup.wgsl"),
+    ),
+    (
         "common/gemm.wgsl",
         include_str!("../../shaders/common/gemm.wgsl"),
+    ),
+    (
+        "common/halves.wgsl",
+        include_str!("../../shaders/common/halves.wgsl"),
     ),
     (
         "common/i8.wgsl",

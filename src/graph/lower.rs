@@ -31,6 +31,7 @@ pub fn lower(graph: &Graph, caps: &Caps) -> Result<Plan> {
 pub fn lower_with(graph: &Graph, caps: &Caps, options: LowerOptions) -> Result<Plan> {
     let mut lowering = Lowering {
         graph,
+        caps,
         native_f16: options.native_f16 && caps.f16,
         builder: PlanBuilder::default(),
         map: vec![None; graph.values().count()],
@@ -52,6 +53,7 @@ pub fn lower_with(graph: &Graph, caps: &Caps, options: LowerOptions) -> Result<P
 
 pub(super) struct Lowering<'a> {
     pub(super) graph: &'a Graph,
+    pub(super) caps: &'a Caps,
     pub(super) native_f16: bool,
     pub(super) builder: PlanBuilder,
     pub(super) map: Vec<Option<usize>>,

@@ -8,23 +8,51 @@ use super::op::Op;
 use crate::base::{DType, num_elements};
 use crate::error::{Error, Result};
 use crate::kernels::{
-    Access, add_f16::AddF16, add_f32::AddF32, add_i8::AddI8, apply_mask_f32::ApplyMaskF32,
-    batch_norm_eval_grad_input_f32::BatchNormEvalGradInputF32, batch_norm_f32::BatchNormF32,
+    Access, Conv,
+    add_f16::AddF16,
+    add_f32::AddF32,
+    add_i8::AddI8,
+    apply_mask_f32::ApplyMaskF32,
+    batch_norm_eval_grad_input_f32::BatchNormEvalGradInputF32,
+    batch_norm_f32::BatchNormF32,
     batch_norm_grad_input_f32::BatchNormGradInputF32,
-    batch_norm_grad_params_f32::BatchNormGradParamsF32, batch_norm_stats_f32::BatchNormStatsF32,
-    batch_norm_train_f32::BatchNormTrainF32, cast_f16_f32::CastF16F32, cast_f32_f16::CastF32F16,
-    chunks_for, column_sum_f32::ColumnSumF32, conv2d_f16::Conv2dF16, conv2d_f32::Conv2dF32,
-    conv2d_grad_input_f32::Conv2dGradInputF32, conv2d_grad_weight_f32::Conv2dGradWeightF32,
-    conv2d_i8::Conv2dI8, dequantize_i8::DequantizeI8, dequantize_i32::DequantizeI32,
-    fake_quant_f32::FakeQuantF32, fake_quant_grad_f32::FakeQuantGradF32,
-    fake_quant_scale_grad_f32::FakeQuantScaleGradF32, global_avg_pool_f16::GlobalAvgPoolF16,
-    global_avg_pool_f32::GlobalAvgPoolF32, global_avg_pool_grad_f32::GlobalAvgPoolGradF32,
-    global_avg_pool_i8::GlobalAvgPoolI8, inv_std_f32::InvStdF32, matmul_f16::MatmulF16,
-    matmul_f32::MatmulF32, matmul_grad_input_f32::MatmulGradInputF32,
-    matmul_grad_weight_f32::MatmulGradWeightF32, matmul_i8::MatmulI8, matmul_i8_i32::MatmulI8I32,
-    max_pool_f16::MaxPoolF16, max_pool_f32::MaxPoolF32, max_pool_grad_f32::MaxPoolGradF32,
-    max_pool_i8::MaxPoolI8, quantize_i8::QuantizeI8, reciprocal_f32::ReciprocalF32,
-    relu_f16::ReluF16, relu_f32::ReluF32, relu_grad_f32::ReluGradF32,
+    batch_norm_grad_params_f32::BatchNormGradParamsF32,
+    batch_norm_stats_f32::BatchNormStatsF32,
+    batch_norm_train_f32::BatchNormTrainF32,
+    cast_f16_f32::CastF16F32,
+    cast_f32_f16::CastF32F16,
+    chunks_for,
+    column_sum_f32::ColumnSumF32,
+    conv2d_f16::Conv2dF16,
+    conv2d_f32::Conv2dF32,
+    conv2d_grad_input_f32::Conv2dGradInputF32,
+    conv2d_grad_weight_f32::{Conv2dGradWeightF32, parts_for},
+    conv2d_i8::Conv2dI8,
+    dequantize_i8::DequantizeI8,
+    dequantize_i32::DequantizeI32,
+    fake_quant_f32::FakeQuantF32,
+    fake_quant_grad_f32::FakeQuantGradF32,
+    fake_quant_scale_grad_f32::FakeQuantScaleGradF32,
+    global_avg_pool_f16::GlobalAvgPoolF16,
+    global_avg_pool_f32::GlobalAvgPoolF32,
+    global_avg_pool_grad_f32::GlobalAvgPoolGradF32,
+    global_avg_pool_i8::GlobalAvgPoolI8,
+    inv_std_f32::InvStdF32,
+    matmul_f16::MatmulF16,
+    matmul_f32::MatmulF32,
+    matmul_grad_input_f32::MatmulGradInputF32,
+    matmul_grad_weight_f32::MatmulGradWeightF32,
+    matmul_i8::MatmulI8,
+    matmul_i8_i32::MatmulI8I32,
+    max_pool_f16::MaxPoolF16,
+    max_pool_f32::MaxPoolF32,
+    max_pool_grad_f32::MaxPoolGradF32,
+    max_pool_i8::MaxPoolI8,
+    quantize_i8::QuantizeI8,
+    reciprocal_f32::ReciprocalF32,
+    relu_f16::ReluF16,
+    relu_f32::ReluF32,
+    relu_grad_f32::ReluGradF32,
     softmax_cross_entropy_f32::SoftmaxCrossEntropyF32,
     softmax_cross_entropy_grad_f32::SoftmaxCrossEntropyGradF32,
 };
@@ -276,7 +304,7 @@ impl Lowering<'_> {
             }
             Op::Conv2dGradWeight { conv, w: _ } => {
                 let (x, w) = (self.image(input(1))?, self.image(node.outputs[0])?);
-                self.step(node, Conv2dGradWeightF32 { x, w, conv: *conv })
+                self.conv_grad_weight(node, x, w, *conv)
             }
             Op::ReluGrad => self.step(node, ReluGradF32 { shape }),
             Op::MaxPoolGrad { pool, relu } => {
@@ -398,6 +426,39 @@ impl Lowering<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// The parts of the sum, if there are several, and then their sum.
+    fn conv_grad_weight(
+        &mut self,
+        node: &Node,
+        x: [usize; 4],
+        w: [usize; 4],
+        conv: Conv,
+    ) -> Result<()> {
+        let parts = parts_for(x, w, self.caps);
+        let kernel = Conv2dGradWeightF32 { x, w, conv, parts };
+        if parts == 1 {
+            return self.step(node, kernel);
+        }
+        let [dy, x] = operands(node)?;
+        let args = [self.value(dy)?, self.value(x)?];
+        let [o, kernel_h, kernel_w, channels] = w;
+        let shape = [parts, o, kernel_h, kernel_w, channels];
+        let partial = self.temp(format!("{}:parts", node.name), &shape);
+        self.builder.step(
+            &node.name,
+            Arc::new(kernel),
+            vec![args[0], args[1], partial],
+        );
+        let sum = ColumnSumF32 {
+            rows: parts,
+            cols: num_elements(&w),
+        };
+        let out = self.value(node.outputs[0])?;
+        self.builder
+            .step(&node.name, Arc::new(sum), vec![partial, out]);
+        Ok(())
     }
 }
 

@@ -38,7 +38,7 @@ pub struct AdamF32 {
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::NoUninit)]
 struct Params {
-    len: u32,
+    words: u32,
     beta1: f32,
     rest1: f32,
     beta2: f32,
@@ -63,8 +63,11 @@ impl Kernel for AdamF32 {
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
+        let spec = Spec::new().with("DECOUPLED", self.decoupled);
+        let (halves, spec) = elementwise::halves(spec, self.len.is_multiple_of(2), caps);
+        let words = self.len / halves;
         let params = params_bytes(&Params {
-            len: self.len as u32,
+            words: words as u32,
             beta1: self.beta1,
             rest1: rest(self.beta1) as f32,
             beta2: self.beta2,
@@ -73,8 +76,7 @@ impl Kernel for AdamF32 {
             weight_decay: self.weight_decay,
         });
         let source = include_str!("../../shaders/adam_f32.wgsl");
-        let spec = Spec::new().with("DECOUPLED", self.decoupled);
-        Ok(elementwise::launch(source, spec, params, self.len, caps))
+        Ok(elementwise::launch(source, spec, params, words, caps))
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {

@@ -38,7 +38,12 @@ impl Kernel for ColumnSumF32 {
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
         // Neighbours read neighbouring columns where there are enough of them; a few get a workgroup each.
-        let columns = if self.cols < 32 { 1 } else { 8 };
+        // Where there are few rows, an invocation adds all of its column.
+        let columns = match (self.rows, self.cols) {
+            (_, ..32) => 1,
+            (..=64, 64..) => 64,
+            _ => 8,
+        };
         Ok(Launch {
             source: include_str!("../../shaders/column_sum_f32.wgsl").into(),
             spec: Spec::new().with("COLUMNS", columns as u32),
@@ -86,7 +91,7 @@ impl ColumnSumF32 {
 
 /// Shapes that hurt: one, a prime, few columns with many rows, tails of both tiles.
 pub fn samples() -> Vec<Box<dyn Kernel>> {
-    [(1, 1), (7, 13), (1009, 6), (257, 37)]
+    [(1, 1), (7, 13), (1009, 6), (257, 37), (11, 131)]
         .into_iter()
         .map(|(rows, cols)| Box::new(ColumnSumF32 { rows, cols }) as Box<dyn Kernel>)
         .collect()

@@ -6,7 +6,7 @@
 use super::conv2d_f32::{GEOMETRIES, Params, conv_of};
 use super::reference::{Geometry, magnitudes, output_or_empty, sum_agreement};
 use super::tile::{conv_tile, shared_source, tiling};
-use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, grid_1d, params_bytes};
+use super::{Agreement, Binding, Caps, Const, Conv, Kernel, Launch, Spec, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
 
@@ -71,11 +71,20 @@ impl Kernel for Conv2dGradInputF32 {
             tiling.workgroup,
         );
         let reach = reach(tile.run, kernel_w, &conv);
+        let channels = group_c.min(8 * tile.blocks);
+        // As in the gradient of the weights.
+        let pairs = caps.int64 && caps.subgroups.is_some_and(|(min, _)| min >= 8);
+        let halves = if pairs && group_c.is_multiple_of(2) {
+            2
+        } else {
+            1
+        };
         let whole_row = if params.runs_per_row == 1 { y[2] } else { 0 };
-        let spec = Spec::new()
+        let mut spec = Spec::new()
             .with("WORKGROUP", tiling.workgroup as u32)
             .with("RUN", tile.run as u32)
-            .with("BLOCKS", tile.blocks as u32)
+            .with("CHANNELS", channels as u32)
+            .with("WORDS", (channels / halves) as u32)
             .with("KH", w[1] as u32)
             .with("KW", kernel_w as u32)
             .with("STRIDE", conv.stride as u32)
@@ -84,7 +93,15 @@ impl Kernel for Conv2dGradInputF32 {
             .with("SPAN", reach.span as u32)
             .with("SHIFT", reach.shift as u32)
             .with("OFFSET", reach.offset as u32)
+            .with("LOADS", (kernel_w * channels).div_ceil(8 * halves) as u32)
             .with("ROW", whole_row as u32);
+        if halves == 2 {
+            spec = spec.with("Shared", Const::Type("u64")).with("HALVES", 2);
+        }
+        let unrolled = 2 * tile.run * channels * kernel_w;
+        if pairs && (w[0] / conv.groups).is_multiple_of(2) && unrolled <= tiling.unrolled {
+            spec = spec.with("Word", Const::Type("u64")).with("DY_HALVES", 2);
+        }
         Ok(Launch {
             source: shared_source(
                 include_str!("../../shaders/conv2d_grad_input_f32.wgsl"),

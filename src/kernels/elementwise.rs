@@ -1,10 +1,19 @@
 //! The launch that element-by-element kernels share.
 
-use super::{Caps, Launch, Spec, grid_1d};
+use super::{Caps, Const, Launch, Spec, grid_1d};
 
 const WORKGROUP: usize = 64;
 /// Elements of one invocation: workgroups cost time too, above all on a CPU.
 const EACH: usize = 4;
+
+/// Elements that a word of `common/halves.wgsl` holds, and the constants for it: two where the device has
+/// 64-bit integers and neighbours come in pairs. Where loads are dear, two cost what one does.
+pub(super) fn halves(spec: Spec, pairs: bool, caps: &Caps) -> (usize, Spec) {
+    if pairs && caps.int64 {
+        return (2, spec.with("Word", Const::Type("u64")).with("HALVES", 2));
+    }
+    (1, spec)
+}
 
 /// `items` work items, several to an invocation.
 pub(super) fn launch(

@@ -41,7 +41,8 @@ impl Kernel for MaxPoolF32 {
         let y = self.pool.output_shape(self.x)?;
         let [_, h, w, c] = self.x;
         let [_, out_h, out_w, _] = y;
-        let spec = Spec::new()
+        let (halves, spec) = elementwise::halves(Spec::new(), c.is_multiple_of(2), caps);
+        let spec = spec
             .with("KERNEL", self.pool.kernel as u32)
             .with("STRIDE", self.pool.stride as u32)
             .with("PADDING", self.pool.padding as u32)
@@ -49,8 +50,8 @@ impl Kernel for MaxPoolF32 {
             .with("IN_W", w as u32)
             .with("OUT_H", out_h as u32)
             .with("OUT_W", out_w as u32)
-            .with("CHANNELS", c as u32);
-        let len = num_elements(&y);
+            .with("CHANNELS", (c / halves) as u32);
+        let len = num_elements(&y) / halves;
         let params = params_bytes(&Params { len: len as u32 });
         let source = include_str!("../../shaders/max_pool_f32.wgsl");
         Ok(elementwise::launch(source, spec, params, len, caps))

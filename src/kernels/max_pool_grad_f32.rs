@@ -53,7 +53,9 @@ impl Kernel for MaxPoolGradF32 {
         let y = self.pool.output_shape(self.x)?;
         let [n, h, w, c] = self.x;
         let [_, out_h, out_w, _] = y;
-        let spec = Spec::new()
+        let pairs = self.tiled() && c.is_multiple_of(2);
+        let (halves, spec) = elementwise::halves(Spec::new(), pairs, caps);
+        let spec = spec
             .with("KERNEL", self.pool.kernel as u32)
             .with("STRIDE", self.pool.stride as u32)
             .with("PADDING", self.pool.padding as u32)
@@ -61,10 +63,10 @@ impl Kernel for MaxPoolGradF32 {
             .with("IN_W", w as u32)
             .with("OUT_H", out_h as u32)
             .with("OUT_W", out_w as u32)
-            .with("CHANNELS", c as u32)
+            .with("CHANNELS", (c / halves) as u32)
             .with("RELU", self.relu);
         let items = if self.tiled() {
-            n * c * h.div_ceil(self.pool.stride) * w.div_ceil(self.pool.stride)
+            n * c / halves * h.div_ceil(self.pool.stride) * w.div_ceil(self.pool.stride)
         } else {
             num_elements(&self.x)
         };

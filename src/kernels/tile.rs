@@ -3,7 +3,8 @@
 //! Matrix products and convolutions give every invocation a tile of outputs: what is loaded for one
 //! side of the tile serves the whole other side. Operands that all neighbours need (weights) come
 //! eight words at a time through `eight` of `common/eight.wgsl`; where there are subgroups of at least
-//! eight, `common/eight_subgroup.wgsl` loads each of the eight once and passes them around.
+//! eight, `common/eight_subgroup.wgsl` loads each of the eight once and passes them around. `common/team.wgsl`
+//! does the same for teams of other sizes, and loads two words at once where it may.
 
 use std::borrow::Cow;
 
@@ -47,7 +48,8 @@ pub(super) fn tiling(caps: &Caps) -> Tiling {
 /// The shader text with the way of sharing that suits the device.
 pub(super) fn shared_source(text: &'static str, caps: &Caps) -> Cow<'static, str> {
     if caps.subgroups.is_some_and(|(min, _)| min >= 8) {
-        Cow::Owned(text.replace("common/eight.wgsl", "common/eight_subgroup.wgsl"))
+        let shared = text.replace("common/eight.wgsl", "common/eight_subgroup.wgsl");
+        Cow::Owned(shared.replace("common/team.wgsl", "common/team_subgroup.wgsl"))
     } else {
         Cow::Borrowed(text)
     }

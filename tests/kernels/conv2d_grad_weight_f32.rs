@@ -11,6 +11,7 @@ fn geometries() {
             x,
             w,
             conv: conv(geometry),
+            parts: x[0],
         }));
     }
 }
@@ -22,6 +23,7 @@ fn wide_channels() {
         x,
         w,
         conv: conv([1, 1, 1, 1]),
+        parts: 1,
     }));
 }
 
@@ -32,5 +34,6 @@ fn a_long_sum() {
         x,
         w,
         conv: conv([1, 2, 1, 1]),
+        parts: 3,
     }));
 }
