@@ -87,6 +87,7 @@ impl Kernel for MatmulI8 {
             Variant::Plain => return self.launch(caps),
             Variant::Subgroup => include_str!("../../shaders/matmul_i8_subgroup.wgsl"),
             Variant::Workgroup => include_str!("../../shaders/matmul_i8_workgroup.wgsl"),
+            Variant::Cooperative => return Err(variant.unsupported(self.name())),
         };
         let tiled = Tiled {
             op: self.name(),

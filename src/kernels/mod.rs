@@ -31,6 +31,7 @@ pub mod conv2d_f32;
 pub mod conv2d_grad_input_f32;
 pub mod conv2d_grad_weight_f32;
 pub mod conv2d_i8;
+mod cooperative;
 pub mod dequantize_i32;
 pub mod dequantize_i8;
 mod elementwise;
@@ -180,7 +181,9 @@ pub trait Kernel: fmt::Debug + Send + Sync {
     fn launch_as(&self, caps: &Caps, variant: Variant) -> Result<Launch> {
         match variant {
             Variant::Plain => self.launch(caps),
-            Variant::Subgroup | Variant::Workgroup => Err(variant.unsupported(self.name())),
+            Variant::Subgroup | Variant::Workgroup | Variant::Cooperative => {
+                Err(variant.unsupported(self.name()))
+            }
         }
     }
 

@@ -1,8 +1,8 @@
-//! What the subgroup and the workgroup variant of a product share, seen from the host.
+//! What the variants of a product other than the plain one share, seen from the host.
 
 use std::borrow::Cow;
 
-use super::{Caps, Conv, Launch, Spec, Variant, params_bytes, subgroup, workgroup};
+use super::{Caps, Conv, Launch, Spec, Variant, cooperative, params_bytes, subgroup, workgroup};
 use crate::base::DType;
 use crate::error::Result;
 
@@ -30,6 +30,7 @@ impl Tiled {
         match variant {
             Variant::Subgroup => subgroup::matrix_launch(self, [m, n, k], caps),
             Variant::Workgroup => Ok(workgroup::matrix_launch(self, [m, n, k], caps)),
+            Variant::Cooperative => cooperative::matrix_launch(self, [m, n, k], caps),
             Variant::Plain => Err(variant.unsupported(self.op)),
         }
     }
@@ -48,6 +49,7 @@ impl Tiled {
         match variant {
             Variant::Subgroup => subgroup::conv_launch(self, shapes, caps),
             Variant::Workgroup => workgroup::conv_launch(self, shapes, caps),
+            Variant::Cooperative => cooperative::conv_launch(self, shapes, caps),
             Variant::Plain => Err(variant.unsupported(self.op)),
         }
     }

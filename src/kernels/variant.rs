@@ -19,11 +19,18 @@ pub enum Variant {
     Subgroup,
     /// The invocations of a workgroup share what they load through its memory. Runs on every device.
     Workgroup,
+    /// Subgroups multiply small matrices at once, in units made for that (tensor cores and their like).
+    Cooperative,
 }
 
 impl Variant {
     /// Every variant that there is.
-    pub const ALL: [Self; 3] = [Self::Plain, Self::Subgroup, Self::Workgroup];
+    pub const ALL: [Self; 4] = [
+        Self::Plain,
+        Self::Subgroup,
+        Self::Workgroup,
+        Self::Cooperative,
+    ];
 
     /// The name, as [`fmt::Display`] and serde write it.
     pub fn name(self) -> &'static str {
@@ -31,6 +38,7 @@ impl Variant {
             Self::Plain => "plain",
             Self::Subgroup => "subgroup",
             Self::Workgroup => "workgroup",
+            Self::Cooperative => "cooperative",
         }
     }
 
@@ -62,7 +70,7 @@ impl FromStr for Variant {
 }
 
 /// Rows and columns of an output below which [`Variant::Workgroup`] computes mostly what nobody needs.
-const FEW: usize = 16;
+pub(super) const FEW: usize = 16;
 
 /// The variants of a product with `rows` by `columns` outputs, the better first.
 ///
@@ -114,7 +122,9 @@ mod tests {
         }
         let error = "fast".parse::<Variant>().expect_err("no such variant");
         assert!(
-            error.to_string().contains("plain, subgroup, workgroup"),
+            error
+                .to_string()
+                .contains("plain, subgroup, workgroup, cooperative"),
             "{error}"
         );
     }
