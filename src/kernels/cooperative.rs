@@ -59,14 +59,19 @@ impl CooperativeTile {
         if caps.software {
             return Some(tile);
         }
-        // The larger rows first: rows of x are the longer operand, and are then read in larger pieces.
+        // Rows first: rows of x are the longer operand. No more blocks than there is something to fill them with.
+        let most = (
+            rows.div_ceil(PARTS * BLOCK),
+            columns.div_ceil(PARTS * BLOCK),
+        );
         for (row_blocks, column_blocks) in [(2, 1), (2, 2), (4, 2)] {
             let larger = Self {
                 row_blocks,
                 column_blocks,
                 ..tile
             };
-            if larger.fits(caps) && larger.count(rows, columns) >= ENOUGH {
+            let filled = row_blocks <= most.0 && column_blocks <= most.1;
+            if filled && larger.fits(caps) && larger.count(rows, columns) >= ENOUGH {
                 tile = larger;
             }
         }
@@ -318,6 +323,8 @@ mod tests {
         assert_eq!(blocks((4096, 4096), &caps()), Some((4, 2)));
         assert_eq!(blocks((128 * 255, 64), &caps()), Some((2, 2)));
         assert_eq!(blocks((64 * 256, 32), &caps()), Some((2, 1)));
+        assert_eq!(blocks((64 * 4096, 32), &caps()), Some((2, 1)));
+        assert_eq!(blocks((32, 64 * 4096), &caps()), Some((1, 1)));
         assert_eq!(blocks((196, 256), &caps()), Some((1, 1)));
         let room = |bytes| Caps {
             max_workgroup_memory: bytes,
