@@ -23,6 +23,15 @@ fn caps_to_try() -> Vec<(Caps, Capabilities)> {
         | Capabilities::SHADER_FLOAT16
         | Capabilities::SHADER_INT64
         | Capabilities::SUBGROUP;
+    let cooperative = |side, backend: &str, lanes| Caps {
+        backend: backend.to_owned(),
+        subgroups: Some(lanes),
+        cooperative_f16: Some(side),
+        cooperative_f32: Some(side),
+        max_workgroup_memory: 32 << 10,
+        ..native(32)
+    };
+    let matrices = everything | Capabilities::COOPERATIVE_MATRIX;
     let without_int64 = Caps {
         int64: false,
         ..native(8)
@@ -33,6 +42,10 @@ fn caps_to_try() -> Vec<(Caps, Capabilities)> {
         (native(8), everything),
         (native(32), everything),
         (native(64), everything),
+        (cooperative(16, "vulkan", (32, 32)), matrices),
+        (cooperative(16, "vulkan", (32, 64)), matrices),
+        (cooperative(8, "vulkan", (8, 8)), matrices),
+        (cooperative(8, "metal", (4, 64)), matrices),
     ]
 }
 
@@ -245,10 +258,19 @@ fn every_kernel_matches_its_shader() {
 fn stem_of(kernel: &dyn Kernel, variant: Variant) -> String {
     match variant {
         Variant::Plain => kernel.name().to_owned(),
-        Variant::Subgroup | Variant::Workgroup | Variant::Depthwise => {
+        Variant::Subgroup | Variant::Workgroup | Variant::Depthwise | Variant::Cooperative => {
             format!("{}_{variant}", kernel.name())
         }
     }
+}
+
+/// What a file may use as it stands.
+fn capabilities_of(stem: &str) -> Capabilities {
+    let mut capabilities = PORTABLE | Capabilities::SUBGROUP;
+    if stem.ends_with("_cooperative") {
+        capabilities |= Capabilities::COOPERATIVE_MATRIX | Capabilities::SHADER_FLOAT16;
+    }
+    capabilities
 }
 
 #[test]
@@ -260,7 +282,7 @@ fn every_file_is_valid_as_it_stands() {
             std::fs::read_to_string(folder.join(format!("{stem}.wgsl"))).expect("readable");
         let result = specialise(&stem, &source, &Spec::new())
             .map_err(|e| e.to_string())
-            .and_then(|text| parse(&text, PORTABLE | Capabilities::SUBGROUP));
+            .and_then(|text| parse(&text, capabilities_of(&stem)));
         if let Err(error) = result {
             found.push(format!("{stem}.wgsl: {error}"));
         }

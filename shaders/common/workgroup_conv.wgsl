@@ -20,7 +20,7 @@ fn next_place(place: Place, words: u32) -> Place {
     return next;
 }
 
-fn x_word(row: Row, place: Place, inside: bool) -> u32 {
+fn x_word(row: Row, place: Place, inside: bool) -> Word {
     let dy = place.y * params.dilation;
     let dx = place.x * params.dilation;
     let here = inside & (u32(row.iy) + dy < params.height) & (u32(row.ix) + dx < params.width);

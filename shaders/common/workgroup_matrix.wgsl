@@ -9,6 +9,6 @@ fn next_place(place: Place, words: u32) -> Place {
     return place + words;
 }
 
-fn x_word(row: Row, place: Place, inside: bool) -> u32 {
-    return select(0u, x[select(0u, row + place, inside)], inside);
+fn x_word(row: Row, place: Place, inside: bool) -> Word {
+    return select(Word(), x[select(0u, row + place, inside)], inside);
 }

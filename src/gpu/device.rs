@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::caps::{AdapterSummary, Caps};
+use super::caps::{AdapterSummary, COOPERATIVE, Caps, cooperative_works};
 use super::disk_cache::DiskCache;
 use super::pipeline::{Pipeline, PipelineKey};
 use super::readback::Poller;
@@ -208,13 +208,18 @@ impl Gpu {
             | wgpu::Features::SHADER_INT64
             | wgpu::Features::SUBGROUP
             | wgpu::Features::TIMESTAMP_QUERY;
+        if cooperative_works(&adapter.get_info()) {
+            wanted |= COOPERATIVE;
+        }
         if options.cache_dir.is_some() {
             wanted |= wgpu::Features::PIPELINE_CACHE;
         }
+        let features = adapter.features() & wanted;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wizen"),
-            required_features: adapter.features() & wanted,
+            required_features: features,
             required_limits: adapter.limits(),
+            experimental_features: experimental(features),
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
         };
@@ -244,7 +249,7 @@ impl Gpu {
         queue: wgpu::Queue,
         (cache, tuning, variant): (Option<DiskCache>, Tuning, Option<String>),
     ) -> Self {
-        let caps = Caps::of(&device, &adapter.get_info());
+        let caps = Caps::of(&device, adapter);
         let poller = Poller::new(&device);
         let inner = Inner {
             device,
@@ -336,6 +341,21 @@ impl Gpu {
             .unwrap_or_else(PoisonError::into_inner);
         slot.take().map_or(Ok(()), Err)
     }
+}
+
+/// What wgpu wants to be told before it opens a device with one of its experimental features.
+#[allow(
+    unsafe_code,
+    reason = "wgpu has no safe way to ask for an experimental feature"
+)]
+fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
+    if !features.contains(COOPERATIVE) {
+        return wgpu::ExperimentalFeatures::disabled();
+    }
+    // SAFETY: wgpu warns that there may be bugs behind such a feature that safe code can hit. What hits them here
+    // are the shaders of the cooperative variants alone, which are this crate's own text: they load and store
+    // matrices inside their arrays, from workgroup memory only, in control flow that is uniform in a subgroup.
+    unsafe { wgpu::ExperimentalFeatures::enabled() }
 }
 
 fn store(slot: &Mutex<Option<Error>>, error: Error) {

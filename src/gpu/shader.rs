@@ -83,6 +83,26 @@ const COMMON: &[(&str, &str)] = &[
         include_str!("../../shaders/common/conv_rows.wgsl"),
     ),
     (
+        "common/cooperative_elements.wgsl",
+        include_str!("../../shaders/common/cooperative_elements.wgsl"),
+    ),
+    (
+        "common/cooperative_f16.wgsl",
+        include_str!("../../shaders/common/cooperative_f16.wgsl"),
+    ),
+    (
+        "common/cooperative_f32.wgsl",
+        include_str!("../../shaders/common/cooperative_f32.wgsl"),
+    ),
+    (
+        "common/cooperative_tile.wgsl",
+        include_str!("../../shaders/common/cooperative_tile.wgsl"),
+    ),
+    (
+        "common/cooperative_words.wgsl",
+        include_str!("../../shaders/common/cooperative_words.wgsl"),
+    ),
+    (
         "common/matrix_rows.wgsl",
         include_str!("../../shaders/common/matrix_rows.wgsl"),
     ),

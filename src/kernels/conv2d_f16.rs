@@ -9,6 +9,7 @@
 use super::conv2d_f32::{
     GEOMETRIES, conv_of, forward_agreement, forward_launch, forward_of, with_residual,
 };
+use super::cooperative::with_cooperative_conv;
 use super::matmul_f16::with_factor;
 use super::reference::{Geometry, output_or_empty};
 use super::subgroup;
@@ -56,7 +57,9 @@ impl Kernel for Conv2dF16 {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        subgroup::conv_variants((self.x, self.w, self.conv), true, caps)
+        let shapes = (self.x, self.w, self.conv);
+        let variants = subgroup::conv_variants(shapes, true, caps);
+        with_cooperative_conv(variants, DType::F16, shapes, caps)
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
@@ -90,6 +93,7 @@ impl Kernel for Conv2dF16 {
             Variant::Subgroup => include_str!("../../shaders/conv2d_f16_subgroup.wgsl"),
             Variant::Workgroup => include_str!("../../shaders/conv2d_f16_workgroup.wgsl"),
             Variant::Depthwise => include_str!("../../shaders/conv2d_f16_depthwise.wgsl"),
+            Variant::Cooperative => include_str!("../../shaders/conv2d_f16_cooperative.wgsl"),
         };
         let tiled = Tiled {
             op: self.name(),

@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 
+use super::cooperative::with_cooperative_conv;
 use super::reference::{Geometry, add_bias, magnitudes, output_or_empty, sum_agreement};
 use super::subgroup;
 use super::tile::{ConvTile, conv_tile, shared_source, tiling, window};
@@ -145,7 +146,9 @@ impl Kernel for Conv2dF32 {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        subgroup::conv_variants((self.x, self.w, self.conv), true, caps)
+        let shapes = (self.x, self.w, self.conv);
+        let variants = subgroup::conv_variants(shapes, true, caps);
+        with_cooperative_conv(variants, DType::F32, shapes, caps)
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
@@ -167,6 +170,7 @@ impl Kernel for Conv2dF32 {
             Variant::Subgroup => include_str!("../../shaders/conv2d_f32_subgroup.wgsl"),
             Variant::Workgroup => include_str!("../../shaders/conv2d_f32_workgroup.wgsl"),
             Variant::Depthwise => include_str!("../../shaders/conv2d_f32_depthwise.wgsl"),
+            Variant::Cooperative => include_str!("../../shaders/conv2d_f32_cooperative.wgsl"),
         };
         let tiled = Tiled {
             op: self.name(),

@@ -153,6 +153,7 @@ impl Kernel for Conv2dI8 {
             Variant::Subgroup => include_str!("../../shaders/conv2d_i8_subgroup.wgsl"),
             Variant::Workgroup => include_str!("../../shaders/conv2d_i8_workgroup.wgsl"),
             Variant::Depthwise => include_str!("../../shaders/conv2d_i8_depthwise.wgsl"),
+            Variant::Cooperative => return Err(variant.unsupported(self.name())),
         };
         let tiled = Tiled {
             op: self.name(),

@@ -4,6 +4,7 @@
 //! product is rounded to f16 (and must not exceed 65504) before it enters the sum; otherwise products
 //! are f32 and exact.
 
+use super::cooperative::with_cooperative;
 use super::matmul_f32::linear;
 use super::reference::{magnitudes, sum_agreement};
 use super::tile::{matrix_tile, shared_source, tiling};
@@ -71,7 +72,8 @@ impl Kernel for MatmulF16 {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        product_variants(self.m, self.n, caps)
+        let variants = product_variants(self.m, self.n, caps);
+        with_cooperative(variants, DType::F16, (self.m, self.n), caps)
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
@@ -102,6 +104,7 @@ impl Kernel for MatmulF16 {
             Variant::Subgroup => include_str!("../../shaders/matmul_f16_subgroup.wgsl"),
             Variant::Workgroup => include_str!("../../shaders/matmul_f16_workgroup.wgsl"),
             Variant::Depthwise => return Err(variant.unsupported(self.name())),
+            Variant::Cooperative => include_str!("../../shaders/matmul_f16_cooperative.wgsl"),
         };
         let tiled = Tiled {
             op: self.name(),

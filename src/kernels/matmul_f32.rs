@@ -2,6 +2,7 @@
 //!
 //! f32 throughout; the order of the sum is the device's.
 
+use super::cooperative::with_cooperative;
 use super::reference::{add_bias, magnitudes, products, sum_agreement};
 use super::tile::{matrix_tile, shared_source, tiling};
 use super::tiled::Tiled;
@@ -71,7 +72,8 @@ impl Kernel for MatmulF32 {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        product_variants(self.m, self.n, caps)
+        let variants = product_variants(self.m, self.n, caps);
+        with_cooperative(variants, DType::F32, (self.m, self.n), caps)
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
@@ -87,6 +89,7 @@ impl Kernel for MatmulF32 {
             Variant::Subgroup => include_str!("../../shaders/matmul_f32_subgroup.wgsl"),
             Variant::Workgroup => include_str!("../../shaders/matmul_f32_workgroup.wgsl"),
             Variant::Depthwise => return Err(variant.unsupported(self.name())),
+            Variant::Cooperative => include_str!("../../shaders/matmul_f32_cooperative.wgsl"),
         };
         let tiled = Tiled {
             op: self.name(),

@@ -88,6 +88,7 @@ impl Kernel for MatmulI8 {
             Variant::Subgroup => include_str!("../../shaders/matmul_i8_subgroup.wgsl"),
             Variant::Workgroup => include_str!("../../shaders/matmul_i8_workgroup.wgsl"),
             Variant::Depthwise => return Err(variant.unsupported(self.name())),
+            Variant::Cooperative => return Err(variant.unsupported(self.name())),
         };
         let tiled = Tiled {
             op: self.name(),

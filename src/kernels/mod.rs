@@ -31,6 +31,7 @@ pub mod conv2d_f32;
 pub mod conv2d_grad_input_f32;
 pub mod conv2d_grad_weight_f32;
 pub mod conv2d_i8;
+mod cooperative;
 pub mod copy_u32;
 mod depthwise;
 pub mod dequantize_i32;
@@ -186,7 +187,7 @@ pub trait Kernel: fmt::Debug + Send + Sync {
     fn launch_as(&self, caps: &Caps, variant: Variant) -> Result<Launch> {
         match variant {
             Variant::Plain => self.launch(caps),
-            Variant::Subgroup | Variant::Workgroup | Variant::Depthwise => {
+            Variant::Subgroup | Variant::Workgroup | Variant::Depthwise | Variant::Cooperative => {
                 Err(variant.unsupported(self.name()))
             }
         }

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::{Caps, Conv, Launch, Spec, Variant, depthwise, params_bytes, subgroup, workgroup};
+use super::{
+    Caps, Conv, Launch, Spec, Variant, cooperative, depthwise, params_bytes, subgroup, workgroup,
+};
 use crate::base::DType;
 use crate::error::Result;
 
@@ -30,6 +32,7 @@ impl Tiled {
         match variant {
             Variant::Subgroup => subgroup::matrix_launch(self, [m, n, k], caps),
             Variant::Workgroup => Ok(workgroup::matrix_launch(self, [m, n, k], caps)),
+            Variant::Cooperative => cooperative::matrix_launch(self, [m, n, k], caps),
             Variant::Plain | Variant::Depthwise => Err(variant.unsupported(self.op)),
         }
     }
@@ -49,6 +52,7 @@ impl Tiled {
             Variant::Subgroup => subgroup::conv_launch(self, shapes, caps),
             Variant::Workgroup => workgroup::conv_launch(self, shapes, caps),
             Variant::Depthwise => depthwise::conv_launch(self, shapes, caps),
+            Variant::Cooperative => cooperative::conv_launch(self, shapes, caps),
             Variant::Plain => Err(variant.unsupported(self.op)),
         }
     }

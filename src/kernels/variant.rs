@@ -22,15 +22,18 @@ pub enum Variant {
     /// For convolutions whose filters see one channel each: neighbours own neighbouring channels. Runs on every
     /// device.
     Depthwise,
+    /// Subgroups multiply small matrices at once, in units made for that (tensor cores and their like).
+    Cooperative,
 }
 
 impl Variant {
     /// Every variant that there is.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Plain,
         Self::Subgroup,
         Self::Workgroup,
         Self::Depthwise,
+        Self::Cooperative,
     ];
 
     /// The name, as [`fmt::Display`] and serde write it.
@@ -40,6 +43,7 @@ impl Variant {
             Self::Subgroup => "subgroup",
             Self::Workgroup => "workgroup",
             Self::Depthwise => "depthwise",
+            Self::Cooperative => "cooperative",
         }
     }
 
@@ -71,7 +75,7 @@ impl FromStr for Variant {
 }
 
 /// Rows and columns of an output below which [`Variant::Workgroup`] computes mostly what nobody needs.
-const FEW: usize = 16;
+pub(super) const FEW: usize = 16;
 
 /// The variants of a product with `rows` by `columns` outputs, the better first.
 ///
@@ -125,7 +129,7 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .contains("plain, subgroup, workgroup, depthwise"),
+                .contains("plain, subgroup, workgroup, depthwise, cooperative"),
             "{error}"
         );
     }

@@ -15,7 +15,7 @@ struct WorkgroupTile {
 const SIDE: usize = 32;
 
 /// Fewer workgroups than this leave a GPU idle.
-const ENOUGH: usize = 256;
+pub(super) const ENOUGH: usize = 256;
 
 impl WorkgroupTile {
     /// The largest tile for `rows` by `columns` outputs that leaves enough workgroups; else the smallest.
@@ -64,7 +64,8 @@ pub(super) fn matrix_launch(tiled: Tiled, [m, n, k]: [usize; 3], caps: &Caps) ->
     WorkgroupTile::new(m, n).launch((m, n), tiled, params, caps)
 }
 
-/// `Params` of the convolutions among `shaders/*_workgroup.wgsl`, as far as they share them.
+/// `Params` of the convolutions among `shaders/*_workgroup.wgsl` and `shaders/*_cooperative.wgsl`, as far as
+/// they share them.
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::NoUninit)]
 struct ConvParams {
@@ -92,13 +93,28 @@ pub(super) fn conv_launch(
     caps: &Caps,
 ) -> Result<Launch> {
     let [n, out_height, out_width, o] = conv.output_shape(x, w)?;
-    if conv.groups != 1 {
-        return Err(Variant::Workgroup.unsupported(tiled.op));
-    }
-    let m = n * out_height * out_width;
     let pixel = tiled.words(x[3]);
-    let params = tiled.params(&ConvParams {
-        m: m as u32,
+    let params = conv_params(&tiled, Variant::Workgroup, (x, w, conv), pixel)?;
+    let m = n * out_height * out_width;
+    Ok(WorkgroupTile::new(m, o).launch((m, o), tiled, params, caps))
+}
+
+/// The parameters of such a convolution, for pixels of `pixel` words.
+///
+/// # Errors
+/// As [`Conv::output_shape`]; [`crate::Error::Unsupported`] for one with groups.
+pub(super) fn conv_params(
+    tiled: &Tiled,
+    variant: Variant,
+    (x, w, conv): ([usize; 4], [usize; 4], Conv),
+    pixel: usize,
+) -> Result<Vec<u8>> {
+    let [n, out_height, out_width, o] = conv.output_shape(x, w)?;
+    if conv.groups != 1 {
+        return Err(variant.unsupported(tiled.op));
+    }
+    Ok(tiled.params(&ConvParams {
+        m: (n * out_height * out_width) as u32,
         n: o as u32,
         height: x[1] as u32,
         width: x[2] as u32,
@@ -110,8 +126,7 @@ pub(super) fn conv_launch(
         stride: conv.stride as u32,
         padding: conv.padding as u32,
         dilation: conv.dilation as u32,
-    });
-    Ok(WorkgroupTile::new(m, o).launch((m, o), tiled, params, caps))
+    }))
 }
 
 #[cfg(test)]

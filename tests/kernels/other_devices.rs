@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::harness;
 use wizen::base::{Rng, Tensor};
 use wizen::gpu::Caps;
-use wizen::kernels::{Agreement, Binding, Kernel, Launch, Variant};
+use wizen::kernels::conv2d_f16::Conv2dF16;
+use wizen::kernels::matmul_f16::MatmulF16;
+use wizen::kernels::{Agreement, Binding, Conv, Kernel, Launch, Variant};
 
 /// A kernel that is launched for other capabilities than the device has.
 #[derive(Debug)]
@@ -79,4 +81,80 @@ fn with_the_tiles_of_wide_subgroups() {
             ..Caps::portable()
         });
     }
+}
+
+/// Checks the cooperative variants in f16 for a device that differs from this one, which has to have them.
+fn check_cooperative(kernels: Vec<Arc<dyn Kernel>>, differs: impl Fn(&mut Caps)) {
+    let Some(gpu) = harness::gpu() else { return };
+    if gpu.caps().cooperative_f16.is_none() {
+        return;
+    }
+    let mut caps = gpu.caps().clone();
+    differs(&mut caps);
+    for kernel in kernels {
+        let kernel: Arc<dyn Kernel> = Arc::new(AsOn {
+            kernel,
+            caps: caps.clone(),
+            variant: Variant::Cooperative,
+        });
+        let args = kernel.example_args(&mut Rng::new(harness::seed()));
+        harness::check_with(kernel, args);
+    }
+}
+
+fn matmul(m: usize, n: usize, k: usize) -> Arc<dyn Kernel> {
+    Arc::new(MatmulF16 {
+        m,
+        n,
+        k,
+        relu: n == 70,
+        native: false,
+    })
+}
+
+/// Tails of the tile, of its steps and of what one load brings, which is of either width.
+fn matrices() -> Vec<Arc<dyn Kernel>> {
+    let sizes = [(1, 1, 1), (33, 70, 34), (97, 31, 96), (16, 16, 131)];
+    let products = sizes.map(|(m, n, k)| matmul(m, n, k));
+    let convolutions = [(1, 1), (6, 2), (12, 1), (40, 2)].map(|(channels, dilation)| {
+        Arc::new(Conv2dF16 {
+            x: [2, 9, 7, channels],
+            w: [35, 3, 2, channels],
+            conv: Conv {
+                stride: 2,
+                padding: 2,
+                dilation,
+                groups: 1,
+            },
+            relu: true,
+            residual: dilation == 1,
+            native: false,
+        }) as Arc<dyn Kernel>
+    });
+    products.into_iter().chain(convolutions).collect()
+}
+
+#[test]
+fn matrices_as_they_are() {
+    check_cooperative(matrices(), |_| {});
+}
+
+#[test]
+fn matrices_from_single_elements() {
+    check_cooperative(matrices(), |caps| caps.backend = "metal".into());
+}
+
+#[test]
+fn with_subgroups_that_only_load() {
+    check_cooperative(matrices(), |caps| {
+        caps.subgroups = caps.subgroups.map(|(min, max)| (min, 2 * max));
+    });
+}
+
+#[test]
+fn large_tiles_of_matrices() {
+    // Just enough workgroups of 64 × 32, of 64 × 64 and of 128 × 64.
+    let sizes = [(961, 481), (961, 1024), (2048, 961)];
+    let products = sizes.map(|(m, n)| matmul(m, n, 33));
+    check_cooperative(products.into(), |caps| caps.software = false);
 }

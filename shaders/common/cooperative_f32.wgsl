@@ -1,0 +1,7 @@
+// f32 for common/cooperative_tile.wgsl.
+alias Element = f32;
+// What one load brings: vec2 where rows of x and w are an even number of elements.
+alias Word = f32;
+alias XMatrix = coop_mat16x16<f32, A>;
+alias WMatrix = coop_mat16x16<f32, B>;
+alias YMatrix = coop_mat16x16<f32, C>;
