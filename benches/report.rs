@@ -16,7 +16,8 @@ use std::process::{Command, ExitCode};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use pollster::block_on;
-use wizen::graph::{Device, measure_peaks};
+use wizen::gpu::Gpu;
+use wizen::graph::{Device, Peaks, measure_peaks};
 use wizen::{Error, Result};
 
 use device::{gpu, is_test};
@@ -78,7 +79,7 @@ fn run() -> Result<()> {
     say("peaks");
     let measure = Measure {
         device: Device::Gpu(gpu.clone()),
-        peaks: block_on(measure_peaks(&gpu))?,
+        peaks: peaks(&gpu, if is_test() { 1 } else { 3 })?,
         gpu,
         test: is_test(),
     };
@@ -133,6 +134,21 @@ fn run() -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// The best of several times: whatever else the machine does only lowers what a probe reaches.
+fn peaks(gpu: &Gpu, times: usize) -> Result<Peaks> {
+    let mut best = block_on(measure_peaks(gpu))?;
+    for _ in 1..times {
+        let again = block_on(measure_peaks(gpu))?;
+        best = Peaks {
+            f32_gops: best.f32_gops.max(again.f32_gops),
+            f16_gops: best.f16_gops.max(again.f16_gops),
+            i8_gops: best.i8_gops.max(again.i8_gops),
+            copy_gbs: best.copy_gbs.max(again.copy_gbs),
+        };
+    }
+    Ok(best)
 }
 
 const PEAKS: &str = "The best that probes reached (`probe_*`, `copy_u32`). f16 and int8 may be multiplied as f32, \
