@@ -90,6 +90,12 @@ impl Gpu {
         #[cfg(not(target_arch = "wasm32"))]
         let created: Vec<_> = missing
             .par_iter()
+            // OpenGL has one context: threads would wait for it until wgpu gives up.
+            .with_min_len(if self.caps().backend == "gl" {
+                missing.len().max(1)
+            } else {
+                1
+            })
             .map(|(name, key)| self.create_caught(name, key))
             .collect();
         #[cfg(target_arch = "wasm32")]
