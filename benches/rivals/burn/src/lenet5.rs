@@ -147,7 +147,10 @@ pub fn rows(both: &Both) -> Result<Vec<Row>> {
     let start = Instant::now();
     let mut burn = Burn::new(&weights, both.burn.clone().autodiff())?;
     for (i, (images, labels)) in theirs.iter().take(CHECKED).enumerate() {
-        let loss = burn.step(images, labels)?.into_data().into_vec::<f32>()?[0];
+        let loss = burn
+            .step(images, labels)?
+            .into_data()
+            .try_into_vec::<f32>()?[0];
         if i == 0 {
             first.1.push(start.elapsed().as_secs_f64() * 1e3);
         }

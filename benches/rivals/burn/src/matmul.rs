@@ -104,7 +104,7 @@ fn floats<const D: usize>(tensor: BurnTensor<D>) -> Result<Vec<f32>> {
     Ok(tensor
         .into_data()
         .convert_dtype(DType::F32)
-        .into_vec::<f32>()?)
+        .try_into_vec::<f32>()?)
 }
 
 /// burn's product, in the type of `like`.

@@ -18,7 +18,7 @@ pub fn channels_first(tensor: &Tensor) -> Result<TensorData> {
         return Err("images and filters have four axes".into());
     };
     let from = tensor.to_f32();
-    let mut to = Vec::with_capacity(from.len());
+    let mut to: Vec<f32> = Vec::with_capacity(from.len());
     for image in from.chunks(h * w * c) {
         for channel in 0..c {
             to.extend(image.iter().skip(channel).step_by(c));
@@ -154,6 +154,6 @@ impl ResNet18 {
         let x = self.blocks.iter().fold(x, |x, block| block.forward(x));
         let x = self.average.forward(x).flatten::<2>(1, 3);
         let logits = self.fc.forward(x).cast(DType::F32);
-        Ok(logits.into_data().into_vec::<f32>()?)
+        Ok(logits.into_data().try_into_vec::<f32>()?)
     }
 }
