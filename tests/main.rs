@@ -29,3 +29,4 @@ mod shaders;
 mod tidy;
 mod tidy_text;
 mod tune;
+mod verify;

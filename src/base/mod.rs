@@ -11,3 +11,9 @@ pub use qparams::{QParams, Quantization, Range};
 pub use requant::{FixedMultiplier, Requant};
 pub use rng::Rng;
 pub use tensor::Tensor;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use std::time::Instant;
+/// The standard library's clock panics in a browser.
+#[cfg(target_arch = "wasm32")]
+pub(crate) use web_time::Instant;

@@ -1,9 +1,9 @@
 //! The reference executor: the plan's kernels, one after another, through their CPU faces.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::plan::{Kind, Plan};
-use crate::base::Tensor;
+use crate::base::{Instant, Tensor};
 use crate::error::{Error, Result};
 use crate::kernels::Access;
 
@@ -166,14 +166,8 @@ impl CpuSession {
     }
 }
 
-/// Seconds on a monotonic clock; browsers' bare wasm has none.
+/// Seconds on a monotonic clock.
 fn clock() -> f64 {
-    #[cfg(target_arch = "wasm32")]
-    return 0.0;
-    #[cfg(not(target_arch = "wasm32"))]
-    {
-        static START: std::sync::LazyLock<std::time::Instant> =
-            std::sync::LazyLock::new(std::time::Instant::now);
-        START.elapsed().as_secs_f64()
-    }
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed().as_secs_f64()
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::plan::Plan;
 use super::session::{Session, SessionOptions};
-use crate::base::Rng;
+use crate::base::{Instant, Rng};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::kernels::{Access, Kernel, Variant, tuning_key};

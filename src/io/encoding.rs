@@ -32,6 +32,9 @@ impl Encoding {
     }
 }
 
+/// More elements than any tensor has; few enough that their bits can be counted, also in 32.
+const MAX_ELEMENTS: u64 = if usize::BITS > 32 { 1 << 32 } else { 1 << 28 };
+
 /// A tensor as read, with the mask it was stored under.
 pub(super) struct Decoded {
     pub tensor: Tensor,
@@ -146,7 +149,7 @@ pub(super) fn decode(
     let count = shape
         .iter()
         .try_fold(1usize, |product, &dim| product.checked_mul(dim))
-        .filter(|&count| count <= 1 << 32)
+        .filter(|&count| count as u64 <= MAX_ELEMENTS)
         .ok_or_else(|| wrong("claims an impossible shape"))?;
     if encoding.bits.is_some_and(|bits| !(1..=8).contains(&bits)) {
         return Err(wrong("claims an impossible number of bits"));
