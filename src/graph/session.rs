@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::plan::{Kind, Plan, PlanValue, Step};
-use crate::base::{Tensor, words_for};
+use crate::base::{Instant, Tensor, words_for};
 use crate::error::{Error, Result};
 use crate::gpu::{
     Buffers, Gpu, Pending, PipelineRequest, PreparedStep, encode_steps, encode_steps_timed,
