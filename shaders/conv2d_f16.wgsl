@@ -143,7 +143,7 @@ fn run(group: u32, local: u32, lane: u32) {
         let row_inside = ih >= 0 && ih < i32(params.h);
         let x_row = (n * params.h + u32(max(ih, 0))) * u32(width) * half_words(params.c);
         for (var c = 0u; c < pairs; c++) {
-            var xs: array<u32, SPAN>;
+            var xs = array<u32, SPAN>();
             if row_inside {
                 //# unroll
                 for (var k = 0u; k < SPAN; k++) {

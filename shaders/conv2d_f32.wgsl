@@ -71,7 +71,7 @@ fn run(group: u32, local: u32, lane: u32) {
         let x_row = (n * params.h + u32(max(ih, 0))) * u32(width) * params.c
             + conv_group * params.group_c;
         for (var c = 0u; c < params.group_c; c++) {
-            var xs: array<f32, SPAN>;
+            var xs = array<f32, SPAN>();
             if row_inside {
                 //# unroll
                 for (var k = 0u; k < SPAN; k++) {

@@ -70,7 +70,7 @@ fn run(group: u32, local: u32, lane: u32) {
         let row_inside = above >= 0 && above % i32(STRIDE) == 0 && oh < i32(params.oh);
         let dy_row = (n * params.oh + u32(max(oh, 0))) * u32(width) * params.o;
         for (var o = conv_group * params.group_o; o < (conv_group + 1u) * params.group_o; o += DY_HALVES) {
-            var words: array<Word, SPAN>;
+            var words = array<Word, SPAN>();
             if row_inside {
                 //# unroll
                 for (var k = 0u; k < SPAN; k++) {

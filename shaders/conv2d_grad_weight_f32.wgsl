@@ -104,7 +104,7 @@ fn run(group: u32, local: u32, lane: u32) {
                     }
                 }
             }
-            var ds: array<f32, RUN * DY_HALVES>;
+            var ds = array<f32, RUN * DY_HALVES>();
             if oh >= 0 && o < o_end {
                 //# unroll
                 for (var p = 0u; p < RUN; p++) {
