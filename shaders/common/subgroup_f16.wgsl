@@ -1,27 +1,30 @@
 // Words of two f16 for common/subgroup_tile.wgsl; f32 sums.
 // What a product is computed in: f32 on every device, f16 where there is native f16.
 alias Factor = f32;
-alias Left = vec2<f32>;
-alias Right = vec2<f32>;
+alias Left = vec2<Factor>;
+alias Right = vec2<Factor>;
 alias Sum = f32;
 alias Column = f32;
 const RELU: bool = false;
 
+//# inline
 fn left_of(word: u32) -> Left {
-    return unpack2x16float(word);
+    return Left(unpack2x16float(word));
 }
 
+//# inline
 fn right_of(word: u32) -> Right {
-    return unpack2x16float(word);
+    return Left(unpack2x16float(word));
 }
 
+//# inline
 fn surplus(b: Right) -> Sum {
     return 0.0;
 }
 
+//# inline
 fn product(a: Left, b: Right) -> Sum {
-    let p = vec2<f32>(vec2<Factor>(a) * vec2<Factor>(b));
-    return p.x + p.y;
+    return f32(a.x * b.x) + f32(a.y * b.y);
 }
 
 fn column_of(j: u32) -> Column {

@@ -5,18 +5,22 @@ alias Sum = f32;
 alias Column = f32;
 const RELU: bool = false;
 
+//# inline
 fn left_of(word: u32) -> Left {
     return bitcast<f32>(word);
 }
 
+//# inline
 fn right_of(word: u32) -> Right {
     return bitcast<f32>(word);
 }
 
+//# inline
 fn product(a: Left, b: Right) -> Sum {
     return a * b;
 }
 
+//# inline
 fn surplus(b: Right) -> Sum {
     return 0.0;
 }

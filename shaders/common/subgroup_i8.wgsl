@@ -9,14 +9,17 @@ fn left_of(word: u32) -> Left {
     return vec4<i32>(vec4(x, x >> 8u, x >> 16u, x >> 24u) & vec4(255u));
 }
 
+//# inline
 fn right_of(word: u32) -> Right {
     return lanes_i8(word);
 }
 
+//# inline
 fn product(a: Left, b: Right) -> Sum {
-    return (a.x * b.x + a.y * b.y) + (a.z * b.z + a.w * b.w);
+    return dot(a, b);
 }
 
+//# inline
 fn surplus(b: Right) -> Sum {
     return 128 * ((b.x + b.y) + (b.z + b.w));
 }

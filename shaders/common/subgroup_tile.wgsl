@@ -29,30 +29,37 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) gr
     let tile = id / tiles;
     if tile >= params.tiles { return; }
     let column = id % tiles * (LANES * COLUMNS) + lane;
+    //# registers
     var pixels: array<Pixel, OWN>;
     //# unroll
     for (var p = 0u; p < OWN; p++) {
         pixels[p] = pixel_of(tile, min(p * LANES + lane, ROWS / RUN * SPAN - 1u));
     }
+    //# registers
     var columns: array<u32, COLUMNS>;
     //# unroll
     for (var q = 0u; q < COLUMNS; q++) {
         columns[q] = min(column + q * LANES, params.n - 1u) * (params.groups * TAPS * params.steps);
     }
+    //# registers
     var acc: array<Sum, ROWS * COLUMNS>;
+    //# registers
     var over: array<Sum, COLUMNS>;
     for (var group = 0u; group < params.groups; group++) {
+        //# registers
         var places: array<Place, OWN>;
         //# unroll
         for (var p = 0u; p < OWN; p++) {
             places[p] = place_of(pixels[p], group);
         }
         for (var t = 0u; t < params.steps; t++) {
+            //# registers
             var left: array<Word, OWN>;
             //# unroll
             for (var p = 0u; p < OWN; p++) {
                 left[p] = x_at(places[p], t);
             }
+            //# registers
             var right: array<Word, TAPS * COLUMNS>;
             //# unroll
             for (var k = 0u; k < TAPS; k++) {
@@ -61,7 +68,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) gr
                     right[k * COLUMNS + q] = w[columns[q] + (group * TAPS + k) * params.steps + t];
                 }
             }
+            //# registers
             var ls: array<Left, OWN * HALVES>;
+            //# registers
             var rs: array<Right, TAPS * COLUMNS * HALVES>;
             //# unroll
             for (var half = 0u; half < HALVES; half++) {
@@ -77,6 +86,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) gr
             }
             //# unroll
             for (var p = 0u; p < ROWS; p++) {
+                //# registers
                 var row: array<Left, TAPS * HALVES>;
                 //# unroll
                 for (var k = 0u; k < TAPS; k++) {
@@ -97,17 +107,18 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) gr
             }
         }
     }
+    //# registers
     var ends: array<Column, COLUMNS>;
     //# unroll
     for (var q = 0u; q < COLUMNS; q++) {
         ends[q] = column_of(min(column + q * LANES, params.n - 1u));
     }
     for (var p = 0u; p < ROWS; p++) {
-        let row = row_of(tile, p);
-        if row < params.m {
+        let at = row_of(tile, p);
+        if at < params.m {
             //# unroll
             for (var q = 0u; q < COLUMNS; q++) {
-                put(row, column + q * LANES, acc[q] - over[q], ends[q], lane);
+                put(at, column + q * LANES, acc[q] - over[q], ends[q], lane);
             }
         }
         // The rows move up by one: an index into registers could not follow a loop.

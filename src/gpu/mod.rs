@@ -12,6 +12,7 @@ mod readback;
 mod record;
 mod shader;
 mod tuning;
+mod unroll;
 
 pub use buffer::Buffers;
 pub use caps::{AdapterSummary, Caps};

@@ -5,13 +5,12 @@
 //! are replaced by the shared file. There is no template language: a branch on a `const` is the
 //! `#ifdef`, and the compiler folds it.
 //!
-//! A `//# unroll` line before `for (var i = 0u; i < N; i++) {` writes the loop out, `N` being a product
-//! of literals and constants. The text means the same without it, but arrays indexed by `i` then live
-//! in registers: wgpu guards every loop against running forever, and drivers do not unroll guarded loops.
+//! Loops, arrays and calls may be marked to be written out: see `unroll.rs`.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::unroll;
 use crate::error::{Error, Result};
 
 /// A value for one `const` or `alias` line.
@@ -276,78 +275,23 @@ pub fn specialise(name: &str, source: &str, spec: &Spec) -> Result<String> {
         *line = format!("{left} = {value};");
         needs_f16 |= matches!(value, Const::Type(ty) if ty.contains("f16"));
     }
-    let body = if text.contains(UNROLL) {
-        let mut unrolled = Vec::new();
-        unroll(name, &lines, &lines, &mut unrolled)?;
-        unrolled.join("\n")
+    let body = if unroll::is_marked(&text) {
+        unroll::write_out(name, &lines)?
     } else {
         lines.join("\n")
     };
     Ok(if needs_f16 {
-        format!("enable f16;\n{body}\n")
+        format!("enable f16;\n{}\n", body.trim_end())
     } else {
-        body + "\n"
+        format!("{}\n", body.trim_end())
     })
 }
 
-const UNROLL: &str = "//# unroll";
-
-/// Copies `lines` to `out`, loops marked [`UNROLL`] written out. `all` is the whole text, for constants.
-fn unroll(name: &str, all: &[String], lines: &[String], out: &mut Vec<String>) -> Result<()> {
-    let mut rest = lines;
-    while let Some((line, after)) = rest.split_first() {
-        rest = after;
-        if line.trim() != UNROLL {
-            out.push(line.clone());
-            continue;
-        }
-        let problem = |what: &str| {
-            let head = after.first().map_or("", |head| head.trim());
-            Error::invalid(
-                format!("shader {name}"),
-                format!("cannot unroll `{head}`: {what}"),
-            )
-        };
-        let head = after.first().ok_or_else(|| problem("no loop follows"))?;
-        let (counter, bound) = loop_head(head.trim())
-            .ok_or_else(|| problem("expected `for (var i = 0u; i < N; i++) {`"))?;
-        let count = bound
-            .split('*')
-            .map(|factor| constant(all, factor.trim()))
-            .product::<Option<u32>>()
-            .ok_or_else(|| problem("its bound is no product of constants"))?;
-        let indent = &head[..head.len() - head.trim_start().len()];
-        let close = format!("{indent}}}");
-        let end = after
-            .iter()
-            .position(|line| *line == close)
-            .ok_or_else(|| problem("no `}` below its `for`"))?;
-        for i in 0..count {
-            out.push(format!("{indent}{{ const {counter} = {i}u;"));
-            unroll(name, all, &after[1..end], out)?;
-            out.push(close.clone());
-        }
-        rest = &after[end + 1..];
-    }
-    Ok(())
-}
-
-/// Counter and bound of `for (var i = 0u; i < N; i++) {`.
-fn loop_head(line: &str) -> Option<(&str, &str)> {
-    let (counter, rest) = line.strip_prefix("for (var ")?.split_once(" = 0u; ")?;
-    let bound = rest.strip_prefix(counter)?.strip_prefix(" < ")?;
-    let bound = bound.strip_suffix(&format!("; {counter}++) {{"))?;
-    Some((counter, bound))
-}
-
-/// The value of a `u32` literal or top-level constant whose right-hand side is a literal.
-fn constant(lines: &[String], factor: &str) -> Option<u32> {
-    if let Some(value) = factor.strip_suffix('u').and_then(|x| x.parse().ok()) {
-        return Some(value);
-    }
-    let line = lines.iter().find(|line| declares(line, "const", factor))?;
+/// Name and value of a top-level `u32` constant whose right-hand side is a literal.
+pub(super) fn declared_constant(line: &str) -> Option<(&str, u32)> {
+    let name = declared_name(line.strip_prefix("const ").map(|_| line)?)?;
     let (value, _) = line.split_once('=')?.1.split_once(';')?;
-    value.trim().strip_suffix('u')?.parse().ok()
+    Some((name, value.trim().strip_suffix('u')?.parse().ok()?))
 }
 
 fn include(name: &str, file: &str) -> Result<&'static str> {
@@ -387,25 +331,6 @@ mod tests {
         assert_eq!(
             text,
             "enable f16;\nconst TILE: u32 = 8u;\nalias Elem = f16;\nfn main() {}\n"
-        );
-    }
-
-    #[test]
-    fn unrolls_marked_loops() {
-        let text = "const N: u32 = 1u;\nfn main() {\n    //# unroll\n    for (var i = 0u; i < N * 2u; i++) {\n        \
-                    //# unroll\n        for (var j = 0u; j < N; j++) {\n            f(i, j);\n        }\n    }\n}\n";
-        let text = specialise("t", text, &Spec::new().with("N", 1)).expect("both loops are plain");
-        let squeezed: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert_eq!(
-            squeezed,
-            "const N: u32 = 1u; fn main() { { const i = 0u; { const j = 0u; f(i, j); } } \
-             { const i = 1u; { const j = 0u; f(i, j); } } }"
-        );
-        let odd = "//# unroll\nfor (var i = 0u; i < n; i++) {\n}\n";
-        let error = specialise("t", odd, &Spec::new()).expect_err("n is not constant");
-        assert!(
-            error.to_string().contains("no product of constants"),
-            "{error}"
         );
     }
 
