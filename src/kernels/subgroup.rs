@@ -78,10 +78,16 @@ const NEAR: usize = 1 << 18;
 const MOST: usize = 256;
 
 /// Instructions written out for one step: as many as compile in a fraction of a second.
-const MOST_WRITTEN: usize = 1536;
+const MOST_WRITTEN: usize = 1344;
 
-/// Pixels of a line. 28 divides the widths of the usual images: 112, 56, 28.
-const RUNS: [usize; 8] = [1, 4, 8, 14, 16, 24, 28, 32];
+/// Rows of a tile that lie side by side, its lines and its columns per lane. There are few of them: each tile that
+/// a network uses is compiled. 7 and 8 divide the widths of the usual images.
+const RUNS: [usize; 4] = [1, 4, 7, 8];
+const LINES: [usize; 3] = [1, 2, 4];
+const COLUMNS: [usize; 4] = [1, 2, 4, 8];
+
+/// The same for rows of one line, as those of a matrix product.
+const RUNS_OF_ONE_LINE: [usize; 6] = [1, 4, 8, 16, 28, 32];
 
 impl SubgroupTile {
     /// The tile with the least work for `product` among those that keep a few cores busy.
@@ -100,16 +106,21 @@ impl SubgroupTile {
             wide: caps.int64 && product.words.is_multiple_of(2),
         };
         let mut least = f64::INFINITY;
-        let whole = (1..=64).contains(&product.width).then_some(product.width);
+        let one_line = product.lines == 1;
+        let (runs, lines): (&[usize], &[usize]) = if one_line {
+            (&RUNS_OF_ONE_LINE, &[1])
+        } else {
+            (&RUNS, &LINES)
+        };
         let shared = (product.taps > 1).then_some((product.taps, product.stride));
         let widths = [false, true].into_iter().filter(|&wide| best.wide || !wide);
         let ways: Vec<_> = widths
             .flat_map(|wide| [Some((1, 1)), shared].map(|taps| taps.map(|taps| (wide, taps))))
             .flatten()
             .collect();
-        for run in RUNS.into_iter().chain(whole) {
-            for lines in [1, 2, 3, 4, 8] {
-                for columns in [1, 2, 3, 4, 6, 8] {
+        for &run in runs {
+            for &lines in lines {
+                for columns in COLUMNS {
                     for &(wide, (taps, stride)) in &ways {
                         let tile = Self {
                             lanes,
