@@ -5,8 +5,7 @@
 
 Writes ncnn's model files (random weights; speed does not depend on them) into a temporary folder, holds ncnn's logits against
 those of its own CPU code, then times both in turn: a warm-up, then runs of which the median counts. ncnn has no batches: eight
-images go through one after another, or through two extractors in two threads, whichever was faster in a trial; the table says
-which.
+images go through one after another (two threads with an extractor each took as long: its Vulkan device has one queue).
 """
 
 import argparse
@@ -17,14 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import ncnn
 import numpy as np
 
 # Timed runs of a round, by images per run.
-RUNS = {1: 9, 8: 3}
+RUNS = {1: 7, 8: 2}
 ROUNDS = 2
 PRECISIONS = {1: ["fp32", "fp16", "int8"], 8: ["fp32", "int8"]}
 # Decibels between the logits of Vulkan and CPU, at least. A wrong layer gives about 0; in int8 the two round at other places.
@@ -145,25 +143,14 @@ class Rival:
         # A Mat made of an array shares its memory; the clone has its own.
         arrays = (rng.standard_normal((3, 224, 224)).astype(np.float32) for _ in range(8))
         self.images = [ncnn.Mat(array).clone() for array in arrays]
-        self.pool = ThreadPoolExecutor(2)
         check(self.net, folder, precision, self.images[0])
-        self.ways = {1: ("", map)}
         self.run(1)
-        if precision in PRECISIONS[8]:
-            ways = [("one after another", map), ("two threads", self.pool.map)]
-            self.ways[8] = min(ways, key=lambda way: self.trial(precision, way))
-
-    def trial(self, precision, way):
-        self.ways[8] = way
-        ms = self.run(8)
-        print(f"ncnn {precision}, 8 images, {way[0]}: {ms:.0f} ms", file=sys.stderr)
-        return ms
 
     def run(self, batch):
         """Runs the images of a batch and returns the milliseconds."""
         start = time.perf_counter()
-        done = list(self.ways[batch][1](lambda image: logits(self.net, image), self.images[:batch]))
-        assert len(done) == batch
+        for image in self.images[:batch]:
+            logits(self.net, image)
         return (time.perf_counter() - start) * 1e3
 
 
@@ -192,23 +179,20 @@ def main():
                 sys.exit(f"wizen runs on {device}, ncnn on {name}")
             for precision in precisions:
                 run = rivals[precision].run
-                run(batch)
                 pair = times.setdefault((batch, precision), ([], []))
                 pair[0].append(rows[precision])
                 pair[1].append(statistics.median(run(batch) for _ in range(RUNS[batch])))
     rows = []
     for (batch, precision), pair in times.items():
         a, b = map(statistics.median, pair)
-        how = rivals[precision].ways[batch][0]
-        rows.append({"batch": batch, "precision": precision, "wizen_ms": a, "ncnn_ms": b, "ratio": b / a, "ncnn_how": how})
+        rows.append({"batch": batch, "precision": precision, "wizen_ms": a, "ncnn_ms": b, "ratio": b / a})
     if args.json:
         print(json.dumps({"device": device, "ncnn": ncnn.__version__, "rows": rows}))
         return
     print(f"ResNet18 on {device}; ncnn {ncnn.__version__} (Vulkan) on {name}\n")
     print("| | wizen ms | ncnn ms | ncnn / wizen |\n|---|--:|--:|--:|")
     for row in rows:
-        how = f" (ncnn: {row['ncnn_how']})" if row["ncnn_how"] else ""
-        label = f"batch {row['batch']}, {row['precision']}{how}"
+        label = f"batch {row['batch']}, {row['precision']}"
         print(f"| {label} | {row['wizen_ms']:.0f} | {row['ncnn_ms']:.0f} | {row['ratio']:.2f} |")
 
 
