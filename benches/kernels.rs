@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench kernels`; with `-- --test` small ones run once. Results are checked against the CPU
 //! reference before anything is timed, every variant of a kernel by itself; of large products some rows are.
-//! A sample is several launches in one submission. Throughput counts operations (a multiply-accumulate is
+//! A sample is many launches in few submissions. Throughput counts operations (a multiply-accumulate is
 //! two), so `Gelem/s` reads as GOP/s; in the group `memory` it counts bytes. `naive_*` is what the products are
 //! measured against. N = 4096 runs if a product takes no longer than a second at the device's peak.
 
@@ -18,12 +18,15 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use pollster::block_on;
 use wizen::base::{Rng, Tensor};
 use wizen::gpu::Gpu;
-use wizen::graph::{Device, measure_peaks};
+use wizen::graph::{Device, Session, measure_peaks};
 use wizen::prune::{Amount, MaskPlan, Scope, kept};
 
 use device::{gpu, is_test};
 use shapes::Case;
-use timing::{checked, runs_for};
+use timing::checked;
+
+/// Launches in one submission, at most.
+const AT_ONCE: usize = 256;
 
 fn kernels(criterion: &mut Criterion) {
     let Some(gpu) = gpu() else { return };
@@ -62,31 +65,34 @@ fn memory(criterion: &mut Criterion) {
 
 fn time(criterion: &mut Criterion, gpu: &Gpu, group: &str, case: &Case) {
     for variant in case.kernel.variants(gpu.caps()) {
-        let session = checked(gpu, case, variant);
         let cost = case.kernel.cost();
-        let runs = if is_test() {
-            1
-        } else {
-            runs_for(&session, 0.02)
-        };
         let mut group = criterion.benchmark_group(group);
         group.sample_size(10);
         group.warm_up_time(Duration::from_millis(300));
         group.measurement_time(Duration::from_secs(1));
         group.throughput(if cost.operations > cost.bytes {
-            Throughput::Elements(runs as u64 * cost.operations as u64)
+            Throughput::Elements(cost.operations as u64)
         } else {
-            Throughput::Bytes(runs as u64 * cost.bytes as u64)
+            Throughput::Bytes(cost.bytes as u64)
         });
+        // Prepared when it is the turn of this one: a filter passes most over.
+        let mut prepared = None;
         group.bench_function(format!("{}/{variant}", case.name), |bencher| {
-            bencher.iter_custom(|samples| {
-                let total = samples as usize * runs;
-                let seconds = block_on(session.time_runs(total)).expect("the device answers");
-                Duration::from_secs_f64(seconds * total as f64)
-            });
+            let session = prepared.get_or_insert_with(|| checked(gpu, case, variant));
+            bencher.iter_custom(|launches| timed(session, launches as usize));
         });
         group.finish();
     }
+}
+
+/// Seconds of so many launches, in submissions of at most [`AT_ONCE`].
+fn timed(session: &Session, launches: usize) -> Duration {
+    let mut seconds = 0.0;
+    for first in (0..launches).step_by(AT_ONCE) {
+        let runs = AT_ONCE.min(launches - first);
+        seconds += block_on(session.time_runs(runs)).expect("the device answers") * runs as f64;
+    }
+    Duration::from_secs_f64(seconds)
 }
 
 /// Exact top-k masks of as many weights as ResNet18 has; throughput in weights.

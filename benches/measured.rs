@@ -13,7 +13,7 @@ use wizen::prune::{Amount, MaskPlan, Scope, kept};
 use crate::markdown::{Table, number, percent};
 use crate::networks::{Training, resident};
 use crate::shapes;
-use crate::timing::{checked, runs_for};
+use crate::timing::checked;
 
 /// What everything is measured with.
 pub struct Measure {
@@ -360,4 +360,11 @@ fn row(table: &mut Table, [what, precision]: [&str; 2], batch: usize, time: Spre
         number(batch as f64 / time.median),
         share,
     ]);
+}
+
+/// Runs in one submission that take long enough for the clock, after one that warms up.
+fn runs_for(session: &Session, seconds: f64) -> usize {
+    let once = || block_on(session.time_runs(1)).expect("the device answers");
+    once();
+    (seconds / once().max(1e-6)).ceil().clamp(1.0, 256.0) as usize
 }

@@ -85,10 +85,3 @@ fn compare(kernel: &Arc<dyn Kernel>, mut args: Vec<Tensor>, got: &[Tensor]) -> w
     }
     Ok(())
 }
-
-/// Runs in one submission that take long enough for the clock, after one that warms up.
-pub fn runs_for(session: &Session, seconds: f64) -> usize {
-    let once = || pollster::block_on(session.time_runs(1)).expect("the device answers");
-    once();
-    (seconds / once().max(1e-6)).ceil().clamp(1.0, 256.0) as usize
-}

@@ -354,7 +354,13 @@ fn one_expression(lines: &[String]) -> Option<(&str, Inlined<'_>)> {
     let (parameters, _) = rest.split_once(") -> ")?;
     let parameters = parameters.split(", ").map(word).collect();
     let expression = lines[1].trim().strip_prefix("return ")?.strip_suffix(';')?;
-    (lines[2] == "}").then_some((name, Inlined { parameters, expression }))
+    (lines[2] == "}").then_some((
+        name,
+        Inlined {
+            parameters,
+            expression,
+        },
+    ))
 }
 
 #[cfg(test)]

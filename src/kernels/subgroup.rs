@@ -55,16 +55,16 @@ mod time {
     /// Loading a word of w, if all of w is larger than a core's cache.
     pub const LOAD_FAR: f64 = 2.5;
     /// Showing a value to all lanes.
-    pub const SHOW: f64 = 0.08;
+    pub const SHOW: f64 = 0.027;
     /// Keeping an accumulator from one step to the next.
-    pub const KEEP: f64 = 0.06;
+    pub const KEEP: f64 = 0.02;
 
     /// Finding where a pixel lies under a tap, once for all its words.
     pub const PLACE: f64 = 1.0;
 
     /// A multiplication and an addition: one instruction for integers of 16 bits, two for floats.
     pub fn multiply(dtype: DType) -> f64 {
-        if dtype == DType::I8 { 0.025 } else { 0.045 }
+        if dtype == DType::I8 { 0.0083 } else { 0.015 }
     }
 }
 
