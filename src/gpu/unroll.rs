@@ -186,9 +186,8 @@ impl<'a> Writer<'a> {
             } else if let (Some(function), Some((arguments, after)), false) =
                 (self.inlined.get(word), brackets(rest, '(', ')'), member)
             {
-                let arguments = arguments
-                    .split(", ")
-                    .map(|argument| self.rewrite(argument))
+                let arguments = listed(arguments)
+                    .map(|argument| self.rewrite(argument.trim()))
                     .collect::<Result<Vec<_>>>()?;
                 if arguments.len() != function.parameters.len() {
                     return Err(self.invalid(line, "an inlined call has other arguments"));
@@ -333,6 +332,15 @@ fn brackets(text: &str, open: char, close: char) -> Option<(&str, &str)> {
     None
 }
 
+/// What commas separate, those within brackets left out.
+fn listed(text: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0;
+    text.split(move |c| {
+        depth += i32::from(matches!(c, '(' | '[')) - i32::from(matches!(c, ')' | ']'));
+        c == ',' && depth == 0
+    })
+}
+
 /// Counter and bound of `for (var i = 0u; i < N; i++) {`.
 fn loop_head(line: &str) -> Option<(&str, &str)> {
     let (counter, rest) = line.strip_prefix("for (var ")?.split_once(" = 0u; ")?;
@@ -402,10 +410,10 @@ mod tests {
     #[test]
     fn calls_become_expressions() {
         let text = "//# inline\nfn mul(a: T, b: T) -> T {\n    return a.a * b;\n}\n//# registers\n\
-                    var r: array<T, 1>;\ny = mul(r[0], x);\n";
+                    var r: array<T, 1>;\ny = mul(r[0], mul(f(x, z), y));\n";
         assert_eq!(
             written(text).expect("one expression"),
-            "var r_0: T; y = (r_0.a * x);"
+            "var r_0: T; y = (r_0.a * (f(x, z).a * y));"
         );
     }
 

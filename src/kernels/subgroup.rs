@@ -50,7 +50,7 @@ struct SubgroupTile {
 mod time {
     use crate::base::DType;
 
-    /// Loading two words at once.
+    /// Loading two words at once, as one u64: drivers load the parts of a vector one after another.
     pub const LOAD_WIDE: f64 = 1.3;
     /// Loading a word of w, if all of w is larger than a core's cache.
     pub const LOAD_FAR: f64 = 2.5;
