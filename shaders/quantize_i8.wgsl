@@ -1,13 +1,16 @@
 // y[i] = clamp(round(x[i] · inv_scale[ch]) + zero_point[ch], qmin, qmax), ch = the channel of i; NaN gives zero_point
 //# include common/index.wgsl
 //# include common/i8.wgsl
+//# include common/halves.wgsl
 const WORKGROUP: u32 = 64u;
-// The channels are the last axis: within a word they differ.
+const EACH: u32 = 4u;  // words of y of one invocation, WORKGROUP apart
+// The channels are the last axis: within a word they differ. Or there is one channel.
 const LAST_AXIS: bool = false;
+const ONE_CHANNEL: bool = false;
 
 // words of y in all; elements and words of a row; channels; rows from one channel to the next
 struct Params { words: u32, row_len: u32, row_words: u32, channels: u32, rows: u32, qmin: i32, qmax: i32 }
-@group(0) @binding(0) var<storage, read> x: array<f32>;           // [.., row_len]
+@group(0) @binding(0) var<storage, read> x: array<Word>;          // [.., row_len]; Word is u64 if four divides row_len
 @group(0) @binding(1) var<storage, read> inv_scale: array<f32>;   // [channels]
 @group(0) @binding(2) var<storage, read> zero_point: array<i32>;  // [channels]
 @group(0) @binding(3) var<storage, read_write> y: array<u32>;     // [.., row_words]
@@ -16,23 +19,44 @@ struct Params { words: u32, row_len: u32, row_words: u32, channels: u32, rows: u
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
         @builtin(num_workgroups) groups: vec3<u32>) {
-    let i = linear_id(group, local, groups, WORKGROUP);
-    if i >= params.words { return; }
-    let row = i / params.row_words;
-    let first = (i - row * params.row_words) * 4u;
-    let columns = min(vec4(first) + vec4(0u, 1u, 2u, 3u), vec4(params.row_len - 1u));
-    var ch = vec4(row / params.rows % params.channels);
-    if LAST_AXIS { ch = columns; }
-    let at = columns + row * params.row_len;
-    let q = vec4(
-        quantize(x[at.x], ch.x), quantize(x[at.y], ch.y), quantize(x[at.z], ch.z), quantize(x[at.w], ch.w));
-    y[i] = keep_lanes(pack_i8(q), params.row_len - first);
+    let start = linear_id(group, 0u, groups, WORKGROUP * EACH) + local;
+    var scales = vec4(inv_scale[0]);
+    var zeros = vec4(zero_point[0]);
+    for (var k = 0u; k < EACH; k++) {
+        let i = start + k * WORKGROUP;
+        if i >= params.words { break; }
+        let row = i / params.row_words;
+        let first = (i - row * params.row_words) * 4u;
+        let columns = min(vec4(first) + vec4(0u, 1u, 2u, 3u), vec4(params.row_len - 1u));
+        if LAST_AXIS {
+            scales = vec4(inv_scale[columns.x], inv_scale[columns.y], inv_scale[columns.z], inv_scale[columns.w]);
+            zeros = vec4(zero_point[columns.x], zero_point[columns.y], zero_point[columns.z], zero_point[columns.w]);
+        } else if !ONE_CHANNEL {
+            let ch = row / params.rows % params.channels;
+            scales = vec4(inv_scale[ch]);
+            zeros = vec4(zero_point[ch]);
+        }
+        let q = quantize(four(row * params.row_len, columns), scales, zeros);
+        y[i] = keep_lanes(pack_i8(q), params.row_len - first);
+    }
 }
 
-fn quantize(value: f32, ch: u32) -> i32 {
-    let z = zero_point[ch];
+// x at these columns of the row that starts at `row`.
+fn four(row: u32, columns: vec4<u32>) -> vec4<f32> {
+    let at = columns + row;
+    if HALVES == 1u {
+        return vec4(half_of(x[at.x], 0u), half_of(x[at.y], 0u), half_of(x[at.z], 0u), half_of(x[at.w], 0u));
+    }
+    let a = x[at.x / 2u];
+    let b = x[at.z / 2u];
+    return vec4(half_of(a, 0u), half_of(a, 1u), half_of(b, 0u), half_of(b, 1u));
+}
+
+fn quantize(value: vec4<f32>, inv_scale: vec4<f32>, z: vec4<i32>) -> vec4<i32> {
     // In bits, because a device may assume that there is no NaN.
-    let is_nan = (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u;
-    let steps = clamp(round(value * inv_scale[ch]), f32(params.qmin - z), f32(params.qmax - z));
-    return select(i32(steps), clamp(0, params.qmin - z, params.qmax - z), is_nan) + z;
+    let is_nan = (bitcast<vec4<u32>>(value) & vec4(0x7fffffffu)) > vec4(0x7f800000u);
+    let low = vec4(params.qmin) - z;
+    let high = vec4(params.qmax) - z;
+    let steps = clamp(round(value * inv_scale), vec4<f32>(low), vec4<f32>(high));
+    return select(vec4<i32>(steps), clamp(vec4(0), low, high), is_nan) + z;
 }

@@ -325,18 +325,18 @@ fn matmul_i8() {
 fn quantize_i8() {
     use Defect::{AllTies, Param, Text, Workgroups};
     let kernel = QuantizeI8 {
-        shape: vec![9, 67],
+        shape: vec![19, 67],
         axis: Some(0),
         range: Range::affine(8),
     };
-    let rounded = "round(value * inv_scale[ch])";
+    let rounded = "round(value * inv_scale)";
     let padding = "row padding is not zero";
     catches(
         kernel,
         &[
-            (Text(rounded, "floor(value * inv_scale[ch])"), WRONG),
-            (Text(rounded, "trunc(value * inv_scale[ch])"), WRONG),
-            (Text(rounded, "floor(value * inv_scale[ch] + 0.51)"), WRONG),
+            (Text(rounded, "floor(value * inv_scale)"), WRONG),
+            (Text(rounded, "trunc(value * inv_scale)"), WRONG),
+            (Text(rounded, "floor(value * inv_scale + 0.51)"), WRONG),
             (Text("+ z;", "- z;"), WRONG),
             (Text("inv_scale[ch]", "inv_scale[0]"), WRONG),
             (

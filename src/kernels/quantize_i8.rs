@@ -4,8 +4,9 @@
 //! `y`: i8, the shape of `x`. `ch` is the position of `i` along `axis`, and `c` its size; without an axis `c` is 1.
 //! NaN gives the zero point, ±inf saturates. One rounding, of the product, may go to either neighbour.
 
+use super::elementwise::{self, halves};
 use super::{Agreement, Binding, Caps, Kernel, Launch, OutI8, Spec};
-use super::{gamma, grid_1d, params_bytes, random_args};
+use super::{gamma, params_bytes, random_args};
 use crate::base::{DType, Range, Requant, Rng, Shape, Tensor, num_elements, row_words, words_for};
 use crate::error::{Error, Result};
 
@@ -50,20 +51,22 @@ impl Kernel for QuantizeI8 {
     fn launch(&self, caps: &Caps) -> Result<Launch> {
         let words = words_for(&self.shape, DType::I8);
         let channels = Channels::of(self.name(), &self.shape, self.axis)?;
-        Ok(Launch {
-            source: include_str!("../../shaders/quantize_i8.wgsl").into(),
-            spec: Spec::new().with("LAST_AXIS", channels.last_axis),
-            params: params_bytes(&Params {
-                words: words as u32,
-                row_len: self.shape.last().copied().unwrap_or(1) as u32,
-                row_words: row_words(&self.shape, DType::I8) as u32,
-                channels: channels.count as u32,
-                rows: channels.rows as u32,
-                qmin: self.range.qmin,
-                qmax: self.range.qmax,
-            }),
-            workgroups: grid_1d(words, 64, caps),
-        })
+        let row_len = self.shape.last().copied().unwrap_or(1);
+        let spec = Spec::new()
+            .with("LAST_AXIS", channels.last_axis)
+            .with("ONE_CHANNEL", channels.count == 1);
+        let (_, spec) = halves(spec, row_len.is_multiple_of(4), caps);
+        let params = params_bytes(&Params {
+            words: words as u32,
+            row_len: row_len as u32,
+            row_words: row_words(&self.shape, DType::I8) as u32,
+            channels: channels.count as u32,
+            rows: channels.rows as u32,
+            qmin: self.range.qmin,
+            qmax: self.range.qmax,
+        });
+        let source = include_str!("../../shaders/quantize_i8.wgsl");
+        Ok(elementwise::launch(source, spec, params, words, caps))
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {

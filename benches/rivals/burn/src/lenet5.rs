@@ -161,7 +161,7 @@ pub fn rows(both: &Both) -> Result<Vec<Row>> {
             return Err(format!("step {}: losses {} and {loss}", i + 1, losses[i]).into());
         }
     }
-    if losses[CHECKED - 1] > 0.98 * losses[0] {
+    if losses[CHECKED - 1] >= losses[0] {
         return Err(format!("nothing was learned: losses {losses:?}").into());
     }
 
