@@ -12,7 +12,7 @@ use crate::rival::{ResNet18, channels_first};
 
 /// Turns, by images at once.
 fn rounds(batch: usize) -> usize {
-    if batch == 1 { 7 } else { 3 }
+    if batch == 1 { 5 } else { 3 }
 }
 
 /// Seed of the images.
