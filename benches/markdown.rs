@@ -41,8 +41,8 @@ pub fn percent(share: f64) -> String {
     format!("{:.0} %", 100.0 * share)
 }
 
-/// What another program printed: Markdown as it is; of a JSON object every list of objects as a table, and the
-/// rest as a line.
+/// What another program printed: Markdown as it is; of a JSON object every list of objects as a table, names first
+/// and without single times, and the rest as a line.
 pub fn pasted(text: &str) -> String {
     let Ok(Value::Object(object)) = serde_json::from_str(text) else {
         return text.trim().to_owned() + "\n";
@@ -65,11 +65,13 @@ pub fn pasted(text: &str) -> String {
         };
         let objects = rows.iter().filter_map(Value::as_object);
         let mut columns: Vec<&str> = Vec::new();
-        for column in objects.clone().flat_map(|row| row.keys()) {
-            if !columns.contains(&column.as_str()) {
+        for (column, value) in objects.clone().flatten() {
+            if !value.is_array() && !columns.contains(&column.as_str()) {
                 columns.push(column);
             }
         }
+        let is_name = |column: &&str| rows.iter().any(|row| row[*column].is_string());
+        columns.sort_by_key(|column| !is_name(column));
         let mut table = Table::new(&columns, 1);
         for row in objects {
             let cells = columns.iter().map(|&column| row.get(column).map(cell));
