@@ -394,14 +394,14 @@ fn matmul_f32_through_workgroup_memory() {
         (Workgroup("t < params.steps", "t <= params.steps"), WRONG),
         // Another quad's rows, and columns.
         (
-            Workgroup("+ own_row + 8u * p", "+ (own_row ^ 1u) + 8u * p"),
+            Workgroup("+ own_row + 8u *", "+ (own_row ^ 1u) + 8u *"),
             WRONG,
         ),
         (
             Workgroup("4u * own_column", "4u * (7u - own_column)"),
             WRONG,
         ),
-        (Workgroup("if column + j < params.n", "if true"), BEYOND),
+        (Workgroup("< params.n {", "< params.n || true {"), BEYOND),
         (Workgroup("at < params.m &", "at <= params.m &"), BEYOND),
     ];
     if gpu.caps().software {
@@ -435,7 +435,7 @@ fn conv2d_i8_depthwise() {
     catches(
         kernel,
         &[
-            (Depthwise("xs[STRIDE * SPAN + k]", "xs[k]"), WRONG),
+            (Depthwise("= xs[STRIDE * SPAN + ", "= xs["), WRONG),
             (Depthwise("steps + WARM", "steps + WARM - 1u"), WRONG),
             (Depthwise("params.strips *", "params.strips * 2u *"), WRONG),
             (Depthwise("ix >= 0 &&", ""), WRONG),
