@@ -45,8 +45,9 @@ struct SubgroupTile {
     wide: bool,
 }
 
-/// What the parts of a step take, where loading a word takes 1. Measured on a software driver (lavapipe), which
-/// loads lane by lane; other processors have other figures and the same order.
+/// What the parts of a step take, where loading a word takes 1. Software drivers (lavapipe) load lane by lane. These
+/// were fitted to timings on one processor, then loads made three times as dear for one where they are: the tiles it
+/// changes cost the first next to nothing. Other devices have other figures and the same order.
 mod time {
     use crate::base::DType;
 
