@@ -35,7 +35,10 @@ fn kernels(criterion: &mut Criterion) {
     let sizes = if is_test() {
         vec![256]
     } else {
-        shapes::square_sizes(&block_on(measure_peaks(&gpu)).expect("the device answers"))
+        shapes::square_sizes(
+            &block_on(measure_peaks(&gpu)).expect("the device answers"),
+            1.0,
+        )
     };
     for n in sizes {
         cases.extend(shapes::products([n; 3]));

@@ -110,10 +110,13 @@ impl Measure {
         let sizes = if self.test {
             vec![256]
         } else {
-            shapes::square_sizes(&self.peaks)
+            shapes::square_sizes(&self.peaks, 1.0)
         };
+        // Large ones only in the variant that the device would take, and not by the naive kernel.
+        let quick = shapes::square_sizes(&self.peaks, 0.1);
         for n in sizes {
-            let naive = (n <= 1024).then(|| shapes::naive_products(n));
+            let quick = self.test || quick.contains(&n);
+            let naive = quick.then(|| shapes::naive_products(n));
             for (i, case) in shapes::products([n; 3]).iter().enumerate() {
                 let cost = case.kernel.cost();
                 let (precision, dtype) = PRECISIONS[i];
@@ -137,7 +140,7 @@ impl Measure {
                     row("naive", base, None);
                 }
                 let mut variants = case.kernel.variants(self.gpu.caps());
-                if n > 1024 {
+                if !quick {
                     variants.truncate(1);
                 }
                 for variant in variants {
@@ -291,6 +294,12 @@ impl Measure {
             "of peak",
         ];
         Table::new(&header, 3)
+    }
+
+    /// Batches of ResNet18 (3.6 GOP an image) that take no longer than two seconds at the f32 peak.
+    pub fn batches(&self) -> Vec<usize> {
+        let short = |batch: &usize| 3.6 * *batch as f64 / self.peaks.f32_gops < 2.0;
+        [1, 8, 64].into_iter().filter(short).collect()
     }
 
     /// A network at every precision: upload, run, result.

@@ -84,12 +84,17 @@ fn run() -> Result<()> {
         test: is_test(),
     };
     let mut page = header(&measure);
+    // A file is written as it grows: what was measured is not lost with a run that is stopped.
+    let out = args.out.as_deref().filter(|_| !measure.test);
     let mut section = |title: &str, text: &str| {
         page.push_str(&format!("\n## {title}\n\n{text}"));
+        out.map_or(Ok(()), |file| {
+            std::fs::write(file, &page).map_err(Error::io(file))
+        })
     };
-    section("Peaks", &(about(PEAKS) + &measure.peaks()));
+    section("Peaks", &(about(PEAKS) + &measure.peaks()))?;
     say("matrix products");
-    section("Matrix products", &(about(PRODUCTS) + &measure.products()));
+    section("Matrix products", &(about(PRODUCTS) + &measure.products()))?;
     let mut table = Measure::network_table();
     if !measure.test {
         say("ResNet18: variants");
@@ -98,10 +103,11 @@ fn run() -> Result<()> {
         say("ResNet18: steps");
         for (precision, graph) in &resnet18 {
             let steps = measure.steps(graph, 1)?;
-            section(&format!("ResNet18, one image, {precision}"), &steps);
+            section(&format!("ResNet18, one image, {precision}"), &steps)?;
         }
-        measure.tune(&resnet18, 8, TUNE)?;
-        for batch in [1, 8] {
+        for batch in measure.batches() {
+            say(&format!("ResNet18: variants for {batch}"));
+            measure.tune(&resnet18, batch, TUNE)?;
             say(&format!("ResNet18: {batch} at once"));
             measure.network(&mut table, "resnet18", &resnet18, batch)?;
         }
@@ -111,29 +117,26 @@ fn run() -> Result<()> {
     measure.tune(&lenet5, 64, TUNE)?;
     for (precision, graph) in &lenet5 {
         let steps = measure.steps(graph, 64)?;
-        section(&format!("LeNet-5, 64 images, {precision}"), &steps);
+        section(&format!("LeNet-5, 64 images, {precision}"), &steps)?;
     }
     measure.network(&mut table, "lenet5", &lenet5, 64)?;
     measure.training(&mut table, 64)?;
-    section("Networks", &(about(NETWORKS) + &table.finish()));
+    section("Networks", &(about(NETWORKS) + &table.finish()))?;
     say("kernels that move data");
     section(
         "Kernels that move data",
         &(about(MEMORY) + &measure.memory()),
-    );
+    )?;
     say("masks");
-    section("Masks", &measure.masks()?);
+    section("Masks", &measure.masks()?)?;
     if !rivals.is_empty() {
-        section("Rivals", rivals.trim_start());
+        section("Rivals", rivals.trim_start())?;
     }
     say("done");
-    match &args.out {
-        Some(file) if !measure.test => std::fs::write(file, page).map_err(Error::io(file)),
-        _ => {
-            println!("{page}");
-            Ok(())
-        }
+    if out.is_none() {
+        println!("{page}");
     }
+    Ok(())
 }
 
 /// The best of several times: whatever else the machine does only lowers what a probe reaches.

@@ -72,14 +72,11 @@ pub fn product(name: &str, [m, n, k]: [usize; 3], make: Product) -> Case {
     }
 }
 
-/// The sizes of square products that take no longer than a second at a device's peak.
-pub fn square_sizes(peaks: &Peaks) -> Vec<usize> {
-    let seconds = |n: usize| 2e-9 * (n as f64).powi(3) / peaks.f32_gops;
-    let short = |n: &usize| seconds(*n) < 1.0;
-    [256, 512, 1024, 2048, 4096]
-        .into_iter()
-        .filter(short)
-        .collect()
+/// The sizes of square products that take no longer than so many seconds at a device's peak.
+pub fn square_sizes(peaks: &Peaks, seconds: f64) -> Vec<usize> {
+    let at_peak = |n: usize| 2e-9 * (n as f64).powi(3) / peaks.f32_gops;
+    let sizes = [256, 512, 1024, 2048, 4096].into_iter();
+    sizes.filter(|&n| at_peak(n) < seconds).collect()
 }
 
 /// `m` by `n` outputs, each the sum of `k` products, at every precision: f32, f16, int8.

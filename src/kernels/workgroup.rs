@@ -4,26 +4,42 @@ use super::tiled::Tiled;
 use super::{Caps, Conv, Launch, Variant, grid_1d};
 use crate::error::Result;
 
-/// Quads of rows and of columns per invocation, of which 8 × 8 make a workgroup.
+/// Quads of rows and of columns per invocation, of which 8 × 8 make a slice, and slices of a workgroup, each with its
+/// share of every sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct WorkgroupTile {
     row_quads: usize,
     column_quads: usize,
+    slices: usize,
 }
 
 /// Rows or columns that one quad of every invocation covers.
 const SIDE: usize = 32;
 
+/// Invocations of a slice.
+const SLICE: usize = 64;
+
+/// Words of a row that a slice takes at a time.
+const DEPTH: usize = 8;
+
 /// Fewer workgroups than this leave a GPU idle.
 pub(super) const ENOUGH: usize = 256;
 
+/// Fewer slices than this, all workgroups together, leave it waiting for memory.
+const ENOUGH_SLICES: usize = 2 * ENOUGH;
+
+/// Steps of a slice that are worth the adding up.
+const FEW_STEPS: usize = 4;
+
 impl WorkgroupTile {
-    /// The largest tile for `rows` by `columns` outputs that leaves enough workgroups; else the smallest.
-    fn new(rows: usize, columns: usize) -> Self {
+    /// The largest tile for `rows` by `columns` outputs, each the sum of `words` products of words, that leaves enough
+    /// workgroups; else the smallest, in as many slices as make up for it, as far as there is room for them.
+    fn new((rows, columns): (usize, usize), words: usize, caps: &Caps) -> Self {
         let quads = |size: usize| if size > SIDE { 2 } else { 1 };
         let mut tile = Self {
             row_quads: quads(rows),
             column_quads: quads(columns),
+            slices: 1,
         };
         // Fewer columns first: rows of x are the longer operand, and are then read in larger pieces.
         if tile.count(rows, columns) < ENOUGH {
@@ -32,7 +48,28 @@ impl WorkgroupTile {
         if tile.count(rows, columns) < ENOUGH {
             tile.row_quads = 1;
         }
-        tile
+        // A processor works through the slices one after another.
+        if caps.software || (tile.row_quads, tile.column_quads) != (1, 1) {
+            return tile;
+        }
+        loop {
+            let more = Self {
+                slices: 2 * tile.slices,
+                ..tile
+            };
+            let idle = tile.slices * tile.count(rows, columns) < ENOUGH_SLICES;
+            if !idle || words < FEW_STEPS * DEPTH * more.slices || !more.fits(caps) {
+                return tile;
+            }
+            tile = more;
+        }
+    }
+
+    /// Whether a workgroup may have so many invocations, and so much memory for its operands, twice.
+    fn fits(self, caps: &Caps) -> bool {
+        let quads = 8 * (self.row_quads + self.column_quads) + 2;
+        self.slices * SLICE <= caps.max_invocations as usize
+            && self.slices * 2 * DEPTH * quads * 16 <= caps.max_workgroup_memory as usize
     }
 
     fn count(self, rows: usize, columns: usize) -> usize {
@@ -51,7 +88,8 @@ impl WorkgroupTile {
             spec: tiled
                 .spec
                 .with("ROW_QUADS", self.row_quads as u32)
-                .with("COLUMN_QUADS", self.column_quads as u32),
+                .with("COLUMN_QUADS", self.column_quads as u32)
+                .with("SLICES", self.slices as u32),
             params,
             workgroups: grid_1d(self.count(rows, columns), 1, caps),
         }
@@ -60,8 +98,9 @@ impl WorkgroupTile {
 
 /// The launch of a matrix product.
 pub(super) fn matrix_launch(tiled: Tiled, [m, n, k]: [usize; 3], caps: &Caps) -> Launch {
-    let params = tiled.params(&[m, n, tiled.words(k)].map(|size| size as u32));
-    WorkgroupTile::new(m, n).launch((m, n), tiled, params, caps)
+    let words = tiled.words(k);
+    let params = tiled.params(&[m, n, words].map(|size| size as u32));
+    WorkgroupTile::new((m, n), words, caps).launch((m, n), tiled, params, caps)
 }
 
 /// `Params` of the convolutions among `shaders/*_workgroup.wgsl` and `shaders/*_cooperative.wgsl`, as far as
@@ -95,8 +134,9 @@ pub(super) fn conv_launch(
     let [n, out_height, out_width, o] = conv.output_shape(x, w)?;
     let pixel = tiled.words(x[3]);
     let params = conv_params(&tiled, Variant::Workgroup, (x, w, conv), pixel)?;
-    let m = n * out_height * out_width;
-    Ok(WorkgroupTile::new(m, o).launch((m, o), tiled, params, caps))
+    let size = (n * out_height * out_width, o);
+    let words = w[1] * w[2] * pixel;
+    Ok(WorkgroupTile::new(size, words, caps).launch(size, tiled, params, caps))
 }
 
 /// The parameters of such a convolution, for pixels of `pixel` words.
@@ -136,7 +176,8 @@ mod tests {
     #[test]
     fn tiles_are_as_large_as_enough_workgroups_allow() {
         let quads = |rows, columns| {
-            let tile = WorkgroupTile::new(rows, columns);
+            let tile = WorkgroupTile::new((rows, columns), 1, &Caps::portable());
+            assert_eq!(tile.slices, 1, "no sums to share");
             (tile.row_quads, tile.column_quads)
         };
         assert_eq!(quads(4096, 4096), (2, 2));
@@ -147,5 +188,29 @@ mod tests {
         assert_eq!(quads(32, 64 * 256), (1, 2));
         assert_eq!(quads(64 * 127, 64), (1, 1));
         assert_eq!(quads(1, 1), (1, 1));
+    }
+
+    #[test]
+    fn idle_devices_get_slices_as_far_as_there_is_room() {
+        let slices = |size, words, caps: &Caps| WorkgroupTile::new(size, words, caps).slices;
+        let gpu = Caps {
+            max_invocations: 1024,
+            max_workgroup_memory: 48 << 10,
+            ..Caps::portable()
+        };
+        assert_eq!(slices((49, 512), 1152, &gpu), 8);
+        assert_eq!(slices((196, 256), 576, &gpu), 8);
+        assert_eq!(slices((784, 128), 288, &gpu), 8);
+        assert_eq!(slices((784, 128), 127, &gpu), 2);
+        assert_eq!(slices((3136, 64), 144, &gpu), 4);
+        assert_eq!(slices((32 * 512, 32), 1152, &gpu), 1);
+        assert_eq!(slices((1, 1000), 128, &gpu), 4);
+        assert_eq!(slices((1, 1), 1, &gpu), 1);
+        assert_eq!(slices((49, 512), 1152, &Caps::portable()), 2);
+        let software = Caps {
+            software: true,
+            ..gpu
+        };
+        assert_eq!(slices((49, 512), 1152, &software), 1);
     }
 }

@@ -3,11 +3,16 @@
 use std::sync::Arc;
 
 use crate::harness;
-use wizen::base::{Rng, Tensor};
-use wizen::gpu::Caps;
+use wizen::base::{Range, Requant, Rng, Tensor};
+use wizen::gpu::{Caps, Const};
 use wizen::kernels::conv2d_f16::Conv2dF16;
+use wizen::kernels::conv2d_f32::Conv2dF32;
+use wizen::kernels::conv2d_i8::Conv2dI8;
 use wizen::kernels::matmul_f16::MatmulF16;
-use wizen::kernels::{Agreement, Binding, Conv, Kernel, Launch, Variant};
+use wizen::kernels::matmul_f32::MatmulF32;
+use wizen::kernels::matmul_i8::MatmulI8;
+use wizen::kernels::matmul_i8_i32::MatmulI8I32;
+use wizen::kernels::{Agreement, Binding, Conv, Kernel, Launch, OutI8, ResidualI8, Variant};
 
 /// A kernel that is launched for other capabilities than the device has.
 #[derive(Debug)]
@@ -157,4 +162,84 @@ fn large_tiles_of_matrices() {
     let sizes = [(961, 481), (961, 1024), (2048, 961)];
     let products = sizes.map(|(m, n)| matmul(m, n, 33));
     check_cooperative(products.into(), |caps| caps.software = false);
+}
+
+#[test]
+fn slices_of_sums() {
+    let Some(gpu) = harness::gpu() else { return };
+    // Two, four and eight slices, as far as this device has room for them, of unequal lengths.
+    let conv = Conv {
+        stride: 2,
+        padding: 2,
+        dilation: 1,
+        groups: 1,
+    };
+    let (x, w) = ([2, 9, 7, 60], [35, 3, 2, 60]);
+    let out = OutI8 {
+        requant: Requant::Fixed,
+        zero_point: 3,
+        range: Range::affine(8),
+    };
+    let mut kernels: Vec<Arc<dyn Kernel>> = vec![
+        Arc::new(Conv2dF32 {
+            x,
+            w,
+            conv,
+            relu: true,
+            residual: true,
+        }),
+        Arc::new(Conv2dF16 {
+            x,
+            w,
+            conv,
+            relu: false,
+            residual: true,
+            native: false,
+        }),
+        Arc::new(Conv2dI8 {
+            x: [2, 9, 7, 180],
+            w: [35, 3, 2, 180],
+            conv,
+            x_zero_point: -77,
+            out,
+            residual: Some(ResidualI8 {
+                zero_point: -30,
+                shift: 9,
+            }),
+        }),
+    ];
+    for k in [300, 600, 1061] {
+        let (m, n) = (33, 70);
+        kernels.push(Arc::new(MatmulF32 {
+            m,
+            n,
+            k,
+            relu: k == 600,
+        }));
+        kernels.push(matmul(m, n, 2 * k));
+        kernels.push(Arc::new(MatmulI8 {
+            m,
+            n,
+            k: 4 * k,
+            out,
+        }));
+        kernels.push(Arc::new(MatmulI8I32 { m, n, k: 4 * k }));
+    }
+    let caps = Caps {
+        software: false,
+        ..gpu.caps().clone()
+    };
+    for kernel in kernels {
+        let launch = kernel.launch_as(&caps, Variant::Workgroup).expect("fits");
+        let slices = launch.spec.iter().find(|(name, _)| *name == "SLICES");
+        let several = |slices| matches!(slices, Some((_, Const::U32(2..))));
+        assert!(several(slices), "{kernel:?} has one slice");
+        let kernel: Arc<dyn Kernel> = Arc::new(AsOn {
+            kernel,
+            caps: caps.clone(),
+            variant: Variant::Workgroup,
+        });
+        let args = kernel.example_args(&mut Rng::new(harness::seed()));
+        harness::check_with(kernel, args);
+    }
 }
