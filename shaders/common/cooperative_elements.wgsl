@@ -1,8 +1,8 @@
 // Words in workgroup memory for common/cooperative_tile.wgsl, element by element: where matrices are loaded from
 // elements only.
 const CELLS: u32 = 2u;      // elements of a Word
-var<workgroup> left: array<Element, CELLS * 2u * LEFT_HALF>;
-var<workgroup> right: array<Element, CELLS * 2u * RIGHT_HALF>;
+var<workgroup> left: array<Element, CELLS * LEFT>;
+var<workgroup> right: array<Element, CELLS * RIGHT>;
 
 fn keep_left(at: u32, word: Word) {
     //# unroll

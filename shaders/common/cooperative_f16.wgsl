@@ -5,3 +5,11 @@ alias Word = vec2<f16>;
 alias XMatrix = coop_mat16x16<f16, A>;
 alias WMatrix = coop_mat16x16<f16, B>;
 alias YMatrix = coop_mat16x16<f32, C>;
+
+// Sums stay in the matrices.
+const GATHER: bool = false;
+const GATHER_STEPS: u32 = 16u;
+
+fn added(total: Sums, part: vec4<f32>) -> Sums {
+    return part;
+}

@@ -1,41 +1,49 @@
-// A tile of sums in the cooperative matrices of a workgroup's subgroups: PARTS × PARTS of them, each with
+// A tile of sums in the cooperative matrices of a workgroup's subgroups: PART_ROWS × PART_COLUMNS of them, each with
 // ROW_BLOCKS × COLUMN_BLOCKS matrices of SIDE rows of x and SIDE columns (rows of w).
 //
-// The operands pass through workgroup memory, DEPTH Words of every row and column at a time: while one half of it
-// is multiplied, what comes next is loaded for the other half. Rows and columns past the end load the last one
-// again: they are computed and not written. Words past the end of a row are zero. The sums leave through workgroup
-// memory too: only there have they a known place. The kernel says what its operands are: `Row`, `row_of`, `Place`,
-// `place_of`, `next_place`, `x_word`, `Columns`, `columns_of` and `put`; common/cooperative_*.wgsl how Words lie in
-// workgroup memory. A row is params.steps Words.
+// The operands pass through workgroup memory, DEPTH Words of every row and column at a time: while they are
+// multiplied, what comes next is loaded. Rows and columns past the end load the last one again: they are computed and
+// not written. Words past the end of a row are zero in w. The sums leave through workgroup memory too: only there have
+// they a known place. The kernel says what its operands are: `Row`, `row_of`, `Place`, `place_of`, `next_place`,
+// `x_word`, `Columns`, `columns_of` and `put`; common/cooperative_*.wgsl what matrices are made of, how Words lie in
+// workgroup memory, and whether sums are gathered outside of the matrices: `added`. A row is params.steps Words.
 const SIDE: u32 = 16u;
 const ROW_BLOCKS: u32 = 2u;
 const COLUMN_BLOCKS: u32 = 2u;
-const PARTS: u32 = 2u;
-// At least PARTS · PARTS subgroups; more of them only load.
+const PART_ROWS: u32 = 2u;
+const PART_COLUMNS: u32 = 2u;
+// At least PART_ROWS · PART_COLUMNS subgroups; more of them only load.
 const INVOCATIONS: u32 = 128u;
-// 64 bytes of a row, and what one matrix takes of them.
+// Words of a row that are loaded at a time, and matrices that divide them among themselves.
 const DEPTH: u32 = 16u;
-const SIDE_WORDS: u32 = 8u;
+const MATRICES: u32 = 2u;
 // 16 bytes more than DEPTH: rows are aligned as matrices need it, and neighbours start in different banks.
 const STRIDE: u32 = 20u;
 // Words of a step that one invocation loads.
 const ROW_LOADS: u32 = 8u;
 const COLUMN_LOADS: u32 = 8u;
+// Four neighbours of every matrix that one invocation writes, at most.
+const QUADS: u32 = 2u;
 
 const LINES: u32 = INVOCATIONS / DEPTH;
-const ROWS: u32 = PARTS * ROW_BLOCKS * SIDE;
-const COLUMNS: u32 = PARTS * COLUMN_BLOCKS * SIDE;
-const LEFT_HALF: u32 = ROWS * STRIDE;
-const RIGHT_HALF: u32 = COLUMNS * STRIDE;
-// Columns of a subgroup, and where its sums start.
-const WIDTH: u32 = COLUMN_BLOCKS * SIDE;
-const OUT: u32 = SIDE * WIDTH;
+const ROWS: u32 = PART_ROWS * ROW_BLOCKS * SIDE;
+const COLUMNS: u32 = PART_COLUMNS * COLUMN_BLOCKS * SIDE;
+const LEFT: u32 = ROWS * STRIDE;
+const RIGHT: u32 = COLUMNS * STRIDE;
+const OUT: u32 = SIDE * SIDE;
 
-// A row of matrices of every subgroup.
-var<workgroup> out: array<f32, PARTS * PARTS * OUT>;
+// A matrix of every subgroup.
+var<workgroup> sums: array<f32, PART_ROWS * PART_COLUMNS * OUT>;
+var<workgroup> zeros: array<f32, OUT>;
 
 fn w_word(first: u32, t: u32, inside: bool) -> Word {
     return select(Word(), w[select(0u, first + t, inside)], inside);
+}
+
+// Four neighbours of this subgroup's matrix.
+fn quad_of_sums(own: u32, i: u32) -> vec4<f32> {
+    let at = own + min(4u * i, OUT - 4u);
+    return vec4(sums[at], sums[at + 1u], sums[at + 2u], sums[at + 3u]);
 }
 
 @compute @workgroup_size(INVOCATIONS)
@@ -52,11 +60,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) gr
     // What this invocation loads: one Word of every step, of every LINES-th row. Neighbours load neighbouring Words.
     let word = local % DEPTH;
     let line = local / DEPTH;
+    //# registers
     var rows: array<Row, ROW_LOADS>;
     //# unroll
     for (var p = 0u; p < ROW_LOADS; p++) {
         rows[p] = row_of(min(row + line + p * LINES, params.m - 1u));
     }
+    //# registers
     var columns: array<u32, COLUMN_LOADS>;
     //# unroll
     for (var q = 0u; q < COLUMN_LOADS; q++) {
@@ -66,18 +76,22 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) gr
     var t = word;
 
     // What this subgroup multiplies.
-    let works = subgroup < PARTS * PARTS;
-    let part_row = subgroup / PARTS * (ROW_BLOCKS * SIDE);
-    let part_column = subgroup % PARTS * WIDTH;
-    for (var i = local; i < PARTS * PARTS * OUT; i += INVOCATIONS) {
-        out[i] = 0.0;
+    let works = subgroup < PART_ROWS * PART_COLUMNS;
+    let part_row = subgroup / PART_COLUMNS * (ROW_BLOCKS * SIDE);
+    let part_column = subgroup % PART_COLUMNS * (COLUMN_BLOCKS * SIDE);
+    let own = subgroup * OUT;
+    for (var i = local; i < OUT; i += INVOCATIONS) {
+        zeros[i] = 0.0;
     }
     workgroupBarrier();
+    //# registers
     var acc: array<YMatrix, ROW_BLOCKS * COLUMN_BLOCKS>;
+    //# registers
+    var totals: array<Sums, ROW_BLOCKS * COLUMN_BLOCKS * QUADS>;
     if works {
         //# unroll
         for (var i = 0u; i < ROW_BLOCKS * COLUMN_BLOCKS; i++) {
-            acc[i] = coopLoadT<YMatrix>(&out[subgroup * OUT], WIDTH);
+            acc[i] = coopLoadT<YMatrix>(&zeros[0], SIDE);
         }
     }
 
@@ -85,29 +99,33 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) gr
     // Step s loads its Words and multiplies those of step s − 1.
     for (var step = 0u; step <= steps; step++) {
         let inside = t < params.steps;
+        //# registers
         var xs: array<Word, ROW_LOADS>;
         //# unroll
         for (var p = 0u; p < ROW_LOADS; p++) {
             xs[p] = x_word(rows[p], place, inside);
         }
+        //# registers
         var ws: array<Word, COLUMN_LOADS>;
         //# unroll
         for (var q = 0u; q < COLUMN_LOADS; q++) {
             ws[q] = w_word(columns[q], t, inside);
         }
         if works && step > 0u {
-            let half = (step - 1u) % 2u;
-            let left_at = half * LEFT_HALF + part_row * STRIDE;
-            let right_at = half * RIGHT_HALF + part_column * STRIDE;
-            for (var k = 0u; k < DEPTH; k += SIDE_WORDS) {
+            let left_at = part_row * STRIDE;
+            let right_at = part_column * STRIDE;
+            //# unroll
+            for (var k = 0u; k < MATRICES; k++) {
+                let at = k * (DEPTH / MATRICES);
+                //# registers
                 var a: array<XMatrix, ROW_BLOCKS>;
                 //# unroll
                 for (var p = 0u; p < ROW_BLOCKS; p++) {
-                    a[p] = coopLoadT<XMatrix>(&left[CELLS * (left_at + p * SIDE * STRIDE + k)], CELLS * STRIDE);
+                    a[p] = coopLoadT<XMatrix>(&left[CELLS * (left_at + p * SIDE * STRIDE + at)], CELLS * STRIDE);
                 }
                 //# unroll
                 for (var q = 0u; q < COLUMN_BLOCKS; q++) {
-                    let b = coopLoad<WMatrix>(&right[CELLS * (right_at + q * SIDE * STRIDE + k)], CELLS * STRIDE);
+                    let b = coopLoad<WMatrix>(&right[CELLS * (right_at + q * SIDE * STRIDE + at)], CELLS * STRIDE);
                     //# unroll
                     for (var p = 0u; p < ROW_BLOCKS; p++) {
                         acc[p * COLUMN_BLOCKS + q] = coopMultiplyAdd(a[p], b, acc[p * COLUMN_BLOCKS + q]);
@@ -115,41 +133,57 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) gr
                 }
             }
         }
-        let half = step % 2u;
+        workgroupBarrier();
         //# unroll
         for (var p = 0u; p < ROW_LOADS; p++) {
-            keep_left(half * LEFT_HALF + (line + p * LINES) * STRIDE + word, xs[p]);
+            keep_left((line + p * LINES) * STRIDE + word, xs[p]);
         }
         //# unroll
         for (var q = 0u; q < COLUMN_LOADS; q++) {
-            keep_right(half * RIGHT_HALF + (line + q * LINES) * STRIDE + word, ws[q]);
+            keep_right((line + q * LINES) * STRIDE + word, ws[q]);
         }
         workgroupBarrier();
         place = next_place(place, DEPTH);
         t += DEPTH;
+        // Here nothing loaded is waiting.
+        if GATHER && step > 0u && step % GATHER_STEPS == 0u {
+            //# unroll
+            for (var i = 0u; i < ROW_BLOCKS * COLUMN_BLOCKS; i++) {
+                if works { coopStoreT(acc[i], &sums[own], SIDE); }
+                workgroupBarrier();
+                if works {
+                    //# unroll
+                    for (var j = 0u; j < QUADS; j++) {
+                        totals[i * QUADS + j] = added(totals[i * QUADS + j], quad_of_sums(own, lane + j * lanes));
+                    }
+                    acc[i] = coopLoadT<YMatrix>(&zeros[0], SIDE);
+                }
+                workgroupBarrier();
+            }
+        }
     }
 
     let last = vec4(params.n - 1u);
     //# unroll
     for (var p = 0u; p < ROW_BLOCKS; p++) {
-        if works {
-            //# unroll
-            for (var q = 0u; q < COLUMN_BLOCKS; q++) {
-                coopStoreT(acc[p * COLUMN_BLOCKS + q], &out[subgroup * OUT + q * SIDE], WIDTH);
-            }
-        }
-        workgroupBarrier();
-        if works {
-            for (var i = lane; i < OUT / 4u; i += lanes) {
-                let at = subgroup * OUT + 4u * i;
-                let i_row = row + part_row + p * SIDE + 4u * i / WIDTH;
-                let first = column + part_column + 4u * i % WIDTH;
-                if i_row < params.m && first < params.n {
-                    let ends = columns_of(min(first + vec4(0u, 1u, 2u, 3u), last));
-                    put(i_row, first, vec4(out[at], out[at + 1u], out[at + 2u], out[at + 3u]), ends);
+        //# unroll
+        for (var q = 0u; q < COLUMN_BLOCKS; q++) {
+            if works { coopStoreT(acc[p * COLUMN_BLOCKS + q], &sums[own], SIDE); }
+            workgroupBarrier();
+            if works {
+                //# unroll
+                for (var j = 0u; j < QUADS; j++) {
+                    let i = 4u * (lane + j * lanes);
+                    let i_row = row + part_row + p * SIDE + i / SIDE;
+                    let first = column + part_column + q * SIDE + i % SIDE;
+                    if i < OUT && i_row < params.m && first < params.n {
+                        let ends = columns_of(min(first + vec4(0u, 1u, 2u, 3u), last));
+                        let quad = quad_of_sums(own, lane + j * lanes);
+                        put(i_row, first, added(totals[(p * COLUMN_BLOCKS + q) * QUADS + j], quad), ends);
+                    }
                 }
             }
+            workgroupBarrier();
         }
-        workgroupBarrier();
     }
 }

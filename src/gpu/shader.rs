@@ -94,6 +94,10 @@ const COMMON: &[(&str, &str)] = &[
         include_str!("../../shaders/common/cooperative_f32.wgsl"),
     ),
     (
+        "common/cooperative_i8.wgsl",
+        include_str!("../../shaders/common/cooperative_i8.wgsl"),
+    ),
+    (
         "common/cooperative_tile.wgsl",
         include_str!("../../shaders/common/cooperative_tile.wgsl"),
     ),

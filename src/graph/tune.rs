@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::plan::Plan;
 use super::session::{Session, SessionOptions};
-use crate::base::{Instant, Rng};
+use crate::base::{DType, Instant, Rng};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::kernels::{Access, Kernel, Variant, tuning_key};
@@ -23,7 +23,8 @@ pub struct Tuned {
 /// Times every variant of every kernel of `plan` that has several and was not timed before, and makes the
 /// device remember the fastest ([`Gpu::remember`]); sessions made from then on run it. Stops once `budget`
 /// is spent: what is left keeps the kernel's own choice. Results of a network do not depend on it, beyond
-/// what the agreement of its kernels allows; integers are equal.
+/// what the agreement of its kernels allows; integers are equal: a variant whose integers differ from those of the
+/// kernel's own choice is never taken.
 ///
 /// # Errors
 /// What the device reports.
@@ -41,8 +42,18 @@ pub async fn tune(gpu: &Gpu, plan: &Plan, budget: Duration) -> Result<Vec<Tuned>
             break;
         }
         let mut seconds = Vec::new();
+        let mut integers = None;
         for variant in variants {
-            seconds.push((variant, time(gpu, &step.kernel, variant).await?));
+            let (time, results) = time(gpu, &step.kernel, variant).await?;
+            // Integers are equal or wrong: matrices of floats may not add them exactly on a device unknown so far.
+            if *integers.get_or_insert_with(|| results.clone()) != results {
+                log::warn!(
+                    "{key}: `{variant}` is wrong on {}: not used",
+                    gpu.caps().name
+                );
+                continue;
+            }
+            seconds.push((variant, time));
         }
         let fastest = seconds
             .iter()
@@ -59,10 +70,22 @@ pub async fn tune(gpu: &Gpu, plan: &Plan, budget: Duration) -> Result<Vec<Tuned>
     Ok(done)
 }
 
+/// The types that a kernel writes.
+fn written(kernel: &Arc<dyn Kernel>) -> impl Iterator<Item = DType> + use<> {
+    let bindings = kernel.bindings().into_iter();
+    let written = bindings.filter(|binding| binding.access != Access::Read);
+    written.map(|binding| binding.dtype)
+}
+
 /// Runs of which the median counts, after one that compiles.
 const RUNS: usize = 3;
 
-async fn time(gpu: &Gpu, kernel: &Arc<dyn Kernel>, variant: Variant) -> Result<f64> {
+/// Seconds of one launch, and the integers that it leaves: int8 and int32 as they are stored.
+async fn time(
+    gpu: &Gpu,
+    kernel: &Arc<dyn Kernel>,
+    variant: Variant,
+) -> Result<(f64, Vec<Vec<u32>>)> {
     let mut plan = Plan::single(Arc::clone(kernel))?;
     for step in &mut plan.steps {
         step.variant = Some(variant);
@@ -85,5 +108,13 @@ async fn time(gpu: &Gpu, kernel: &Arc<dyn Kernel>, variant: Variant) -> Result<f
         }
     }
     times.sort_by(f64::total_cmp);
-    Ok(times[RUNS / 2])
+    let mut integers = Vec::new();
+    if written(kernel).any(|dtype| matches!(dtype, DType::I8 | DType::I32)) {
+        let results = session.run(&inputs)?.await?;
+        let whole = results
+            .iter()
+            .filter(|result| matches!(result.dtype(), DType::I8 | DType::I32));
+        integers = whole.map(|result| result.words().to_vec()).collect();
+    }
+    Ok((times[RUNS / 2], integers))
 }

@@ -15,6 +15,7 @@
 use rayon::prelude::*;
 
 use super::conv2d_f32::with_residual;
+use super::cooperative::with_cooperative_conv;
 use super::subgroup;
 use super::tile_i8::TileI8;
 use super::tiled::Tiled;
@@ -90,7 +91,9 @@ impl Kernel for Conv2dI8 {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        subgroup::conv_variants((self.x, self.w, self.conv), false, caps)
+        let shapes = (self.x, self.w, self.conv);
+        let variants = subgroup::conv_variants(shapes, false, caps);
+        with_cooperative_conv(variants, DType::I8, shapes, caps)
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
@@ -153,7 +156,7 @@ impl Kernel for Conv2dI8 {
             Variant::Subgroup => include_str!("../../shaders/conv2d_i8_subgroup.wgsl"),
             Variant::Workgroup => include_str!("../../shaders/conv2d_i8_workgroup.wgsl"),
             Variant::Depthwise => include_str!("../../shaders/conv2d_i8_depthwise.wgsl"),
-            Variant::Cooperative => return Err(variant.unsupported(self.name())),
+            Variant::Cooperative => include_str!("../../shaders/conv2d_i8_cooperative.wgsl"),
         };
         let tiled = Tiled {
             op: self.name(),

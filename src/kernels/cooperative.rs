@@ -2,7 +2,9 @@
 //!
 //! Products of f16 are exact, their sums f32. In which order a device adds the products of one matrix, and whether
 //! it rounds or cuts off every sum, is its own; only matrices whose sums are f32 are used. WGSL names square ones
-//! of 8 or 16 rows, of floats alone.
+//! of 8 or 16 rows, of floats alone. int8 is multiplied as f16: its sums stay whole numbers that f32 holds
+//! (`shaders/common/cooperative_i8.wgsl`). No specification promises that a device adds those exactly; an H100 does,
+//! and [`crate::graph::tune`] looks before it takes the variant.
 
 use std::borrow::Cow;
 
@@ -14,15 +16,29 @@ use super::{Caps, Const, Conv, Launch, Variant, grid_1d};
 use crate::base::DType;
 use crate::error::Result;
 
-/// Subgroups along each side of a workgroup's tile.
-const PARTS: usize = 2;
+/// Bytes of every row and column that a step multiplies: many, for loads take long whatever they bring. A processor
+/// runs a matrix as a long stretch of code: the fewer of them, the sooner it is compiled.
+const STEP: usize = 128;
+const SOFTWARE_STEP: usize = 32;
 
-/// Bytes of every row and column that a step loads, and those that keep neighbouring rows apart.
-const STEP: usize = 64;
+/// Bytes that keep neighbouring rows apart.
 const APART: usize = 16;
 
-/// Rows or columns of the smallest block of a subgroup: one large matrix, or two small ones.
+/// Products of int8 whose sum f32 holds exactly: each is at most 2¹⁴.
+const EXACT: usize = 1 << 10;
+
+/// Rows or columns of a block: one large matrix, or two small ones.
 const BLOCK: usize = 16;
+
+/// Subgroups of a workgroup, down and across, and blocks of each, down and across, from small to large: wide ones load
+/// less for every product.
+const TILES: [[[usize; 2]; 2]; 5] = [
+    [[2, 2], [1, 1]],
+    [[2, 2], [2, 1]],
+    [[2, 2], [2, 2]],
+    [[4, 2], [2, 2]],
+    [[4, 2], [2, 4]],
+];
 
 /// What a workgroup computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,10 +46,14 @@ struct CooperativeTile {
     dtype: DType,
     /// Rows and columns of a matrix: 8 or 16.
     side: usize,
-    invocations: usize,
-    /// Blocks of a subgroup.
-    row_blocks: usize,
-    column_blocks: usize,
+    /// Invocations of a subgroup: the most and the fewest there can be.
+    lanes: usize,
+    fewest: usize,
+    /// Of [`TILES`].
+    parts: [usize; 2],
+    blocks: [usize; 2],
+    /// Bytes of every row and column in a step.
+    step: usize,
 }
 
 impl CooperativeTile {
@@ -42,46 +62,44 @@ impl CooperativeTile {
     fn new(dtype: DType, (rows, columns): (usize, usize), caps: &Caps) -> Option<Self> {
         let side = match dtype {
             DType::F16 => caps.cooperative_f16,
+            // Metal loads matrices from single elements only, which these are not stored as.
+            DType::I8 if caps.backend != "metal" => caps.cooperative_f16,
             DType::F32 => caps.cooperative_f32,
             _ => None,
         }?;
-        let mut tile = Self {
+        let (lanes, fewest) = lanes(caps)?;
+        let tiles = TILES.map(|[parts, blocks]| Self {
             dtype,
             side: side as usize,
-            invocations: PARTS * PARTS * lanes(caps)?,
-            row_blocks: 1,
-            column_blocks: 1,
-        };
-        if tile.invocations > caps.max_invocations as usize || !tile.fits(caps) {
-            return None;
-        }
-        // A processor runs a matrix as a long stretch of code: the fewer of them, the sooner it is compiled.
+            lanes,
+            fewest,
+            parts,
+            blocks,
+            step: if caps.software { SOFTWARE_STEP } else { STEP },
+        });
+        let mut fitting = tiles.into_iter().filter(|tile| tile.fits(caps));
+        let smallest = fitting.next()?;
         if caps.software {
-            return Some(tile);
+            return Some(smallest);
         }
-        // Rows first: rows of x are the longer operand. No more blocks than there is something to fill them with.
-        let most = (
-            rows.div_ceil(PARTS * BLOCK),
-            columns.div_ceil(PARTS * BLOCK),
-        );
-        for (row_blocks, column_blocks) in [(2, 1), (2, 2), (4, 2)] {
-            let larger = Self {
-                row_blocks,
-                column_blocks,
-                ..tile
-            };
-            let filled = row_blocks <= most.0 && column_blocks <= most.1;
-            if filled && larger.fits(caps) && larger.count(rows, columns) >= ENOUGH {
-                tile = larger;
-            }
-        }
-        Some(tile)
+        // No more blocks than there is something to fill them with.
+        let filled = |tile: &Self| {
+            let (tile_rows, tile_columns) = tile.size();
+            let room = |size: usize| size.next_multiple_of(2 * BLOCK);
+            tile_rows <= room(rows) && tile_columns <= room(columns)
+        };
+        let larger = fitting.filter(|tile| filled(tile) && tile.count(rows, columns) >= ENOUGH);
+        Some(larger.last().unwrap_or(smallest))
     }
 
     /// Rows and columns of the workgroup.
     fn size(self) -> (usize, usize) {
-        let side = PARTS * BLOCK;
-        (side * self.row_blocks, side * self.column_blocks)
+        let side = |i| self.parts[i] * self.blocks[i] * BLOCK;
+        (side(0), side(1))
+    }
+
+    fn invocations(self) -> usize {
+        self.parts[0] * self.parts[1] * self.lanes
     }
 
     fn count(self, rows: usize, columns: usize) -> usize {
@@ -89,16 +107,24 @@ impl CooperativeTile {
         rows.div_ceil(tile_rows) * columns.div_ceil(tile_columns)
     }
 
-    /// Whether the operands, twice, and a row of matrices of every subgroup fit into workgroup memory.
+    /// Whether a workgroup may have so many invocations, and so much memory: the operands of a step, and a matrix of
+    /// every subgroup and one of zeros.
     fn fits(self, caps: &Caps) -> bool {
         let (rows, columns) = self.size();
-        let operands = 2 * (rows + columns) * (STEP + APART);
-        let sums = 4 * PARTS * self.side * columns;
-        operands + sums <= caps.max_workgroup_memory as usize
+        let operands = (rows + columns) * (self.step + APART);
+        let sums = 4 * (self.parts[0] * self.parts[1] + 1) * self.side * self.side;
+        self.invocations() <= caps.max_invocations as usize
+            && operands + sums <= caps.max_workgroup_memory as usize
     }
 
-    /// Elements of a `Word`, for rows of `row` elements that lie side by side: 8 bytes, or 4 where those would not
-    /// end with the row.
+    /// Elements of a row in a step.
+    fn depth(self) -> usize {
+        let bytes = if self.dtype == DType::F32 { 4 } else { 2 };
+        self.step / bytes
+    }
+
+    /// Elements of a `Word`, for rows of `row` elements that lie side by side: 8 bytes of storage, or 4 where those
+    /// would not end with the row.
     fn word(self, row: usize) -> usize {
         let most = 2 * self.dtype.lanes();
         if row.is_multiple_of(most) {
@@ -116,12 +142,18 @@ impl CooperativeTile {
         params: Vec<u8>,
         caps: &Caps,
     ) -> Launch {
-        let bytes = word * 4 / self.dtype.lanes();
-        let depth = STEP / bytes;
+        let depth = self.depth() / word;
         let (tile_rows, tile_columns) = self.size();
+        let along = |i: usize| (self.blocks[i] * BLOCK / self.side) as u32;
+        let loads = |lines: usize| (lines * depth / self.invocations()) as u32;
         let [x, w, y] = matrices(self.dtype, self.side);
         // Metal loads matrices from single elements only.
         let apart = caps.backend == "metal" && word > 1;
+        let cells = match self.dtype {
+            DType::I8 => word / 4,
+            _ if apart => word,
+            _ => 1,
+        };
         let source = if apart {
             let file = "common/cooperative_elements.wgsl";
             Cow::Owned(tiled.source.replace("common/cooperative_words.wgsl", file))
@@ -134,22 +166,23 @@ impl CooperativeTile {
             .with("XMatrix", Const::Type(x))
             .with("WMatrix", Const::Type(w))
             .with("YMatrix", Const::Type(y))
-            .with("CELLS", if apart { word as u32 } else { 1 })
+            .with("CELLS", cells as u32)
             .with("SIDE", self.side as u32)
-            .with("SIDE_WORDS", (self.side / word) as u32)
-            .with("ROW_BLOCKS", (self.row_blocks * BLOCK / self.side) as u32)
-            .with(
-                "COLUMN_BLOCKS",
-                (self.column_blocks * BLOCK / self.side) as u32,
-            )
-            .with("INVOCATIONS", self.invocations as u32)
+            .with("MATRICES", (depth * word / self.side) as u32)
+            .with("PART_ROWS", self.parts[0] as u32)
+            .with("PART_COLUMNS", self.parts[1] as u32)
+            .with("ROW_BLOCKS", along(0))
+            .with("COLUMN_BLOCKS", along(1))
+            .with("INVOCATIONS", self.invocations() as u32)
             .with("DEPTH", depth as u32)
-            .with("STRIDE", ((STEP + APART) / bytes) as u32)
-            .with("ROW_LOADS", (tile_rows * depth / self.invocations) as u32)
+            .with("STRIDE", (depth * (self.step + APART) / self.step) as u32)
+            .with("GATHER_STEPS", (EXACT / self.depth()) as u32)
             .with(
-                "COLUMN_LOADS",
-                (tile_columns * depth / self.invocations) as u32,
-            );
+                "QUADS",
+                (self.side * self.side).div_ceil(4 * self.fewest) as u32,
+            )
+            .with("ROW_LOADS", loads(tile_rows))
+            .with("COLUMN_LOADS", loads(tile_columns));
         Launch {
             source,
             spec,
@@ -159,19 +192,23 @@ impl CooperativeTile {
     }
 }
 
-/// Invocations of a subgroup: the most there can be. If they are fewer, some subgroups only load.
-fn lanes(caps: &Caps) -> Option<usize> {
-    let (_, max) = caps.subgroups?;
+/// Invocations of a subgroup: the most and the fewest there can be. If they are not the most, some subgroups only load.
+fn lanes(caps: &Caps) -> Option<(usize, usize)> {
     // Of Metal wgpu says 4 to 64; GPUs with matrices have 32.
-    let lanes = if caps.backend == "metal" { 32 } else { max };
-    let fits = lanes.is_power_of_two() && (4..=64).contains(&lanes);
-    fits.then_some(lanes as usize)
+    let (min, max) = match caps.backend.as_str() {
+        "metal" => caps.subgroups.map(|_| (32, 32)),
+        _ => caps.subgroups,
+    }?;
+    let fits = max.is_power_of_two() && (4..=64).contains(&max);
+    fits.then_some((max as usize, (min as usize).clamp(4, max as usize)))
 }
 
 fn word_type(dtype: DType, word: usize) -> &'static str {
     match (dtype, word) {
         (DType::F16, 4) => "vec4<f16>",
         (DType::F16, _) => "vec2<f16>",
+        (DType::I8, 8) => "vec2<u32>",
+        (DType::I8, _) => "u32",
         (_, 2) => "vec2<f32>",
         (_, _) => "f32",
     }
@@ -180,12 +217,12 @@ fn word_type(dtype: DType, word: usize) -> &'static str {
 /// The types of the matrices of x, w and y.
 fn matrices(dtype: DType, side: usize) -> [&'static str; 3] {
     match (dtype, side) {
-        (DType::F16, 8) => [
+        (DType::F16 | DType::I8, 8) => [
             "coop_mat8x8<f16, A>",
             "coop_mat8x8<f16, B>",
             "coop_mat8x8<f32, C>",
         ],
-        (DType::F16, _) => [
+        (DType::F16 | DType::I8, _) => [
             "coop_mat16x16<f16, A>",
             "coop_mat16x16<f16, B>",
             "coop_mat16x16<f32, C>",
@@ -204,7 +241,8 @@ fn matrices(dtype: DType, side: usize) -> [&'static str; 3] {
 }
 
 /// `variants`, and [`Variant::Cooperative`] where the device has it for products of this type with `rows` by
-/// `columns` outputs: first, unless the outputs would not fill the matrices or a processor imitates them.
+/// `columns` outputs: first, unless the outputs would not fill the matrices, a processor imitates them, or they are
+/// int8.
 pub(super) fn with_cooperative(
     mut variants: Vec<Variant>,
     dtype: DType,
@@ -212,7 +250,7 @@ pub(super) fn with_cooperative(
     caps: &Caps,
 ) -> Vec<Variant> {
     if CooperativeTile::new(dtype, (rows, columns), caps).is_some() {
-        let last = caps.software || rows.min(columns) < FEW;
+        let last = caps.software || rows.min(columns) < FEW || dtype == DType::I8;
         let at = if last { variants.len() } else { 0 };
         variants.insert(at, Variant::Cooperative);
     }
@@ -291,9 +329,8 @@ mod tests {
             ..caps()
         };
         assert_eq!(of(DType::F16, (64, 64), &software), [Plain, Cooperative]);
-        for dtype in [DType::F32, DType::I8] {
-            assert_eq!(of(dtype, (64, 64), &caps()), [Plain]);
-        }
+        assert_eq!(of(DType::F32, (64, 64), &caps()), [Plain]);
+        assert_eq!(of(DType::I8, (64, 64), &caps()), [Plain, Cooperative]);
         let apple = Caps {
             cooperative_f32: Some(8),
             ..caps()
@@ -316,28 +353,34 @@ mod tests {
 
     #[test]
     fn tiles_are_as_large_as_memory_and_enough_workgroups_allow() {
-        let blocks = |size, caps: &Caps| {
-            CooperativeTile::new(DType::F16, size, caps)
-                .map(|tile| (tile.row_blocks, tile.column_blocks))
+        let size = |size, caps: &Caps| {
+            CooperativeTile::new(DType::F16, size, caps).map(CooperativeTile::size)
         };
-        assert_eq!(blocks((4096, 4096), &caps()), Some((4, 2)));
-        assert_eq!(blocks((128 * 255, 64), &caps()), Some((2, 2)));
-        assert_eq!(blocks((64 * 256, 32), &caps()), Some((2, 1)));
-        assert_eq!(blocks((64 * 4096, 32), &caps()), Some((2, 1)));
-        assert_eq!(blocks((32, 64 * 4096), &caps()), Some((1, 1)));
-        assert_eq!(blocks((196, 256), &caps()), Some((1, 1)));
+        assert_eq!(size((4096, 4096), &caps()), Some((128, 128)));
+        assert_eq!(size((1 << 20, 64), &caps()), Some((128, 64)));
+        assert_eq!(size((128 * 255, 64), &caps()), Some((64, 64)));
+        assert_eq!(size((64 * 256, 32), &caps()), Some((64, 32)));
+        assert_eq!(size((64 * 4096, 32), &caps()), Some((64, 32)));
+        assert_eq!(size((32, 64 * 4096), &caps()), Some((32, 32)));
+        assert_eq!(size((196, 256), &caps()), Some((32, 32)));
         let room = |bytes| Caps {
             max_workgroup_memory: bytes,
             ..caps()
         };
-        assert_eq!(blocks((4096, 4096), &room(32 << 10)), Some((2, 2)));
-        assert_eq!(blocks((4096, 4096), &room(16 << 10)), Some((1, 1)));
-        assert_eq!(blocks((4096, 4096), &room(12 << 10)), None);
+        assert_eq!(size((4096, 4096), &room(48 << 10)), Some((128, 128)));
+        assert_eq!(size((4096, 4096), &room(32 << 10)), Some((64, 64)));
+        assert_eq!(size((4096, 4096), &room(16 << 10)), Some((32, 32)));
+        assert_eq!(size((4096, 4096), &room(12 << 10)), None);
+        let few = Caps {
+            max_invocations: 128,
+            ..caps()
+        };
+        assert_eq!(size((4096, 4096), &few), Some((64, 64)));
         let software = Caps {
             software: true,
             ..caps()
         };
-        assert_eq!(blocks((4096, 4096), &software), Some((1, 1)));
+        assert_eq!(size((4096, 4096), &software), Some((32, 32)));
     }
 
     #[test]
@@ -348,7 +391,7 @@ mod tests {
                 backend: backend.into(),
                 ..caps()
             };
-            CooperativeTile::new(DType::F16, (64, 64), &caps).map(|tile| tile.invocations)
+            CooperativeTile::new(DType::F16, (64, 64), &caps).map(CooperativeTile::invocations)
         };
         assert_eq!(invocations(Some((32, 32)), "vulkan"), Some(128));
         assert_eq!(invocations(Some((32, 64)), "vulkan"), Some(256));

@@ -9,6 +9,7 @@
 
 use rayon::prelude::*;
 
+use super::cooperative::with_cooperative;
 use super::tile_i8::TileI8;
 use super::tiled::Tiled;
 use super::variant::product_variants;
@@ -60,7 +61,8 @@ impl Kernel for MatmulI8 {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        product_variants(self.m, self.n, caps)
+        let variants = product_variants(self.m, self.n, caps);
+        with_cooperative(variants, DType::I8, (self.m, self.n), caps)
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
@@ -88,7 +90,7 @@ impl Kernel for MatmulI8 {
             Variant::Subgroup => include_str!("../../shaders/matmul_i8_subgroup.wgsl"),
             Variant::Workgroup => include_str!("../../shaders/matmul_i8_workgroup.wgsl"),
             Variant::Depthwise => return Err(variant.unsupported(self.name())),
-            Variant::Cooperative => return Err(variant.unsupported(self.name())),
+            Variant::Cooperative => include_str!("../../shaders/matmul_i8_cooperative.wgsl"),
         };
         let tiled = Tiled {
             op: self.name(),

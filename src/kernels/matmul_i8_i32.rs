@@ -3,6 +3,7 @@
 //! `x`: i8 `[m, k]`, `w`: i8 `[n, k]`, `bias`: i32 `[n]`, `y`: i32 `[m, n]`: the accumulators of
 //! [`super::matmul_i8`] as they are. Exact.
 
+use super::cooperative::with_cooperative;
 use super::matmul_i8::accumulate;
 use super::tile_i8::TileI8;
 use super::tiled::Tiled;
@@ -46,7 +47,8 @@ impl Kernel for MatmulI8I32 {
     }
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
-        product_variants(self.m, self.n, caps)
+        let variants = product_variants(self.m, self.n, caps);
+        with_cooperative(variants, DType::I8, (self.m, self.n), caps)
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
@@ -71,7 +73,7 @@ impl Kernel for MatmulI8I32 {
             Variant::Subgroup => include_str!("../../shaders/matmul_i8_i32_subgroup.wgsl"),
             Variant::Workgroup => include_str!("../../shaders/matmul_i8_i32_workgroup.wgsl"),
             Variant::Depthwise => return Err(variant.unsupported(self.name())),
-            Variant::Cooperative => return Err(variant.unsupported(self.name())),
+            Variant::Cooperative => include_str!("../../shaders/matmul_i8_i32_cooperative.wgsl"),
         };
         let tiled = Tiled {
             op: self.name(),

@@ -88,7 +88,7 @@ fn with_the_tiles_of_wide_subgroups() {
     }
 }
 
-/// Checks the cooperative variants in f16 for a device that differs from this one, which has to have them.
+/// Checks the cooperative variants for a device that differs from this one, which has to have them.
 fn check_cooperative(kernels: Vec<Arc<dyn Kernel>>, differs: impl Fn(&mut Caps)) {
     let Some(gpu) = harness::gpu() else { return };
     if gpu.caps().cooperative_f16.is_none() {
@@ -97,6 +97,9 @@ fn check_cooperative(kernels: Vec<Arc<dyn Kernel>>, differs: impl Fn(&mut Caps))
     let mut caps = gpu.caps().clone();
     differs(&mut caps);
     for kernel in kernels {
+        if !kernel.variants(&caps).contains(&Variant::Cooperative) {
+            continue;
+        }
         let kernel: Arc<dyn Kernel> = Arc::new(AsOn {
             kernel,
             caps: caps.clone(),
@@ -139,9 +142,71 @@ fn matrices() -> Vec<Arc<dyn Kernel>> {
     products.into_iter().chain(convolutions).collect()
 }
 
+/// The same in int8: rows of whole and of half words, and sums that are gathered none, one or several times.
+fn matrices_of_i8() -> Vec<Arc<dyn Kernel>> {
+    let out = OutI8 {
+        requant: Requant::Fixed,
+        zero_point: 3,
+        range: Range::affine(8),
+    };
+    let mut kernels: Vec<Arc<dyn Kernel>> = Vec::new();
+    let sizes = [
+        (1, 1, 1),
+        (33, 70, 36),
+        (97, 31, 1024),
+        (40, 40, 1025),
+        (16, 16, 3333),
+    ];
+    for (m, n, k) in sizes {
+        kernels.push(Arc::new(MatmulI8 { m, n, k, out }));
+        kernels.push(Arc::new(MatmulI8I32 { m, n, k }));
+    }
+    for (channels, dilation) in [(1, 1), (12, 2), (24, 1), (200, 1)] {
+        kernels.push(Arc::new(Conv2dI8 {
+            x: [2, 9, 7, channels],
+            w: [35, 3, 2, channels],
+            conv: Conv {
+                stride: 2,
+                padding: 2,
+                dilation,
+                groups: 1,
+            },
+            x_zero_point: -77,
+            out,
+            residual: (channels == 24).then_some(ResidualI8 {
+                zero_point: -30,
+                shift: 9,
+            }),
+        }));
+    }
+    kernels
+}
+
+#[test]
+fn extreme_sums_of_matrices_are_exact() {
+    let Some(gpu) = harness::gpu() else { return };
+    if gpu.caps().cooperative_f16.is_none() {
+        return;
+    }
+    // Every product is 2¹⁴: the sums reach the end of what f32 holds exactly.
+    for k in [1024, 1040, 4608] {
+        let (m, n) = (17, 33);
+        let kernel: Arc<dyn Kernel> = Arc::new(AsOn {
+            kernel: Arc::new(MatmulI8I32 { m, n, k }),
+            caps: gpu.caps().clone(),
+            variant: Variant::Cooperative,
+        });
+        let mut args = kernel.example_args(&mut Rng::new(harness::seed()));
+        args[0] = Tensor::from_i8(&[m, k], &vec![-128; m * k]).expect("fits");
+        args[1] = Tensor::from_i8(&[n, k], &vec![-128; n * k]).expect("fits");
+        harness::check_with(kernel, args);
+    }
+}
+
 #[test]
 fn matrices_as_they_are() {
     check_cooperative(matrices(), |_| {});
+    check_cooperative(matrices_of_i8(), |_| {});
 }
 
 #[test]
@@ -151,16 +216,21 @@ fn matrices_from_single_elements() {
 
 #[test]
 fn with_subgroups_that_only_load() {
-    check_cooperative(matrices(), |caps| {
-        caps.subgroups = caps.subgroups.map(|(min, max)| (min, 2 * max));
-    });
+    for kernels in [matrices(), matrices_of_i8()] {
+        check_cooperative(kernels, |caps| {
+            caps.subgroups = caps.subgroups.map(|(min, max)| (min, 2 * max));
+        });
+    }
 }
 
 #[test]
 fn large_tiles_of_matrices() {
-    // Just enough workgroups of 64 × 32, of 64 × 64 and of 128 × 64.
-    let sizes = [(961, 481), (961, 1024), (2048, 961)];
+    // Just enough workgroups of 64 × 32, of 64 × 64, of 128 × 64 and of 128 × 128.
+    let sizes = [(961, 481), (961, 1024), (1921, 1000), (1921, 2000)];
     let products = sizes.map(|(m, n)| matmul(m, n, 33));
+    check_cooperative(products.into(), |caps| caps.software = false);
+    let product = |m, n| Arc::new(MatmulI8I32 { m, n, k: 65 }) as Arc<dyn Kernel>;
+    let products = sizes.map(|(m, n)| product(m, n));
     check_cooperative(products.into(), |caps| caps.software = false);
 }
 

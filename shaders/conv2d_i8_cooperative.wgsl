@@ -1,0 +1,38 @@
+// acc[p, o] = bias[o] + Σ_ky,kx,c x[n, iy, ix, c]·w[o, ky, kx, c]          (int32), groups = 1
+//   p = (n, oy, ox), iy = oy·stride + ky·dilation − padding, ix likewise; x_zero_point outside
+// y[p, o]   = clamp(requant(acc[p, o]) + zero_point, qmin, qmax)
+enable f16;
+enable wgpu_cooperative_matrix;
+// Matrices need control flow that is the same in a subgroup: naga cannot tell, and asks by this rule.
+diagnostic(off, derivative_uniformity);
+//# include common/index.wgsl
+//# include common/i8.wgsl
+//# include common/requant.wgsl
+//# include common/workgroup_i8.wgsl
+//# include common/workgroup_put_i8.wgsl
+//# include common/conv_rows.wgsl
+//# include common/residual_none.wgsl
+//# include common/workgroup_conv.wgsl
+//# include common/cooperative_i8.wgsl
+//# include common/cooperative_tile.wgsl
+
+struct Params {
+    m: u32, n: u32,                                 // n·oh·ow rows, o columns
+    height: u32, width: u32, out_height: u32, out_width: u32,
+    steps: u32, kernel_w: u32, pixel: u32,          // Words of a filter, taps of its line, Words of a pixel of x
+    stride: u32, padding: u32, dilation: u32,
+    n_words: u32,                                   // of a pixel of y
+    x_zero_points: u32,                             // four of them
+    zero_point: i32, qmin: i32, qmax: i32,
+    residual_zero_point: i32, residual_shift: u32,
+}
+@group(0) @binding(0) var<storage, read> x: array<Word>;                // int8 [n, h, w, pixel]
+@group(0) @binding(1) var<storage, read> w: array<Word>;                // int8 [o, kh, kw, pixel]
+@group(0) @binding(2) var<storage, read> bias: array<i32>;              // [o]
+@group(0) @binding(3) var<storage, read> multiplier: array<vec2<u32>>;  // [o]
+@group(0) @binding(4) var<storage, read_write> y: array<u32>;           // [n, oh, ow, n_words]
+@group(1) @binding(0) var<uniform> params: Params;
+
+fn outside() -> Word {
+    return Word(params.x_zero_points);
+}
