@@ -78,6 +78,16 @@ impl Measure {
         spread(session, self.samples())
     }
 
+    /// Runs once, and again for half a second: a GPU that was idle takes that long to reach its clock.
+    fn warm_up<T>(&self, mut once: impl FnMut() -> wizen::Result<T>) -> wizen::Result<()> {
+        let start = Instant::now();
+        once()?;
+        while !self.test && start.elapsed().as_secs_f64() < 0.5 {
+            once()?;
+        }
+        Ok(())
+    }
+
     /// The probes.
     pub fn peaks(&self) -> String {
         let peaks = &self.peaks;
@@ -187,7 +197,7 @@ impl Measure {
             assert_eq!(kept(&masks[0]), len / 2, "exactly half is kept");
             Ok(seconds)
         };
-        once()?;
+        self.warm_up(&mut once)?;
         let times = (0..self.samples()).map(|_| once());
         let whole = Spread::of(times.collect::<wizen::Result<_>>()?);
         let mut table = Table::new(&["what", "ms", "min", "max", "weights GB/s"], 1);
@@ -236,7 +246,7 @@ impl Measure {
             return Ok("The device has no timestamps.\n".to_owned());
         }
         let (mut executor, images) = block_on(resident(&self.device, graph, batch))?;
-        block_on(executor.run(&[&images]))?;
+        self.warm_up(|| block_on(executor.run(&[&images])).map(drop))?;
         let profiles = (0..self.samples()).map(|_| block_on(executor.profile(&[&images])));
         let profiles = profiles.collect::<wizen::Result<Vec<_>>>()?;
         let median =
@@ -318,7 +328,7 @@ impl Measure {
                 Ok(start.elapsed().as_secs_f64())
             };
             // Not the first: it waits for the upload of the weights.
-            once()?;
+            self.warm_up(&mut once)?;
             let times = (0..self.samples()).map(|_| once());
             let time = Spread::of(times.collect::<wizen::Result<_>>()?);
             let steps = executor.plan().steps.iter();
@@ -338,7 +348,7 @@ impl Measure {
             block_on(training.steps(steps))?;
             Ok(start.elapsed().as_secs_f64() / steps as f64)
         };
-        several()?;
+        self.warm_up(&mut several)?;
         let times = (0..self.samples()).map(|_| several());
         let time = Spread::of(times.collect::<wizen::Result<_>>()?);
         row(

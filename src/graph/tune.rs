@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::plan::Plan;
 use super::session::{Session, SessionOptions};
-use crate::base::{DType, Instant, Rng};
+use crate::base::{DType, Instant, Rng, Tensor};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::kernels::{Access, Kernel, Variant, tuning_key};
@@ -41,20 +41,7 @@ pub async fn tune(gpu: &Gpu, plan: &Plan, budget: Duration) -> Result<Vec<Tuned>
         if start.elapsed() >= budget {
             break;
         }
-        let mut seconds = Vec::new();
-        let mut integers = None;
-        for variant in variants {
-            let (time, results) = time(gpu, &step.kernel, variant).await?;
-            // Integers are equal or wrong: matrices of floats may not add them exactly on a device unknown so far.
-            if *integers.get_or_insert_with(|| results.clone()) != results {
-                log::warn!(
-                    "{key}: `{variant}` is wrong on {}: not used",
-                    gpu.caps().name
-                );
-                continue;
-            }
-            seconds.push((variant, time));
-        }
+        let seconds = time(gpu, &step.kernel, variants).await?;
         let fastest = seconds
             .iter()
             .copied()
@@ -77,44 +64,69 @@ fn written(kernel: &Arc<dyn Kernel>) -> impl Iterator<Item = DType> + use<> {
     written.map(|binding| binding.dtype)
 }
 
-/// Runs of which the median counts, after one that compiles.
+/// Runs of which the median counts, after one that compiles. The variants take turns: a GPU that was idle speeds up as
+/// it works, and whoever came last would win.
 const RUNS: usize = 3;
 
-/// Seconds of one launch, and the integers that it leaves: int8 and int32 as they are stored.
+/// Median seconds of one launch by variant, of those whose integers are those of the first.
 async fn time(
     gpu: &Gpu,
     kernel: &Arc<dyn Kernel>,
-    variant: Variant,
-) -> Result<(f64, Vec<Vec<u32>>)> {
-    let mut plan = Plan::single(Arc::clone(kernel))?;
-    for step in &mut plan.steps {
-        step.variant = Some(variant);
-    }
+    variants: Vec<Variant>,
+) -> Result<Vec<(Variant, f64)>> {
     let args = kernel.example_args(&mut Rng::new(1));
     let bindings = kernel.bindings().into_iter().zip(&args);
     let read = bindings.filter(|(binding, _)| binding.access == Access::Read);
     let inputs: Vec<_> = read.map(|(_, arg)| arg).collect();
-    let session = Session::new(gpu, Arc::new(plan), SessionOptions::default()).await?;
-    let mut times = Vec::with_capacity(RUNS);
-    for run in 0..=RUNS {
-        let seconds = if gpu.caps().timestamps {
-            session.profile(&inputs).await?.iter().sum()
-        } else {
-            session.submit(&inputs)?;
-            session.time_runs(1).await?
-        };
-        if run > 0 {
-            times.push(seconds);
+    let mut sessions = Vec::new();
+    let mut integers = None;
+    for variant in variants {
+        let mut plan = Plan::single(Arc::clone(kernel))?;
+        for step in &mut plan.steps {
+            step.variant = Some(variant);
+        }
+        let session = Session::new(gpu, Arc::new(plan), SessionOptions::default()).await?;
+        let own = results(kernel, &session, &inputs).await?;
+        // Integers are equal or wrong: matrices of floats may not add them exactly on a device unknown so far.
+        if *integers.get_or_insert_with(|| own.clone()) != own {
+            let device = &gpu.caps().name;
+            log::warn!(
+                "{}: `{variant}` is wrong on {device}: not used",
+                kernel.name()
+            );
+            continue;
+        }
+        sessions.push((variant, session, Vec::with_capacity(RUNS)));
+    }
+    for _ in 0..RUNS {
+        for (_, session, times) in &mut sessions {
+            times.push(if gpu.caps().timestamps {
+                session.profile(&inputs).await?.iter().sum()
+            } else {
+                session.time_runs(1).await?
+            });
         }
     }
-    times.sort_by(f64::total_cmp);
-    let mut integers = Vec::new();
-    if written(kernel).any(|dtype| matches!(dtype, DType::I8 | DType::I32)) {
-        let results = session.run(&inputs)?.await?;
-        let whole = results
-            .iter()
-            .filter(|result| matches!(result.dtype(), DType::I8 | DType::I32));
-        integers = whole.map(|result| result.words().to_vec()).collect();
+    let median = |(variant, _, mut times): (Variant, Session, Vec<f64>)| {
+        times.sort_by(f64::total_cmp);
+        (variant, times[RUNS / 2])
+    };
+    Ok(sessions.into_iter().map(median).collect())
+}
+
+/// Runs once, and reads the integers back that the kernel writes: int8 and int32 as they are stored.
+async fn results(
+    kernel: &Arc<dyn Kernel>,
+    session: &Session,
+    inputs: &[&Tensor],
+) -> Result<Vec<Vec<u32>>> {
+    let integer = |dtype| matches!(dtype, DType::I8 | DType::I32);
+    if !written(kernel).any(integer) {
+        session.submit(inputs)?;
+        session.time_runs(1).await?;
+        return Ok(Vec::new());
     }
-    Ok((times[RUNS / 2], integers))
+    let all = session.run(inputs)?.await?;
+    let integers = all.iter().filter(|result| integer(result.dtype()));
+    Ok(integers.map(|result| result.words().to_vec()).collect())
 }
