@@ -1,8 +1,8 @@
 //! wizen beside burn's wgpu backend, on the same adapter, in the same run.
 //!
 //! `cargo run --release --manifest-path benches/rivals/burn/Cargo.toml -- [--json] [--tune] [matmul] [resnet18]
-//! [lenet5] [first]`; without names, all four. The first build takes long, and so does what burn does before it
-//! answers: minutes on a software driver.
+//! [resnet18-by-8] [lenet5] [first]`; without names, all of them. The first build takes long, and so does what burn
+//! does before it answers: minutes on a software driver, a quarter of an hour for eight images at once.
 //!
 //! Results are checked before anything is timed; then wizen and burn take turns, and the medians count. burn runs
 //! with fusion and autotuning, its defaults, both warm when it is timed. wizen takes the variants that it would take
@@ -21,7 +21,7 @@ use device::Both;
 /// What went wrong, in a sentence.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-const PARTS: [&str; 4] = ["matmul", "resnet18", "lenet5", "first"];
+const PARTS: [&str; 5] = ["matmul", "resnet18", "resnet18-by-8", "lenet5", "first"];
 
 fn main() -> Result<()> {
     let mut args: Vec<String> = std::env::args().skip(1).collect();
@@ -47,7 +47,10 @@ fn main() -> Result<()> {
         rows.extend(matmul::rows(&both)?);
     }
     if wanted("resnet18") {
-        rows.extend(resnet18::rows(&both)?);
+        rows.extend(resnet18::rows(&both, 1)?);
+    }
+    if wanted("resnet18-by-8") {
+        rows.extend(resnet18::rows(&both, 8)?);
     }
     if wanted("lenet5") {
         rows.extend(lenet5::rows(&both)?);

@@ -91,7 +91,8 @@ pub fn check(who: &str, want: &[f64], got: &[f64], close: f64) -> Result<()> {
     Ok(())
 }
 
-pub fn rows(both: &Both) -> Result<Vec<Row>> {
+/// Rows of one or of eight images at once.
+pub fn rows(both: &Both, at_once: usize) -> Result<Vec<Row>> {
     let float = float_network()?;
     let int8 = int8_network(both, &float)?;
     let half = quant::to_f16(&float)?;
@@ -108,6 +109,7 @@ pub fn rows(both: &Both) -> Result<Vec<Row>> {
         (8, "fp32", &float, CLOSE_F32, &burn_f32, "f32", CLOSE_F32),
         (8, "int8", &int8, CLOSE_I8, &burn_f32, "f32", CLOSE_F32),
     ];
+    let cases = cases.into_iter().filter(|(batch, ..)| *batch == at_once);
     for (batch, precision, graph, close, burn, burn_precision, burn_close) in cases {
         let images = images(batch, SEED)?;
         let mut wizen = both.load(&graph.with_batch(batch)?)?;
