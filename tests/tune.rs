@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use wizen::base::{Requant, Tensor};
 use wizen::gpu::{AdapterChoice, Gpu, GpuOptions};
-use wizen::graph::{Device, Graph, Session, SessionOptions, lower, optimize};
-use wizen::kernels::{Variant, tuning_key};
+use wizen::graph::{Device, Graph, Plan, Session, SessionOptions, lower, optimize};
+use wizen::kernels::matmul_i8_i32::MatmulI8I32;
+use wizen::kernels::{Agreement, Binding, Caps, Kernel, Launch, Variant, tuning_key};
 use wizen::models::lenet5;
 use wizen::quant::{self, Observer, Scheme};
 
@@ -139,4 +140,61 @@ fn what_was_timed_is_taken_and_kept() {
             step.name
         );
     }
+}
+
+/// An int32 product whose second variant is quick, and wrong.
+#[derive(Debug)]
+struct Hasty(MatmulI8I32);
+
+impl Kernel for Hasty {
+    fn name(&self) -> &'static str {
+        "hasty"
+    }
+    fn bindings(&self) -> Vec<Binding> {
+        self.0.bindings()
+    }
+    fn variants(&self, _: &Caps) -> Vec<Variant> {
+        vec![Variant::Plain, Variant::Cooperative]
+    }
+    fn launch(&self, caps: &Caps) -> wizen::Result<Launch> {
+        self.0.launch(caps)
+    }
+    fn launch_as(&self, caps: &Caps, variant: Variant) -> wizen::Result<Launch> {
+        let mut launch = self.0.launch(caps)?;
+        if variant == Variant::Cooperative {
+            // Only the first workgroup works.
+            launch.workgroups = [1; 3];
+        }
+        Ok(launch)
+    }
+    fn cpu(&self, args: &mut [Tensor]) -> wizen::Result<()> {
+        self.0.cpu(args)
+    }
+    fn agreement(&self, args: &[Tensor]) -> wizen::Result<Vec<Agreement>> {
+        self.0.agreement(args)
+    }
+    fn operations(&self) -> f64 {
+        self.0.operations()
+    }
+}
+
+#[test]
+fn whoever_gets_integers_wrong_is_not_taken() {
+    let Some(gpu) = harness::gpu() else { return };
+    let kernel = Arc::new(Hasty(MatmulI8I32 {
+        m: 300,
+        n: 300,
+        k: 64,
+    }));
+    let plan = Plan::single(kernel).expect("one step");
+    let key = tuning_key(plan.steps[0].kernel.as_ref());
+    let done = wizen::graph::tune(&gpu, &plan, Duration::from_secs(600));
+    let done = pollster::block_on(done).expect("runs");
+    let timed: Vec<Variant> = done[0]
+        .seconds
+        .iter()
+        .map(|(variant, _)| *variant)
+        .collect();
+    assert_eq!(timed, [Variant::Plain]);
+    assert_eq!(gpu.tuned(&key).as_deref(), Some("plain"));
 }
