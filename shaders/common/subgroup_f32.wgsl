@@ -29,8 +29,8 @@ fn column_of(j: u32) -> Column {
     return bias[j];
 }
 
-fn put(row: u32, column: u32, sum: Sum, end: Column, lane: u32) {
-    var v = sum + end + residual_f32(row * params.n + min(column, params.n - 1u));
+fn put(row: u32, column: u32, sums: array<Sum, PACK>, ends: array<Column, PACK>, lane: u32) {
+    var v = sums[0] + ends[0] + residual_f32(row * params.n + min(column, params.n - 1u));
     if RELU { v = max(v, 0.0); }
     if column < params.n { y[row * params.n + column] = v; }
 }

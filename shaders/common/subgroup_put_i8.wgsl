@@ -4,15 +4,30 @@ fn column_of(j: u32) -> Column {
     return Column(bias[j], residual_multiplier_of(j), multiplier[j]);
 }
 
-// Every lane has the sum of its column; four neighbours make a word.
-fn put(row: u32, column: u32, sum: Sum, end: Column, lane: u32) {
+fn out(acc: i32, end: Column) -> i32 {
+    return out_i8(acc, end.multiplier, params.zero_point, params.qmin, params.qmax);
+}
+
+// Every lane has a word, or the sum of its column: then four neighbours make a word.
+fn put(row: u32, column: u32, sums: array<Sum, PACK>, ends: array<Column, PACK>, lane: u32) {
     let c = min(column, params.n - 1u);
-    let acc = sum + end.bias + residual_lane_i8(row * params.n_words + c / 4u, c, end.residual);
-    let y_c = out_i8(acc, end.multiplier, params.zero_point, params.qmin, params.qmax);
-    let byte = select(0u, u32(y_c) & 255u, column < params.n);
-    let first = lane * 4u % LANES;
-    let word = subgroupShuffle(byte, first) | (subgroupShuffle(byte, first + 1u) << 8u)
-        | (subgroupShuffle(byte, first + 2u) << 16u) | (subgroupShuffle(byte, first + 3u) << 24u);
-    let at = (column - lane) / 4u + lane;
-    if lane < LANES / 4u && at < params.n_words { y[row * params.n_words + at] = word; }
+    let at = row * params.n_words + c / 4u;
+    if PACK == 4u {
+        let a = ends[0u];
+        let b = ends[1u % PACK];
+        let c = ends[2u % PACK];
+        let d = ends[3u % PACK];
+        let acc = vec4(sums[0u] + a.bias, sums[1u % PACK] + b.bias, sums[2u % PACK] + c.bias, sums[3u % PACK] + d.bias)
+            + residual_word_i8(at, vec4(a.residual, b.residual, c.residual, d.residual));
+        let word = pack_i8(vec4(out(acc.x, a), out(acc.y, b), out(acc.z, c), out(acc.w, d)));
+        if column < params.n { y[at] = keep_lanes(word, params.n - column); }
+    } else {
+        let acc = sums[0u] + ends[0u].bias + residual_lane_i8(at, c, ends[0u].residual);
+        let byte = select(0u, u32(out(acc, ends[0u])) & 255u, column < params.n);
+        let first = lane * 4u % LANES;
+        let word = subgroupShuffle(byte, first) | (subgroupShuffle(byte, first + 1u) << 8u)
+            | (subgroupShuffle(byte, first + 2u) << 16u) | (subgroupShuffle(byte, first + 3u) << 24u);
+        let word_at = (column - lane) / 4u + lane;
+        if lane < LANES / 4u && word_at < params.n_words { y[row * params.n_words + word_at] = word; }
+    }
 }

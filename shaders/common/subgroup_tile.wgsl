@@ -1,5 +1,5 @@
 // A tile of sums in the registers of one subgroup, which is the whole workgroup: ROWS rows of the output by
-// LANES·COLUMNS columns (rows of w), of which a lane owns lane, lane + LANES, …
+// LANES·COLUMNS columns (rows of w), of which a lane owns PACK neighbours in every LANES·PACK.
 //
 // The lanes load words of x in turn and show them to all; of w each loads its own columns. Rows and columns past
 // the end load the last one again: they are computed and not written. Every row of the output is the sum of
@@ -17,6 +17,8 @@ const STRIDE: u32 = 1u;   // pixels of SPAN from one row to the next
 const SPAN: u32 = 8u;     // (RUN − 1)·STRIDE + TAPS
 const OWN: u32 = 1u;      // ⌈SPAN·lines / LANES⌉
 const COLUMNS: u32 = 4u;
+// Divides COLUMNS; what makes a word of y, if it can be.
+const PACK: u32 = 1u;
 // What one load brings: u64 where rows of x and w have an even number of words, and HALVES is 2.
 alias Word = u32;
 const HALVES: u32 = 1u;
@@ -28,7 +30,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) gr
     let tiles = (params.n + LANES * COLUMNS - 1u) / (LANES * COLUMNS);
     let tile = id / tiles;
     if tile >= params.tiles { return; }
-    let column = id % tiles * (LANES * COLUMNS) + lane;
+    let column = id % tiles * (LANES * COLUMNS) + lane * PACK;
     //# registers
     var pixels: array<Pixel, OWN>;
     //# unroll
@@ -39,7 +41,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) gr
     var columns: array<u32, COLUMNS>;
     //# unroll
     for (var q = 0u; q < COLUMNS; q++) {
-        columns[q] = min(column + q * LANES, params.n - 1u) * (params.groups * TAPS * params.steps);
+        columns[q] = min(column + q / PACK * (LANES * PACK) + q % PACK, params.n - 1u) * (params.groups * TAPS * params.steps);
     }
     //# registers
     var acc: array<Sum, ROWS * COLUMNS>;
@@ -111,14 +113,21 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) gr
     var ends: array<Column, COLUMNS>;
     //# unroll
     for (var q = 0u; q < COLUMNS; q++) {
-        ends[q] = column_of(min(column + q * LANES, params.n - 1u));
+        ends[q] = column_of(min(column + q / PACK * (LANES * PACK) + q % PACK, params.n - 1u));
     }
     for (var p = 0u; p < ROWS; p++) {
         let at = row_of(tile, p);
         if at < params.m {
             //# unroll
-            for (var q = 0u; q < COLUMNS; q++) {
-                put(at, column + q * LANES, acc[q] - over[q], ends[q], lane);
+            for (var q = 0u; q < COLUMNS / PACK; q++) {
+                var sums: array<Sum, PACK>;
+                var own: array<Column, PACK>;
+                //# unroll
+                for (var i = 0u; i < PACK; i++) {
+                    sums[i] = acc[q * PACK + i] - over[q * PACK + i];
+                    own[i] = ends[q * PACK + i];
+                }
+                put(at, column + q * (LANES * PACK), sums, own, lane);
             }
         }
         // The rows move up by one: an index into registers could not follow a loop.

@@ -216,8 +216,11 @@ impl SubgroupTile {
     }
 
     /// Adds the constants of the shader.
-    fn spec(&self, spec: Spec) -> Spec {
+    fn spec(&self, dtype: DType, spec: Spec) -> Spec {
+        // Neighbouring columns of a lane make a word without asking other lanes.
+        let whole = self.columns.is_multiple_of(dtype.lanes());
         let spec = spec
+            .with("PACK", if whole { dtype.lanes() as u32 } else { 1 })
             .with("LANES", self.lanes as u32)
             .with("RUN", self.run as u32)
             .with("ROWS", (self.lines * self.run) as u32)
@@ -237,7 +240,7 @@ impl SubgroupTile {
         let columns = product.columns.div_ceil(self.lanes * self.columns);
         Launch {
             source: tiled.source,
-            spec: self.spec(tiled.spec),
+            spec: self.spec(tiled.dtype, tiled.spec),
             params,
             workgroups: grid_1d(self.tiles(product) * columns, 1, caps),
         }
