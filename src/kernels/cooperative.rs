@@ -19,7 +19,7 @@ use crate::error::Result;
 /// Bytes of every row and column that a step multiplies: many, for loads take long whatever they bring. A processor
 /// runs a matrix as a long stretch of code: the fewer of them, the sooner it is compiled.
 const STEP: usize = 128;
-const SOFTWARE_STEP: usize = 32;
+const SOFTWARE_STEP: usize = 64;
 
 /// Bytes that keep neighbouring rows apart.
 const APART: usize = 16;
@@ -409,5 +409,34 @@ mod tests {
         };
         assert_eq!([2, 4, 6, 8].map(|row| tile.word(row)), [2, 4, 2, 4]);
         assert_eq!([1, 2, 3].map(|row| f32.word(row)), [1, 2, 1]);
+    }
+
+    #[test]
+    fn steps_are_whole_matrices() {
+        for software in [false, true] {
+            for side in [8, 16] {
+                let caps = Caps {
+                    cooperative_f16: Some(side),
+                    cooperative_f32: Some(side),
+                    software,
+                    ..caps()
+                };
+                for dtype in [DType::F16, DType::F32, DType::I8] {
+                    let tile = CooperativeTile::new(dtype, (4096, 4096), &caps).expect("fits");
+                    assert!(tile.depth() > 0 && tile.depth().is_multiple_of(side as usize));
+                    let (rows, columns) = tile.size();
+                    for row in [12, 16] {
+                        let depth = tile.depth() / tile.word(row);
+                        let whole =
+                            |lines: usize| (lines * depth).is_multiple_of(tile.invocations());
+                        assert!(
+                            whole(rows) && whole(columns),
+                            "{tile:?}: every invocation loads as many"
+                        );
+                    }
+                    assert_eq!(EXACT % tile.depth(), 0);
+                }
+            }
+        }
     }
 }
