@@ -88,8 +88,8 @@ impl CooperativeTile {
             let room = |size: usize| size.next_multiple_of(2 * BLOCK);
             tile_rows <= room(rows) && tile_columns <= room(columns)
         };
-        let larger = fitting.filter(|tile| filled(tile) && tile.count(rows, columns) >= ENOUGH);
-        Some(larger.last().unwrap_or(smallest))
+        let mut larger = fitting.filter(|tile| filled(tile) && tile.count(rows, columns) >= ENOUGH);
+        Some(larger.next_back().unwrap_or(smallest))
     }
 
     /// Rows and columns of the workgroup.

@@ -107,7 +107,11 @@ impl Kernel for ObserveMinMaxF32 {
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
         let channels = Channels::checked(self.name(), &self.shape, self.axis)?;
-        let chunks = chunks_for(channels.len());
+        let chunks = match chunks_for(channels.len()) {
+            few if caps.software => few,
+            // Every invocation waits for one element after another: a GPU has room for more of them.
+            _ => channels.len().div_ceil(4096).clamp(1, 2048),
+        };
         Ok(Launch {
             source: include_str!("../../shaders/observe_min_max_f32.wgsl").into(),
             spec: Spec::new().with("CONTIGUOUS", channels.outer == 1),
