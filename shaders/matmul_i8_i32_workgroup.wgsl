@@ -2,6 +2,7 @@
 //# include common/index.wgsl
 //# include common/i8.wgsl
 //# include common/workgroup_i8.wgsl
+//# include common/workgroup_put_i32.wgsl
 //# include common/matrix_rows.wgsl
 //# include common/workgroup_matrix.wgsl
 //# include common/workgroup_tile.wgsl
@@ -13,17 +14,3 @@ struct Params { m: u32, n: u32, steps: u32 }
 @group(0) @binding(2) var<storage, read> bias: array<i32>;              // [n]
 @group(0) @binding(3) var<storage, read_write> y: array<i32>;           // [m, n]
 @group(1) @binding(0) var<uniform> params: Params;
-
-alias Columns = vec4<i32>;
-
-fn columns_of(j: vec4<u32>) -> Columns {
-    return vec4(bias[j.x], bias[j.y], bias[j.z], bias[j.w]);
-}
-
-fn put(row: u32, column: u32, sums: Sums, ends: Columns) {
-    let v = sums + ends;
-    //# unroll
-    for (var j = 0u; j < 4u; j++) {
-        if column + j < params.n { y[row * params.n + column + j] = v[j]; }
-    }
-}

@@ -158,6 +158,10 @@ const COMMON: &[(&str, &str)] = &[
         include_str!("../../shaders/common/workgroup_matrix.wgsl"),
     ),
     (
+        "common/workgroup_put_i32.wgsl",
+        include_str!("../../shaders/common/workgroup_put_i32.wgsl"),
+    ),
+    (
         "common/workgroup_put_i8.wgsl",
         include_str!("../../shaders/common/workgroup_put_i8.wgsl"),
     ),
