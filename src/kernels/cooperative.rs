@@ -194,11 +194,9 @@ impl CooperativeTile {
 
 /// Invocations of a subgroup: the most and the fewest there can be. If they are not the most, some subgroups only load.
 fn lanes(caps: &Caps) -> Option<(usize, usize)> {
+    let (min, max) = caps.subgroups?;
     // Of Metal wgpu says 4 to 64; GPUs with matrices have 32.
-    let (min, max) = match caps.backend.as_str() {
-        "metal" => caps.subgroups.map(|_| (32, 32)),
-        _ => caps.subgroups,
-    }?;
+    let max = if caps.backend == "metal" { 32 } else { max };
     let fits = max.is_power_of_two() && (4..=64).contains(&max);
     fits.then_some((max as usize, (min as usize).clamp(4, max as usize)))
 }
