@@ -106,8 +106,10 @@ fn run() -> Result<()> {
             section(&format!("ResNet18, one image, {precision}"), &steps)?;
         }
         for batch in measure.batches() {
-            say(&format!("ResNet18: variants for {batch}"));
-            measure.tune(&resnet18, batch, TUNE)?;
+            if batch > 1 {
+                say(&format!("ResNet18: variants for {batch}"));
+                measure.tune(&resnet18, batch, TUNE)?;
+            }
             say(&format!("ResNet18: {batch} at once"));
             measure.network(&mut table, "resnet18", &resnet18, batch)?;
         }

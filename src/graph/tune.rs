@@ -57,16 +57,9 @@ pub async fn tune(gpu: &Gpu, plan: &Plan, budget: Duration) -> Result<Vec<Tuned>
     Ok(done)
 }
 
-/// The types that a kernel writes.
-fn written(kernel: &Arc<dyn Kernel>) -> impl Iterator<Item = DType> + use<> {
-    let bindings = kernel.bindings().into_iter();
-    let written = bindings.filter(|binding| binding.access != Access::Read);
-    written.map(|binding| binding.dtype)
-}
-
-/// Runs of which the median counts, after one that compiles. The variants take turns: a GPU that was idle speeds up as
-/// it works, and whoever came last would win.
-const RUNS: usize = 3;
+/// Rounds of which the median counts, after one that compiles. The variants take turns: a GPU that was idle speeds up
+/// as it works, and whoever came last would win. Their buffers do not: there may be no room for all of them at once.
+const ROUNDS: usize = 3;
 
 /// Median seconds of one launch by variant, of those whose integers are those of the first.
 async fn time(
@@ -78,40 +71,42 @@ async fn time(
     let bindings = kernel.bindings().into_iter().zip(&args);
     let read = bindings.filter(|(binding, _)| binding.access == Access::Read);
     let inputs: Vec<_> = read.map(|(_, arg)| arg).collect();
-    let mut sessions = Vec::new();
+    let mut times = Vec::new();
     let mut integers = None;
     for variant in variants {
-        let mut plan = Plan::single(Arc::clone(kernel))?;
-        for step in &mut plan.steps {
-            step.variant = Some(variant);
-        }
-        let session = Session::new(gpu, Arc::new(plan), SessionOptions::default()).await?;
-        let own = results(kernel, &session, &inputs).await?;
+        let own = results(kernel, &session(gpu, kernel, variant).await?, &inputs).await?;
         // Integers are equal or wrong: matrices of floats may not add them exactly on a device unknown so far.
-        if *integers.get_or_insert_with(|| own.clone()) != own {
-            let device = &gpu.caps().name;
-            log::warn!(
-                "{}: `{variant}` is wrong on {device}: not used",
-                kernel.name()
-            );
-            continue;
+        if *integers.get_or_insert_with(|| own.clone()) == own {
+            times.push((variant, Vec::with_capacity(ROUNDS)));
+        } else {
+            let (name, device) = (kernel.name(), &gpu.caps().name);
+            log::warn!("{name}: `{variant}` is wrong on {device}: not used");
         }
-        sessions.push((variant, session, Vec::with_capacity(RUNS)));
     }
-    for _ in 0..RUNS {
-        for (_, session, times) in &mut sessions {
-            times.push(if gpu.caps().timestamps {
+    for _ in 0..ROUNDS {
+        for (variant, seconds) in &mut times {
+            let session = session(gpu, kernel, *variant).await?;
+            seconds.push(if gpu.caps().timestamps {
                 session.profile(&inputs).await?.iter().sum()
             } else {
+                session.submit(&inputs)?;
                 session.time_runs(1).await?
             });
         }
     }
-    let median = |(variant, _, mut times): (Variant, Session, Vec<f64>)| {
-        times.sort_by(f64::total_cmp);
-        (variant, times[RUNS / 2])
+    let median = |(variant, mut seconds): (Variant, Vec<f64>)| {
+        seconds.sort_by(f64::total_cmp);
+        (variant, seconds[ROUNDS / 2])
     };
-    Ok(sessions.into_iter().map(median).collect())
+    Ok(times.into_iter().map(median).collect())
+}
+
+async fn session(gpu: &Gpu, kernel: &Arc<dyn Kernel>, variant: Variant) -> Result<Session> {
+    let mut plan = Plan::single(Arc::clone(kernel))?;
+    for step in &mut plan.steps {
+        step.variant = Some(variant);
+    }
+    Session::new(gpu, Arc::new(plan), SessionOptions::default()).await
 }
 
 /// Runs once, and reads the integers back that the kernel writes: int8 and int32 as they are stored.
@@ -121,7 +116,9 @@ async fn results(
     inputs: &[&Tensor],
 ) -> Result<Vec<Vec<u32>>> {
     let integer = |dtype| matches!(dtype, DType::I8 | DType::I32);
-    if !written(kernel).any(integer) {
+    let bindings = kernel.bindings();
+    let mut written = bindings.iter().filter(|b| b.access != Access::Read);
+    if !written.any(|binding| integer(binding.dtype)) {
         session.submit(inputs)?;
         session.time_runs(1).await?;
         return Ok(Vec::new());

@@ -61,7 +61,12 @@ impl Channels {
 /// Parts into which a channel of `len` elements is cut, one workgroup each: about 4096 elements, at
 /// most 256 parts.
 pub fn chunks_for(len: usize) -> usize {
-    len.div_ceil(4096).clamp(1, 256)
+    chunks_up_to(256, len)
+}
+
+/// The same with another limit.
+pub(super) fn chunks_up_to(most: usize, len: usize) -> usize {
+    len.div_ceil(4096).clamp(1, most)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use super::channels::Channels;
+use super::channels::{Channels, chunks_up_to};
 use super::float_bits::{float_of_key, key_of};
 use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, grid_1d, params_bytes, random_tensor};
 use crate::base::{DType, Rng, Shape, Tensor, num_elements};
@@ -109,7 +109,7 @@ impl Kernel for ObserveMinMaxF32 {
         let channels = Channels::checked(self.name(), &self.shape, self.axis)?;
         // Every invocation waits for one element after another: a GPU has room for many of them.
         let most = if caps.software { 256 } else { 2048 };
-        let chunks = channels.len().div_ceil(4096).clamp(1, most);
+        let chunks = chunks_up_to(most, channels.len());
         Ok(Launch {
             source: include_str!("../../shaders/observe_min_max_f32.wgsl").into(),
             spec: Spec::new().with("CONTIGUOUS", channels.outer == 1),

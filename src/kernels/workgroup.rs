@@ -89,6 +89,7 @@ impl WorkgroupTile {
                 .spec
                 .with("ROW_QUADS", self.row_quads as u32)
                 .with("COLUMN_QUADS", self.column_quads as u32)
+                .with("DEPTH", DEPTH as u32)
                 .with("SLICES", self.slices as u32),
             params,
             workgroups: grid_1d(self.count(rows, columns), 1, caps),
