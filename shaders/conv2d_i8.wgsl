@@ -1,25 +1,40 @@
 // acc[p, o] = bias[o] + Σ_ky,kx,c x[n, iy, ix, g·cg + c]·w[o, ky, kx, c]          (int32)
 //   p = (n, oy, ox), iy = oy·stride + ky·dilation − padding, ix likewise, g = o / og; x_zero_point outside
 // y[p, o]   = clamp(requant(acc[p, o]) + zero_point, qmin, qmax)
+//
+// Tiled as conv2d_f32: an invocation owns RUN neighbouring pixels of a row and COLUMNS channels of a group.
 //# include common/index.wgsl
 //# include common/i8.wgsl
 //# include common/requant.wgsl
-//# include common/tile_i8.wgsl
+//# include common/dot_i8.wgsl
+//# include common/eight.wgsl
+//# include common/workgroup_put_i8.wgsl
 //# include common/residual_none.wgsl
+alias Sums = vec4<i32>;
 const WORKGROUP: u32 = 64u;
-// Groups that do not start on a word of x, or do not end on a word of y: four rows by one word per invocation.
-const ODD_GROUPS: bool = false;
-// The four columns of a word read the same word of x.
-const DEPTHWISE: bool = false;
-const OUTSIDE: u32 = 0xffffffffu;
+const RUN: u32 = 4u;
+const BLOCKS: u32 = 1u;
+const COLUMNS: u32 = 8u;  // of those of BLOCKS blocks of eight
+const WORDS: u32 = 2u;    // ⌈COLUMNS / 4⌉
+// Elements of a word; where a pixel of x is one word, those that it has.
+const LIVE: u32 = 4u;
+const KH: u32 = 3u;
+const KW: u32 = 3u;
+const STRIDE: u32 = 1u;
+const PADDING: i32 = 1i;
+const DILATION: u32 = 1u;
+// The loaded pixels lie STEP apart; tap j of pixel p is loaded pixel p·PIXEL + j·TAP.
+const SPAN: u32 = 6u;
+const STEP: u32 = 1u;
+const PIXEL: u32 = 1u;
+const TAP: u32 = 1u;
+// Width of x where one run is a whole row (the columns are known then); else 0.
+const ROW: u32 = 0u;
 
 struct Params {
-    m: u32, n: u32, n_words: u32,                   // n·oh·ow rows, o columns in ⌈o / 4⌉ words
-    height: u32, width: u32, x_words: u32,          // of x; ⌈c / 4⌉ words to a pixel
-    out_height: u32, out_width: u32,
-    kernel_h: u32, kernel_w: u32, w_words: u32,     // of w; ⌈cg / 4⌉ words to a tap
-    stride: u32, padding: u32, dilation: u32,
-    cg: u32, og: u32,                               // channels of a group: in, out
+    h: u32, w: u32, c: u32, group_c: u32, oh: u32, ow: u32, n: u32, group_o: u32,   // n: channels of y
+    runs_per_row: u32, runs: u32, tiles_per_group: u32, tiles: u32, workgroups: u32,
+    x_words: u32, w_words: u32, n_words: u32,       // of a pixel of x, of a tap of w, of a pixel of y
     x_zero_points: u32,                             // four of them
     zero_point: i32, qmin: i32, qmax: i32,
     residual_zero_point: i32, residual_shift: u32,
@@ -31,134 +46,109 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> y: array<u32>;           // [n, oh, ow, n_words]
 @group(1) @binding(0) var<uniform> params: Params;
 
-// The input pixels under tap (0, 0) of four output pixels: row, column (either may be outside), first word.
-struct Corner { iy: vec4<i32>, ix: vec4<i32>, at: vec4<i32> }
-struct Corners { a: Corner, b: Corner, c: Corner, d: Corner }
-
-fn corner_of(p: vec4<u32>) -> Corner {
-    let line = p / params.out_width;
-    let oy = line % params.out_height;
-    let image = line / params.out_height;
-    let iy = vec4<i32>(oy * params.stride) - i32(params.padding);
-    let ix = vec4<i32>((p - line * params.out_width) * params.stride) - i32(params.padding);
-    let at = ((vec4<i32>(image) * i32(params.height) + iy) * i32(params.width) + ix) * i32(params.x_words);
-    return Corner(iy, ix, at);
+fn shared_word(which: u32, o: u32, rest: u32) -> u32 {
+    return w[min(o, params.n - 1u) * (KH * KW * params.w_words) + rest];
 }
 
-// First word of the pixels that lie (dy, dx) from the corners, or OUTSIDE.
-fn tap(corner: Corner, dy: u32, dx: u32) -> vec4<u32> {
-    let iy = vec4<u32>(corner.iy) + dy;
-    let ix = vec4<u32>(corner.ix) + dx;
-    let at = vec4<u32>(corner.at) + (dy * params.width + dx) * params.x_words;
-    return select(vec4(OUTSIDE), at, (iy < vec4(params.height)) & (ix < vec4(params.width)));
-}
+fn run(group: u32, local: u32, lane: u32) {
+    if group >= params.workgroups { return; }
+    let tile = group % params.tiles;
+    let item = group / params.tiles * WORKGROUP + local;
+    let at = min(item, params.runs - 1u);
+    let ow = select(at % params.runs_per_row * RUN, 0u, ROW != 0u);
+    let row = at / params.runs_per_row;
+    let oh = row % params.oh;
+    let image = row / params.oh;
+    let conv_group = tile / params.tiles_per_group;
+    let column = conv_group * params.group_o + tile % params.tiles_per_group * (8u * BLOCKS);
+    let end = (conv_group + 1u) * params.group_o;
+    let width = select(i32(params.w), i32(ROW), ROW != 0u);
 
-fn x_at(pixel: vec4<u32>, word: u32) -> vec4<u32> {
-    let inside = pixel != vec4(OUTSIDE);
-    let i = select(vec4(0u), pixel + word, inside);
-    return select(vec4(params.x_zero_points), vec4(x[i.x], x[i.y], x[i.z], x[i.w]), inside);
-}
-
-fn x_words(pixels: Sixteen, word: u32) -> Sixteen {
-    var q = Sixteen(x_at(pixels.a, word), vec4(0u), vec4(0u), vec4(0u));
-    if ROWS > 4u { q.b = x_at(pixels.b, word); }
-    if ROWS > 8u {
-        q.c = x_at(pixels.c, word);
-        q.d = x_at(pixels.d, word);
-    }
-    return q;
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
-        @builtin(num_workgroups) groups: vec3<u32>) {
-    let id = linear_id(group, local, groups, WORKGROUP);
-    let blocks = (params.n_words + WORDS - 1u) / WORDS;
-    let row = id / blocks * ROWS;
-    let word = id % blocks * WORDS;
-    if row >= params.m { return; }
-    let rows = sixteen(row, params.m);
-    var corners = Corners(corner_of(rows.a), Corner(), Corner(), Corner());
-    if ROWS > 4u { corners.b = corner_of(rows.b); }
-    if ROWS > 8u {
-        corners.c = corner_of(rows.c);
-        corners.d = corner_of(rows.d);
-    }
-    let columns = sixteen(4u * word, params.n);
-    let w_first = times(columns, params.kernel_h * params.kernel_w * params.w_words);
-    var tile = start(columns);
-    var t = 0u;
-    for (var ky = 0u; ky < params.kernel_h; ky++) {
-        let dy = ky * params.dilation;
-        for (var kx = 0u; kx < params.kernel_w; kx++) {
-            let dx = kx * params.dilation;
-            var pixels = Sixteen(tap(corners.a, dy, dx), vec4(0u), vec4(0u), vec4(0u));
-            if ROWS > 4u { pixels.b = tap(corners.b, dy, dx); }
-            if ROWS > 8u {
-                pixels.c = tap(corners.c, dy, dx);
-                pixels.d = tap(corners.d, dy, dx);
-            }
-            if ODD_GROUPS {
-                add_odd(&tile, pixels.a, columns.a, w_first.a + t);
-            } else {
-                let first = columns.a.x / params.og * (params.cg / 4u);
-                for (var c = 0u; c < params.w_words; c++) {
-                    add_words(&tile, x_words(pixels, first + c), weights(w_first, t + c));
+    //# registers
+    var acc: array<i32, RUN * COLUMNS>;
+    //# registers
+    var over: array<i32, COLUMNS>;
+    // A step is a word of a line of the filter.
+    var i = 0u;
+    var c = 0u;
+    for (var step = 0u; step < KH * params.w_words; step++) {
+        let ih = i32(oh * STRIDE + i * DILATION) - PADDING;
+        let row_inside = ih >= 0 && ih < i32(params.h);
+        let x_row = (image * params.h + u32(select(0, ih, row_inside))) * u32(width) * params.x_words
+            + conv_group * params.w_words + c;
+        //# registers
+        var words: array<u32, SPAN>;
+        //# unroll
+        for (var k = 0u; k < SPAN; k++) {
+            let iw = i32(ow * STRIDE + k * STEP) - PADDING;
+            let value = x[x_row + u32(clamp(iw, 0, width - 1)) * params.x_words];
+            words[k] = select(params.x_zero_points, value, row_inside && iw >= 0 && iw < width);
+        }
+        //# registers
+        var ws: array<u32, KW * BLOCKS * 8u>;
+        //# unroll
+        for (var j = 0u; j < KW; j++) {
+            //# unroll
+            for (var block = 0u; block < BLOCKS; block++) {
+                let eight = eight(0u, column + 8u * block, (i * KW + j) * params.w_words + c, lane);
+                //# unroll
+                for (var e = 0u; e < 4u; e++) {
+                    ws[(j * BLOCKS + block) * 8u + e] = eight.a[e];
+                    ws[(j * BLOCKS + block) * 8u + 4u + e] = eight.b[e];
                 }
             }
-            t += params.w_words;
+        }
+        // After all loads, which are loops to a software driver: its compiler knows the range of a factor, and what
+        // instruction will do, only between two jumps.
+        //# registers
+        var xs: array<Left, SPAN>;
+        //# unroll
+        for (var k = 0u; k < SPAN; k++) {
+            xs[k] = left_of(words[k]);
+        }
+        //# unroll
+        for (var j = 0u; j < KW; j++) {
+            //# unroll
+            for (var q = 0u; q < COLUMNS; q++) {
+                let r = right_of(ws[j * BLOCKS * 8u + q]);
+                over[q] += surplus(r);
+                //# unroll
+                for (var p = 0u; p < RUN; p++) {
+                    acc[p * COLUMNS + q] += product(xs[p * PIXEL + j * TAP], r);
+                }
+            }
+        }
+        c++;
+        if c == params.w_words {
+            c = 0u;
+            i++;
         }
     }
-    for (var r = 0u; r < min(ROWS, params.m - row); r++) {
-        var sums = tile.s0;
-        for (var j = 0u; j < min(WORDS, params.n_words - word); j++) {
-            store(row + r, word + j, sums.a);
-            sums = Sums(sums.b, sums.c, sums.d, sums.d);
-        }
-        next_row(&tile);
+    //# registers
+    var ends: array<Columns, WORDS>;
+    //# unroll
+    for (var q = 0u; q < WORDS; q++) {
+        ends[q] = columns_of(min(vec4(column + 4u * q) + vec4(0u, 1u, 2u, 3u), vec4(params.n - 1u)));
     }
-}
-
-// One tap of four rows by four columns whose groups may start within a word of x: the weights are shifted
-// to the lanes of their channels, and the lanes beside them are zero.
-fn add_odd(tile: ptr<function, Tile>, pixels: vec4<u32>, columns: vec4<u32>, w_first: vec4<u32>) {
-    let channel = columns / params.og * params.cg;
-    let shift = 8u * (channel & vec4(3u));
-    var left = vec4(0u);
-    // One word more than w has, for what is shifted out of its last.
-    for (var c = 0u; c <= params.w_words; c++) {
-        let here = select(vec4(0u), w_at(w_first + min(c, params.w_words - 1u)), vec4(c < params.w_words));
-        let q = (here << shift) | select(vec4(0u), left >> ((32u - shift) & vec4(31u)), shift > vec4(0u));
-        left = here;
-        let word = min(channel / 4u + c, vec4(params.x_words - 1u));
-        let x0 = x_at(pixels, word.x);
-        if DEPTHWISE {
-            add_columns(tile, x0, x0, x0, x0, q);
-            return;
+    if item >= params.runs { return; }
+    for (var p = 0u; p < RUN; p++) {
+        if ow + p < params.ow {
+            //# unroll
+            for (var q = 0u; q < WORDS; q++) {
+                if column + 4u * q < end {
+                    var sums: Sums;
+                    //# unroll
+                    for (var e = 0u; e < 4u; e++) {
+                        sums[e] = acc[min(4u * q + e, COLUMNS - 1u)] - over[min(4u * q + e, COLUMNS - 1u)];
+                    }
+                    put(row * params.ow + ow + p, column + 4u * q, sums, ends[q]);
+                }
+            }
         }
-        add_columns(tile, x0, x_at(pixels, word.y), x_at(pixels, word.z), x_at(pixels, word.w), q);
+        // The pixels move up by one: an index into registers could not follow a loop.
+        //# unroll
+        for (var k = 0u; k < RUN * COLUMNS; k++) {
+            acc[k] = acc[min(k + COLUMNS, RUN * COLUMNS - 1u)];
+        }
     }
-}
-
-// `xj`: the word of x that column j reads, one per row.
-fn add_columns(tile: ptr<function, Tile>, x0: vec4<u32>, x1: vec4<u32>, x2: vec4<u32>, x3: vec4<u32>, q: vec4<u32>) {
-    (*tile).s0.a += dots4(vec4(x0.x, x1.x, x2.x, x3.x), q);
-    (*tile).s1.a += dots4(vec4(x0.y, x1.y, x2.y, x3.y), q);
-    (*tile).s2.a += dots4(vec4(x0.z, x1.z, x2.z, x3.z), q);
-    (*tile).s3.a += dots4(vec4(x0.w, x1.w, x2.w, x3.w), q);
-}
-
-fn dots4(a: vec4<u32>, b: vec4<u32>) -> vec4<i32> {
-    return vec4(dot4I8Packed(a.x, b.x), dot4I8Packed(a.y, b.y), dot4I8Packed(a.z, b.z), dot4I8Packed(a.w, b.w));
-}
-
-fn store(row: u32, word: u32, sums: vec4<i32>) {
-    let columns = sixteen(4u * word, params.n).a;
-    let acc = sums + residual_i8(row * params.n_words + word, columns);
-    let q = vec4(out(acc.x, columns.x), out(acc.y, columns.y), out(acc.z, columns.z), out(acc.w, columns.w));
-    y[row * params.n_words + word] = keep_lanes(pack_i8(q), params.n - 4u * word);
-}
-
-fn out(acc: i32, column: u32) -> i32 {
-    return out_i8(acc, multiplier[column], params.zero_point, params.qmin, params.qmax);
 }

@@ -19,6 +19,8 @@ const OWN: u32 = 1u;      // ⌈SPAN·lines / LANES⌉
 const COLUMNS: u32 = 4u;
 // Divides COLUMNS; what makes a word of y, if it can be.
 const PACK: u32 = 1u;
+// Elements of a word; where a row of x is one word, those that it has.
+const LIVE: u32 = 4u;
 // What one load brings: u64 where rows of x and w have an even number of words, and HALVES is 2.
 alias Word = u32;
 const HALVES: u32 = 1u;

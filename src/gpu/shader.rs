@@ -186,6 +186,10 @@ const COMMON: &[(&str, &str)] = &[
         include_str!("../../shaders/common/index.wgsl"),
     ),
     (
+        "common/dot_i8.wgsl",
+        include_str!("../../shaders/common/dot_i8.wgsl"),
+    ),
+    (
         "common/eight.wgsl",
         include_str!("../../shaders/common/eight.wgsl"),
     ),

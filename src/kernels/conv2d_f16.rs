@@ -7,13 +7,13 @@
 //! in f16, so that a product is rounded to f16 (and must not exceed 65504) before it enters the sum.
 
 use super::conv2d_f32::{
-    GEOMETRIES, conv_of, forward_agreement, forward_launch, forward_of, with_residual,
+    GEOMETRIES, conv_of, forward, forward_agreement, forward_of, with_residual,
 };
 use super::cooperative::with_cooperative_conv;
 use super::matmul_f16::with_factor;
 use super::reference::{Geometry, output_or_empty};
 use super::subgroup;
-use super::tile::shared_source;
+use super::tile::{shared_source, tiling};
 use super::tiled::Tiled;
 use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, Variant, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
@@ -58,16 +58,18 @@ impl Kernel for Conv2dF16 {
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let shapes = (self.x, self.w, self.conv);
-        let variants = subgroup::conv_variants(shapes, true, caps);
+        let variants = subgroup::conv_variants(shapes, caps);
         with_cooperative_conv(variants, DType::F16, shapes, caps)
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
         let geometry = self.geometry()?;
-        let (spec, mut params, mut workgroups) = forward_launch(&geometry, self.relu, caps);
+        let (spec, mut params, _) = forward(&geometry, &tiling(caps));
+        let mut workgroups = grid_1d(params.workgroups as usize, 1, caps);
         let groups = self.conv.groups;
         let split = groups > 1 && !(self.w[0] / groups).is_multiple_of(2);
         let mut spec = spec
+            .with("RELU", self.relu)
             .with("ALIGNED", groups == 1 || self.w[3].is_multiple_of(2))
             .with("SPLIT", split);
         if split {

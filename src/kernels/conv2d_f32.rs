@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use super::cooperative::with_cooperative_conv;
 use super::reference::{Geometry, add_bias, magnitudes, output_or_empty, sum_agreement};
 use super::subgroup;
-use super::tile::{ConvTile, conv_tile, shared_source, tiling, window};
+use super::tile::{ConvTile, Tiling, conv_tile, shared_source, tiling, window};
 use super::tiled::Tiled;
 use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, Variant, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
@@ -86,16 +86,11 @@ impl Params {
     }
 }
 
-/// Specialisation and parameters of a forward convolution on this device.
-pub(super) fn forward_launch(
-    geometry: &Geometry,
-    relu: bool,
-    caps: &Caps,
-) -> (Spec, Params, [u32; 3]) {
+/// Constants, parameters and tile of a forward convolution.
+pub(super) fn forward(geometry: &Geometry, tiling: &Tiling) -> (Spec, Params, ConvTile) {
     let Geometry { x, w, y, conv } = *geometry;
     let (kernel_w, group_o) = (w[2], w[0] / conv.groups);
-    let tiling = tiling(caps);
-    let tile = conv_tile((y[2], 1), group_o, kernel_w, &tiling, |run| {
+    let tile = conv_tile((y[2], 1), group_o, kernel_w, tiling, |run| {
         window(run, kernel_w, &conv).span
     });
     let params = Params::new(
@@ -116,14 +111,12 @@ pub(super) fn forward_launch(
         .with("STRIDE", conv.stride as u32)
         .with("PADDING", super::Const::I32(conv.padding as i32))
         .with("DILATION", conv.dilation as u32)
-        .with("RELU", relu)
         .with("SPAN", window.span as u32)
         .with("STEP", window.step as u32)
         .with("PIXEL", window.pixel as u32)
         .with("TAP", window.tap as u32)
         .with("ROW", whole_row as u32);
-    let grid = grid_1d(params.workgroups as usize, 1, caps);
-    (spec, params, grid)
+    (spec, params, tile)
 }
 
 impl Kernel for Conv2dF32 {
@@ -147,20 +140,20 @@ impl Kernel for Conv2dF32 {
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let shapes = (self.x, self.w, self.conv);
-        let variants = subgroup::conv_variants(shapes, true, caps);
+        let variants = subgroup::conv_variants(shapes, caps);
         with_cooperative_conv(variants, DType::F32, shapes, caps)
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        let (spec, params, workgroups) = forward_launch(&self.geometry()?, self.relu, caps);
+        let (spec, params, _) = forward(&self.geometry()?, &tiling(caps));
         Ok(Launch {
             source: with_residual(
                 shared_source(include_str!("../../shaders/conv2d_f32.wgsl"), caps),
                 self.residual.then_some("f32"),
             ),
-            spec,
+            spec: spec.with("RELU", self.relu),
             params: params_bytes(&params),
-            workgroups,
+            workgroups: grid_1d(params.workgroups as usize, 1, caps),
         })
     }
 

@@ -14,14 +14,15 @@
 
 use rayon::prelude::*;
 
-use super::conv2d_f32::with_residual;
+use super::conv2d_f32::{forward, with_residual};
 use super::cooperative::with_cooperative_conv;
+use super::reference::Geometry;
 use super::subgroup;
-use super::tile_i8::TileI8;
-use super::tiled::Tiled;
+use super::tile::{shared_source, tiling, vector_registers};
+use super::tiled::{Tiled, with_words};
 use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, OutI8, ResidualI8, Variant};
 use super::{grid_1d, out_i8, params_bytes, random_args};
-use crate::base::{DType, Rng, Tensor, num_elements};
+use crate::base::{DType, Requant, Rng, Tensor, num_elements};
 use crate::error::Result;
 
 /// `y = out(bias + x ∗ w + residual)`. Bindings: `x`, `w`, `bias`, `multiplier`, `y`; `residual` and
@@ -40,33 +41,6 @@ pub struct Conv2dI8 {
     pub out: OutI8,
     /// What is added to the accumulator.
     pub residual: Option<ResidualI8>,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::NoUninit)]
-struct Params {
-    m: u32,
-    n: u32,
-    n_words: u32,
-    height: u32,
-    width: u32,
-    x_words: u32,
-    out_height: u32,
-    out_width: u32,
-    kernel_h: u32,
-    kernel_w: u32,
-    w_words: u32,
-    stride: u32,
-    padding: u32,
-    dilation: u32,
-    cg: u32,
-    og: u32,
-    x_zero_points: u32,
-    zero_point: i32,
-    qmin: i32,
-    qmax: i32,
-    residual_zero_point: i32,
-    residual_shift: u32,
 }
 
 impl Kernel for Conv2dI8 {
@@ -92,61 +66,40 @@ impl Kernel for Conv2dI8 {
 
     fn variants(&self, caps: &Caps) -> Vec<Variant> {
         let shapes = (self.x, self.w, self.conv);
-        let variants = subgroup::conv_variants(shapes, false, caps);
+        let variants = subgroup::conv_variants(shapes, caps);
         with_cooperative_conv(variants, DType::I8, shapes, caps)
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        let [n, out_height, out_width, o] = self.conv.output_shape(self.x, self.w)?;
-        let (m, n_words) = (n * out_height * out_width, o.div_ceil(4));
-        let (cg, og) = (self.w[3], o / self.conv.groups);
-        let grouped = self.conv.groups > 1;
-        let odd_groups = grouped && !(cg.is_multiple_of(4) && og.is_multiple_of(4));
-        let tile = if odd_groups {
-            TileI8 {
-                rows: 4,
-                words: 1,
-                workgroup: 64,
-            }
-        } else {
-            // The columns of a tile share the words of x: they are of one group.
-            TileI8::new(m, n_words, if grouped { og / 4 } else { 4 }, caps)
-        };
-        let spec = tile
-            .spec(self.out.spec())
-            .with("ODD_GROUPS", odd_groups)
-            .with("DEPTHWISE", cg == 1 && og == 1);
+        let geometry = Geometry::new(self.x, self.w, self.conv)?;
+        let [cg, og] = [self.w[3], self.w[0] / self.conv.groups];
+        if self.conv.groups > 1 && !(cg.is_multiple_of(4) && og.is_multiple_of(4)) {
+            return Ok(self.launch_odd_groups(&geometry, caps));
+        }
+        let mut tiling = tiling(caps);
+        let mut source = shared_source(include_str!("../../shaders/conv2d_i8.wgsl"), caps);
+        let live = cg.min(4);
+        if vector_registers(caps) {
+            // Its compiler knows no instruction for four products.
+            source = source
+                .replace("common/dot_i8.wgsl", "common/subgroup_i8.wgsl")
+                .into();
+            tiling.unrolled /= live;
+        }
+        let (spec, params, tile) = forward(&geometry, &tiling);
+        let columns = og.min(8 * tile.blocks);
+        let spec = spec
+            .with("LIVE", live as u32)
+            .with("COLUMNS", columns as u32)
+            .with("WORDS", columns.div_ceil(4) as u32)
+            .with("FIXED", self.out.requant == Requant::Fixed);
+        let mut more = vec![self.x[3].div_ceil(4) as u32, cg.div_ceil(4) as u32];
+        more.extend(self.last_params());
         Ok(Launch {
-            source: with_residual(
-                include_str!("../../shaders/conv2d_i8.wgsl").into(),
-                self.residual.map(|_| "i8"),
-            ),
+            source: with_residual(source, self.residual.map(|_| "i8")),
             spec,
-            params: params_bytes(&Params {
-                m: m as u32,
-                n: o as u32,
-                n_words: n_words as u32,
-                height: self.x[1] as u32,
-                width: self.x[2] as u32,
-                x_words: self.x[3].div_ceil(4) as u32,
-                out_height: out_height as u32,
-                out_width: out_width as u32,
-                kernel_h: self.w[1] as u32,
-                kernel_w: self.w[2] as u32,
-                w_words: cg.div_ceil(4) as u32,
-                stride: self.conv.stride as u32,
-                padding: self.conv.padding as u32,
-                dilation: self.conv.dilation as u32,
-                cg: cg as u32,
-                og: og as u32,
-                x_zero_points: u32::from_le_bytes([self.x_zero_point as u8; 4]),
-                zero_point: self.out.zero_point,
-                qmin: self.out.range.qmin,
-                qmax: self.out.range.qmax,
-                residual_zero_point: self.residual.map_or(0, |r| r.zero_point),
-                residual_shift: self.residual.map_or(0, |r| r.shift),
-            }),
-            workgroups: grid_1d(tile.invocations(m, n_words), tile.workgroup, caps),
+            params: with_words(params_bytes(&params), &more),
+            workgroups: grid_1d(params.workgroups as usize, 1, caps),
         })
     }
 
@@ -197,6 +150,35 @@ impl Kernel for Conv2dI8 {
 }
 
 impl Conv2dI8 {
+    /// The launch where groups do not start on words of `x`, or do not end on words of `y`.
+    fn launch_odd_groups(&self, geometry: &Geometry, caps: &Caps) -> Launch {
+        let [n, out_height, out_width, o] = geometry.y;
+        let [_, height, width, c] = self.x;
+        let [_, kernel_h, kernel_w, cg] = self.w;
+        let (m, og) = (n * out_height * out_width, o / self.conv.groups);
+        let Conv {
+            stride,
+            padding,
+            dilation,
+            ..
+        } = self.conv;
+        let (x_words, w_words) = (c.div_ceil(4), cg.div_ceil(4));
+        let sizes = [
+            m, o, height, width, x_words, out_height, out_width, kernel_h, kernel_w, w_words,
+            stride, padding, dilation, cg, og,
+        ];
+        let sizes = sizes.map(|size| size as u32);
+        Launch {
+            source: with_residual(
+                include_str!("../../shaders/conv2d_i8_odd_groups.wgsl").into(),
+                self.residual.map(|_| "i8"),
+            ),
+            spec: self.out.spec().with("DEPTHWISE", cg == 1 && og == 1),
+            params: with_words(params_bytes(&sizes), &self.last_params()),
+            workgroups: grid_1d(m.div_ceil(4) * o.div_ceil(4), 64, caps),
+        }
+    }
+
     /// The parameters from `n_words` on, which the other variants share.
     fn last_params(&self) -> Vec<u32> {
         let OutI8 {

@@ -67,7 +67,7 @@ impl Kernel for MatmulI8 {
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
         let n_words = self.n.div_ceil(4);
-        let tile = TileI8::new(self.m, n_words, 4, caps);
+        let tile = TileI8::new(self.m, n_words, caps);
         Ok(Launch {
             source: include_str!("../../shaders/matmul_i8.wgsl").into(),
             spec: tile.spec(self.out.spec()),

@@ -25,6 +25,8 @@ struct Product {
     stride: usize,
     /// Words of a row of x and w under one tap.
     words: usize,
+    /// Elements of a word that are multiplied: of rows of a single word, those that they have.
+    live: usize,
     /// What the words hold.
     dtype: DType,
 }
@@ -163,9 +165,9 @@ impl SubgroupTile {
             1.0
         };
         let loads = self.own() as f64 + far * (self.taps * self.columns) as f64;
-        let values = self.taps * self.halves() * product.dtype.lanes();
+        let values = self.taps * self.halves() * product.live;
         let again = if values > IN_REGISTERS { 2.0 } else { 1.0 };
-        let shown = self.lines * self.span() * self.halves() * product.dtype.lanes();
+        let shown = self.lines * self.span() * self.halves() * product.live;
         let each = loads * if self.wide { time::LOAD_WIDE } else { 1.0 }
             + time::SHOW * shown as f64
             + time::multiply(product.dtype) * again * self.multiplications(product) as f64
@@ -183,7 +185,7 @@ impl SubgroupTile {
 
     /// Multiplications of a step.
     fn multiplications(&self, product: &Product) -> usize {
-        self.accumulators() * self.taps * self.halves() * product.dtype.lanes()
+        self.accumulators() * self.taps * self.halves() * product.live
     }
 
     fn halves(&self) -> usize {
@@ -216,11 +218,13 @@ impl SubgroupTile {
     }
 
     /// Adds the constants of the shader.
-    fn spec(&self, dtype: DType, spec: Spec) -> Spec {
+    fn spec(&self, product: &Product, spec: Spec) -> Spec {
         // Neighbouring columns of a lane make a word without asking other lanes.
-        let whole = self.columns.is_multiple_of(dtype.lanes());
+        let lanes = product.dtype.lanes();
+        let whole = self.columns.is_multiple_of(lanes);
         let spec = spec
-            .with("PACK", if whole { dtype.lanes() as u32 } else { 1 })
+            .with("PACK", if whole { lanes as u32 } else { 1 })
+            .with("LIVE", product.live as u32)
             .with("LANES", self.lanes as u32)
             .with("RUN", self.run as u32)
             .with("ROWS", (self.lines * self.run) as u32)
@@ -240,7 +244,7 @@ impl SubgroupTile {
         let columns = product.columns.div_ceil(self.lanes * self.columns);
         Launch {
             source: tiled.source,
-            spec: self.spec(tiled.dtype, tiled.spec),
+            spec: self.spec(product, tiled.spec),
             params,
             workgroups: grid_1d(self.tiles(product) * columns, 1, caps),
         }
@@ -271,11 +275,10 @@ struct ConvParams {
 
 /// The variants of a convolution, the better first; with groups there are the plain one and that for single channels.
 ///
-/// Those in float with few channels run faster as [`Variant::Plain`] where subgroups are small: it keeps the
+/// Those with few channels on either side run faster as [`Variant::Plain`] where subgroups are small: it keeps the
 /// pixels that the next tap needs again.
 pub(super) fn conv_variants(
     (x, w, conv): ([usize; 4], [usize; 4], Conv),
-    float: bool,
     caps: &Caps,
 ) -> Vec<Variant> {
     if depthwise::takes(x, w, conv) {
@@ -286,10 +289,15 @@ pub(super) fn conv_variants(
     }
     let [n, height, width, channels] = output_or_empty(x, w, conv);
     let mut variants = product_variants(n * height * width, channels, caps);
-    if float && channels < 32 && variants[0] == Variant::Subgroup {
+    if (channels < 32 || x[3] <= 4) && variants[0] == Variant::Subgroup {
         variants.swap(0, 1);
     }
     variants
+}
+
+/// Elements of a word that are multiplied, where a row has `elements`.
+fn live(dtype: DType, elements: usize) -> usize {
+    dtype.lanes().min(elements)
 }
 
 /// The launch of a matrix product.
@@ -305,6 +313,7 @@ pub(super) fn matrix_launch(tiled: Tiled, [m, n, k]: [usize; 3], caps: &Caps) ->
         filter_taps: 1,
         stride: 1,
         words: tiled.words(k),
+        live: live(tiled.dtype, k),
         dtype: tiled.dtype,
     };
     let tile = SubgroupTile::new(tiled.op, &product, caps)?;
@@ -335,6 +344,7 @@ pub(super) fn conv_launch(
         filter_taps: w[1] * w[2],
         stride: conv.stride,
         words: tiled.words(x[3]),
+        live: live(tiled.dtype, x[3]),
         dtype: tiled.dtype,
     };
     let tile = SubgroupTile::new(tiled.op, &product, caps)?;
@@ -382,6 +392,7 @@ mod tests {
             filter_taps: 1,
             stride: 1,
             words,
+            live: 4,
             dtype: DType::I8,
         }
     }
@@ -411,6 +422,7 @@ mod tests {
             filter_taps: 9,
             stride: 1,
             words: 128,
+            live: 1,
             dtype: DType::F32,
         };
         let tile = SubgroupTile::new("t", &product, &caps(true)).expect("subgroups of 8");
@@ -442,7 +454,7 @@ mod tests {
         };
         let offered = |groups, dilation| {
             let shapes = ([1, 9, 9, 8], [64, 3, 3, 8 / groups], conv(groups, dilation));
-            conv_variants(shapes, true, &caps(true)).contains(&Variant::Subgroup)
+            conv_variants(shapes, &caps(true)).contains(&Variant::Subgroup)
         };
         assert!(offered(1, 1) && offered(1, 2));
         assert!(!offered(2, 1));

@@ -23,12 +23,16 @@ pub(super) struct Tiling {
     pub busy: usize,
 }
 
+/// Subgroups of no more than eight are a processor's vector registers.
+pub(super) fn vector_registers(caps: &Caps) -> bool {
+    caps.subgroups.is_some_and(|(_, max)| max <= 8)
+}
+
 /// The tiling for a device.
 ///
-/// Subgroups of no more than eight are a processor's vector registers: loads are dear there, spilled
-/// accumulators are cheap, and a handful of workgroups is enough.
+/// On a processor loads are dear, spilled accumulators are cheap, and a handful of workgroups is enough.
 pub(super) fn tiling(caps: &Caps) -> Tiling {
-    if caps.subgroups.is_some_and(|(_, max)| max <= 8) {
+    if vector_registers(caps) {
         Tiling {
             workgroup: 8,
             accumulators: 256,

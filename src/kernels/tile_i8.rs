@@ -14,11 +14,11 @@ pub(super) struct TileI8 {
 const ENOUGH: usize = 8192;
 
 impl TileI8 {
-    /// A tile for `rows` by `words` words of output, of which a tile may take a divisor of `words_step`.
+    /// A tile for `rows` by `words` words of output.
     ///
     /// A CPU (a software driver: subgroups of always eight) pays dearly for every load and little for
     /// spilled registers: the largest tile. A GPU has 255 registers at best, and needs many invocations.
-    pub fn new(rows: usize, words: usize, words_step: usize, caps: &Caps) -> Self {
+    pub fn new(rows: usize, words: usize, caps: &Caps) -> Self {
         let cpu = caps.subgroups == Some((8, 8));
         let mut tile = Self {
             rows: match rows {
@@ -29,8 +29,8 @@ impl TileI8 {
                 _ => 8,
             },
             words: match words {
-                3.. if words_step.is_multiple_of(4) => 4,
-                2.. if words_step.is_multiple_of(2) => 2,
+                3.. => 4,
+                2 => 2,
                 _ => 1,
             },
             workgroup: if cpu { 8 } else { 64 },
@@ -74,10 +74,9 @@ mod tests {
             subgroups: Some((8, 8)),
             ..Caps::portable()
         };
-        assert_eq!(TileI8::new(4096, 256, 256, &gpu), tile(8, 4, 64));
-        assert_eq!(TileI8::new(64, 30, 32, &gpu), tile(4, 1, 64));
-        assert_eq!(TileI8::new(64, 30, 32, &cpu), tile(16, 4, 8));
-        assert_eq!(TileI8::new(1, 2, 4, &cpu), tile(1, 2, 8));
-        assert_eq!(TileI8::new(900, 30, 2, &cpu), tile(16, 2, 8));
+        assert_eq!(TileI8::new(4096, 256, &gpu), tile(8, 4, 64));
+        assert_eq!(TileI8::new(64, 30, &gpu), tile(4, 1, 64));
+        assert_eq!(TileI8::new(64, 30, &cpu), tile(16, 4, 8));
+        assert_eq!(TileI8::new(1, 2, &cpu), tile(1, 2, 8));
     }
 }

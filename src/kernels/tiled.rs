@@ -64,8 +64,12 @@ impl Tiled {
 
     /// The parameters: those that are shared, then the kernel's own.
     pub fn params(&self, shared: &impl bytemuck::NoUninit) -> Vec<u8> {
-        let mut params = params_bytes(shared);
-        params.extend(self.more.iter().flat_map(|word| word.to_le_bytes()));
-        params
+        with_words(params_bytes(shared), &self.more)
     }
+}
+
+/// Parameters with more words behind them.
+pub(super) fn with_words(mut params: Vec<u8>, more: &[u32]) -> Vec<u8> {
+    params.extend(more.iter().flat_map(|word| word.to_le_bytes()));
+    params
 }
