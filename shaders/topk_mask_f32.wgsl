@@ -2,18 +2,26 @@
 //# include common/index.wgsl
 const WORKGROUP: u32 = 64u;
 
+// What one load brings: u64, where len is even and HALVES is 2.
+alias Word = u32;
+const HALVES: u32 = 1u;
+
 struct Params { len: u32, offset: u32 }
 // Read as bits: neither subnormals nor NaNs may change on the way.
-@group(0) @binding(0) var<storage, read> w: array<u32>;           // [len] f32
+@group(0) @binding(0) var<storage, read> w: array<Word>;          // [len] f32
 @group(0) @binding(1) var<storage, read> old: array<u32>;         // [ceil(len / 32)]
 @group(0) @binding(2) var<storage, read> state: array<u32>;       // [4] remaining, magnitude, index, status
 @group(0) @binding(3) var<storage, read_write> mask: array<u32>;  // [ceil(len / 32)]
 @group(1) @binding(0) var<uniform> params: Params;
 
-// Bit 0: element i goes.
-fn goes(i: u32, magnitude: u32, index: u32) -> u32 {
-    let key = w[min(i, params.len - 1u)] & 0x7fffffffu;
-    return u32(key < magnitude || (key == magnitude && params.offset + i <= index));
+// Bits 0 and 1: elements i and i + 1 go, i even.
+fn go(i: u32, magnitude: u32, index: u32) -> u32 {
+    let first = w[min(i, params.len - 1u) / HALVES];
+    let second = w[min(i + 2u - HALVES, params.len - 1u) / HALVES];
+    let key = vec2(u32(first), u32(second >> (32u * (HALVES - 1u)))) & vec2(0x7fffffffu);
+    let at = vec2(params.offset + i) + vec2(0u, 1u);
+    let goes = (key < vec2(magnitude)) | ((key == vec2(magnitude)) & (at <= vec2(index)));
+    return select(0u, 1u, goes.x) | select(0u, 2u, goes.y);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -30,14 +38,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         var pruned = 0u;
         for (var j = 0u; j < 32u; j += 8u) {
             let i = first + j;
-            var byte = goes(i, magnitude, index);
-            byte |= goes(i + 1u, magnitude, index) << 1u;
-            byte |= goes(i + 2u, magnitude, index) << 2u;
-            byte |= goes(i + 3u, magnitude, index) << 3u;
-            byte |= goes(i + 4u, magnitude, index) << 4u;
-            byte |= goes(i + 5u, magnitude, index) << 5u;
-            byte |= goes(i + 6u, magnitude, index) << 6u;
-            byte |= goes(i + 7u, magnitude, index) << 7u;
+            let byte = go(i, magnitude, index) | (go(i + 2u, magnitude, index) << 2u)
+                | (go(i + 4u, magnitude, index) << 4u) | (go(i + 6u, magnitude, index) << 6u);
             pruned |= byte << j;
         }
         kept &= ~pruned;

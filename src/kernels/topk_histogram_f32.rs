@@ -5,6 +5,7 @@
 //! `[2048]`, counts of all tensors of the list added up. Adds nothing unless the state is searching.
 //! Exact: integers only.
 
+use super::elementwise::halves;
 use super::topk_begin::{BINS, Digit, MAGNITUDE, MAGNITUDE_BITS, SEARCHING, STATE, digits};
 use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, params_bytes, random_tensor};
 use crate::base::{DType, Rng, Tensor};
@@ -51,7 +52,7 @@ impl Kernel for TopkHistogramF32 {
         ]
     }
 
-    fn launch(&self, _caps: &Caps) -> Result<Launch> {
+    fn launch(&self, caps: &Caps) -> Result<Launch> {
         let strip = self.len.div_ceil(MAX_WORKGROUPS).max(MIN_STRIP);
         let strip = strip.next_multiple_of(8 * WORKGROUP);
         let top = self.digit.shift + self.digit.width;
@@ -64,7 +65,8 @@ impl Kernel for TopkHistogramF32 {
         };
         Ok(Launch {
             source: include_str!("../../shaders/topk_histogram_f32.wgsl").into(),
-            spec: Spec::new()
+            spec: halves(Spec::new(), self.len.is_multiple_of(2), caps)
+                .1
                 .with("WORKGROUP", WORKGROUP as u32)
                 .with("BINS", BINS as u32)
                 .with("BY_INDEX", self.digit.by_index)

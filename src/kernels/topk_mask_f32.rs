@@ -4,6 +4,7 @@
 //! `i / 32`, u32 `[ceil(len / 32)]`, bits from `len` on are written as zero; `state`: see
 //! [`super::topk_begin`]. Exact: integers only. NaN counts as larger than infinity.
 
+use super::elementwise::halves;
 use super::topk_begin::{FOUND, MAGNITUDE, STATE};
 use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, grid_1d, params_bytes, random_tensor};
 use crate::base::{DType, Rng, Tensor};
@@ -43,7 +44,7 @@ impl Kernel for TopkMaskF32 {
     fn launch(&self, caps: &Caps) -> Result<Launch> {
         Ok(Launch {
             source: include_str!("../../shaders/topk_mask_f32.wgsl").into(),
-            spec: Spec::new(),
+            spec: halves(Spec::new(), self.len.is_multiple_of(2), caps).1,
             params: params_bytes(&Params {
                 len: self.len as u32,
                 offset: self.offset as u32,
