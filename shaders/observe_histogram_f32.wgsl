@@ -3,18 +3,21 @@
 //# include common/float_bits.wgsl
 const WORKGROUP: u32 = 256u;
 const BINS: u32 = 2048u;
+const EACH: u32 = 4u;
+// What one load brings: u64, where len and chunk are even and HALVES is 2.
+alias Word = u32;
+const HALVES: u32 = 1u;
 
 struct Params { len: u32, chunk: u32 }
-@group(0) @binding(0) var<storage, read> x: array<u32>;                     // [len], bits of f32
+@group(0) @binding(0) var<storage, read> x: array<Word>;                    // [len], bits of f32
 @group(0) @binding(1) var<storage, read> range: array<u32>;                 // [4]: _, _, first bin, exponent
 @group(0) @binding(2) var<storage, read_write> counts: array<atomic<u32>>;  // [BINS]
 @group(1) @binding(0) var<uniform> params: Params;
 
 var<workgroup> mine: array<atomic<u32>, BINS>;
 
-fn place(bits: u32) -> u32 {
-    let bin = bin_of(bits, bitcast<i32>(range[3])) - bitcast<i32>(range[2]);
-    return u32(clamp(bin, 0, i32(BINS) - 1));
+fn place(bits: u32, first: i32, exponent: i32) -> u32 {
+    return u32(clamp(bin_of(bits, exponent) - first, 0, i32(BINS) - 1));
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -24,17 +27,32 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let end = min(start + params.chunk, params.len);
     for (var i = local; i < BINS; i += WORKGROUP) { atomicStore(&mine[i], 0u); }
     workgroupBarrier();
+    let first = bitcast<i32>(range[2]);
+    let exponent = bitcast<i32>(range[3]);
     // Zeros (half of what a ReLU leaves) are counted apart: one contended bin is slow.
     var zeros = 0u;
-    for (var i = start + local; i < end; i += WORKGROUP) {
-        let bits = x[i];
-        if (bits << 1u) == 0u {
-            zeros++;
-        } else if is_finite(bits) {
-            atomicAdd(&mine[place(bits)], 1u);
+    for (var at = start + HALVES * local; at < end; at += HALVES * EACH * WORKGROUP) {
+        //# registers
+        var words: array<Word, EACH>;
+        //# unroll
+        for (var k = 0u; k < EACH; k++) {
+            words[k] = x[min(at + k * HALVES * WORKGROUP, params.len - 1u) / HALVES];
+        }
+        //# unroll
+        for (var k = 0u; k < EACH; k++) {
+            //# unroll
+            for (var half = 0u; half < HALVES; half++) {
+                let bits = u32(words[k] >> (32u * half));
+                let inside = at + k * HALVES * WORKGROUP + half < end;
+                let zero = (bits << 1u) == 0u;
+                zeros += select(0u, 1u, inside && zero);
+                if inside && !zero && is_finite(bits) {
+                    atomicAdd(&mine[place(bits, first, exponent)], 1u);
+                }
+            }
         }
     }
-    if zeros != 0u { atomicAdd(&mine[place(0u)], zeros); }
+    if zeros != 0u { atomicAdd(&mine[place(0u, first, exponent)], zeros); }
     workgroupBarrier();
     for (var i = local; i < BINS; i += WORKGROUP) {
         let n = atomicLoad(&mine[i]);

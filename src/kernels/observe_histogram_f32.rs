@@ -4,6 +4,7 @@
 //! seen the minimum and maximum of `x`, so that nothing is clamped. NaN and ±inf are not counted (the
 //! min-max observer does). Integers only: equal on every device. Counts are modulo 2³².
 
+use super::elementwise::halves;
 use super::float_bits::{bin_of, key_of};
 use super::observe_histogram_range_f32::{HistogramState, ObserveHistogramRangeF32, check_bins};
 use super::observe_min_max_f32::ObserveMinMaxF32;
@@ -45,12 +46,13 @@ impl Kernel for ObserveHistogramF32 {
         let len = num_elements(&self.shape);
         // A workgroup clears and adds all bins once: give it several times as many values.
         let groups = len.div_ceil(4 * self.bins.max(1024)).clamp(1, 256);
+        let (each, spec) = halves(Spec::new(), len.is_multiple_of(2), caps);
         Ok(Launch {
             source: include_str!("../../shaders/observe_histogram_f32.wgsl").into(),
-            spec: Spec::new().with("BINS", self.bins as u32),
+            spec: spec.with("BINS", self.bins as u32),
             params: params_bytes(&Params {
                 len: len as u32,
-                chunk: len.div_ceil(groups) as u32,
+                chunk: len.div_ceil(groups).next_multiple_of(each) as u32,
             }),
             workgroups: grid_1d(groups, 1, caps),
         })

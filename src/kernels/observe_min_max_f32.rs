@@ -87,6 +87,10 @@ struct Params {
     chunks: u32,
 }
 
+const WORKGROUP: usize = 64;
+/// Channels that are worth an invocation each.
+const MANY: usize = 16;
+
 impl ObserveMinMaxF32 {
     fn channels(&self) -> Channels {
         Channels::of(&self.shape, self.axis)
@@ -109,18 +113,28 @@ impl Kernel for ObserveMinMaxF32 {
         let channels = Channels::checked(self.name(), &self.shape, self.axis)?;
         // Every invocation waits for one element after another: a GPU has room for many of them.
         let most = if caps.software { 256 } else { 2048 };
-        let chunks = chunks_up_to(most, channels.len());
+        let len = channels.len();
+        let last = channels.inner == 1 && channels.count >= MANY;
+        let (tiles, chunks) = if last {
+            let tiles = channels.count.div_ceil(WORKGROUP);
+            (tiles, chunks_up_to(most, len * WORKGROUP).min(len.max(1)))
+        } else {
+            (channels.count, chunks_up_to(most, len))
+        };
         Ok(Launch {
             source: include_str!("../../shaders/observe_min_max_f32.wgsl").into(),
-            spec: Spec::new().with("CONTIGUOUS", channels.outer == 1),
+            spec: Spec::new()
+                .with("CONTIGUOUS", channels.outer == 1)
+                .with("LAST", last)
+                .with("WORKGROUP", WORKGROUP as u32),
             params: params_bytes(&Params {
                 channels: channels.count as u32,
                 inner: channels.inner.max(1) as u32,
-                len: channels.len() as u32,
-                chunk: channels.len().div_ceil(chunks) as u32,
+                len: len as u32,
+                chunk: len.div_ceil(chunks) as u32,
                 chunks: chunks as u32,
             }),
-            workgroups: grid_1d(chunks * channels.count, 1, caps),
+            workgroups: grid_1d(chunks * tiles, 1, caps),
         })
     }
 
@@ -182,13 +196,14 @@ impl Kernel for ObserveMinMaxF32 {
 
 /// Shapes that hurt: one, primes, every axis, several chunks.
 pub fn samples() -> Vec<Box<dyn Kernel>> {
-    let cases: [(&[usize], Option<usize>); 6] = [
+    let cases: [(&[usize], Option<usize>); 7] = [
         (&[1], None),
         (&[7, 13, 11], None),
         (&[5, 3, 3, 7], Some(0)),
         (&[3, 5, 2, 131], Some(1)),
         (&[2, 601], Some(1)),
         (&[3, 14, 14, 33], None),
+        (&[3, 14, 14, 33], Some(3)),
     ];
     cases
         .into_iter()

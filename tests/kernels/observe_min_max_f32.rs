@@ -14,6 +14,12 @@ fn sizes_and_axes() {
             axis: None,
         }));
     }
+    for (rows, channels) in [(1, 16), (4097, 17), (300, 64), (2, 129), (5000, 256)] {
+        harness::check(Box::new(ObserveMinMaxF32 {
+            shape: vec![rows, channels],
+            axis: Some(1),
+        }));
+    }
     for axis in 0..4 {
         harness::check(Box::new(ObserveMinMaxF32 {
             shape: vec![3, 5, 67, 9],
