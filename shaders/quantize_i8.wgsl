@@ -4,6 +4,8 @@
 //# include common/halves.wgsl
 const WORKGROUP: u32 = 64u;
 const EACH: u32 = 4u;  // words of y of one invocation, WORKGROUP apart
+// Elements of a word; where a row is one word, those that it has.
+const LIVE: u32 = 4u;
 // The channels are the last axis: within a word they differ. Or there is one channel.
 const LAST_AXIS: bool = false;
 const ONE_CHANNEL: bool = false;
@@ -45,7 +47,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 fn four(row: u32, columns: vec4<u32>) -> vec4<f32> {
     let at = columns + row;
     if HALVES == 1u {
-        return vec4(half_of(x[at.x], 0u), half_of(x[at.y], 0u), half_of(x[at.z], 0u), half_of(x[at.w], 0u));
+        var value = vec4(half_of(x[at.x], 0u));
+        if LIVE > 1u { value.y = half_of(x[at.y], 0u); }
+        if LIVE > 2u { value.z = half_of(x[at.z], 0u); }
+        if LIVE > 3u { value.w = half_of(x[at.w], 0u); }
+        return value;
     }
     let a = x[at.x / 2u];
     let b = x[at.z / 2u];

@@ -1,6 +1,7 @@
 // y[i] = max(0, x[i])
 //# include common/index.wgsl
 const WORKGROUP: u32 = 64u;
+const EACH: u32 = 4u;  // elements of one invocation, WORKGROUP apart
 
 struct Params { len: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;        // [len]
@@ -10,7 +11,10 @@ struct Params { len: u32 }
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
         @builtin(num_workgroups) groups: vec3<u32>) {
-    let i = linear_id(group, local, groups, WORKGROUP);
-    if i >= params.len { return; }
-    y[i] = max(0.0, x[i]);
+    let first = linear_id(group, 0u, groups, WORKGROUP * EACH) + local;
+    for (var k = 0u; k < EACH; k++) {
+        let i = first + k * WORKGROUP;
+        if i >= params.len { break; }
+        y[i] = max(0.0, x[i]);
+    }
 }

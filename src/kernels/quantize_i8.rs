@@ -53,6 +53,7 @@ impl Kernel for QuantizeI8 {
         let channels = Channels::of(self.name(), &self.shape, self.axis)?;
         let row_len = self.shape.last().copied().unwrap_or(1);
         let spec = Spec::new()
+            .with("LIVE", row_len.clamp(1, 4) as u32)
             .with("LAST_AXIS", channels.last_axis)
             .with("ONE_CHANNEL", channels.count == 1);
         let (_, spec) = halves(spec, row_len.is_multiple_of(4), caps);

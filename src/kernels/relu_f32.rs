@@ -2,7 +2,7 @@
 //!
 //! `x`, `y`: f32, any shape. Exact: no rounding happens. NaN may come out as NaN or 0 (WGSL leaves it open).
 
-use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, grid_1d, params_bytes};
+use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, elementwise, params_bytes};
 use crate::base::{DType, Shape, Tensor, num_elements};
 use crate::error::Result;
 
@@ -33,12 +33,9 @@ impl Kernel for ReluF32 {
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
         let len = num_elements(&self.shape);
-        Ok(Launch {
-            source: include_str!("../../shaders/relu_f32.wgsl").into(),
-            spec: Spec::new(),
-            params: params_bytes(&Params { len: len as u32 }),
-            workgroups: grid_1d(len, 64, caps),
-        })
+        let params = params_bytes(&Params { len: len as u32 });
+        let source = include_str!("../../shaders/relu_f32.wgsl");
+        Ok(elementwise::launch(source, Spec::new(), params, len, caps))
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
