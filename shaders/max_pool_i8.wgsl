@@ -1,34 +1,45 @@
-// y[n, oy, ox, c] = max over ky, kx of x[n, oy·STRIDE + ky − PADDING, ox·STRIDE + kx − PADDING, c], inside the image
+// y[n, oh, ow, c] = max over kh, kw of x[n, oh · STRIDE + kh − PADDING, ow · STRIDE + kw − PADDING, c]
+// (what lies outside the image does not exist); four channels to a word. The padding of x is zero, so that of y is.
 //# include common/index.wgsl
 //# include common/i8.wgsl
 const WORKGROUP: u32 = 64u;
-const KERNEL: i32 = 2i;
-const STRIDE: i32 = 2i;
-const PADDING: i32 = 0i;
+const EACH: u32 = 4u;  // words of one invocation, WORKGROUP apart
+const KERNEL: u32 = 2u;
+const STRIDE: u32 = 2u;
+const PADDING: u32 = 0u;
+const IN_H: u32 = 4u;
+const IN_W: u32 = 4u;
+const OUT_H: u32 = 2u;
+const OUT_W: u32 = 2u;
+const CHANNEL_WORDS: u32 = 1u;
 
-// words of y in all; four channels to a word
-struct Params { words: u32, height: i32, width: i32, c_words: u32, out_height: u32, out_width: u32 }
-@group(0) @binding(0) var<storage, read> x: array<u32>;        // [n, h, w, c_words]
-@group(0) @binding(1) var<storage, read_write> y: array<u32>;  // [n, oh, ow, c_words]
+struct Params { words: u32 }
+@group(0) @binding(0) var<storage, read> x: array<u32>;        // int8 x 4 [n, IN_H, IN_W, CHANNEL_WORDS]
+@group(0) @binding(1) var<storage, read_write> y: array<u32>;  // int8 x 4 [n, OUT_H, OUT_W, CHANNEL_WORDS], words in all
 @group(1) @binding(0) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
         @builtin(num_workgroups) groups: vec3<u32>) {
-    let i = linear_id(group, local, groups, WORKGROUP);
-    if i >= params.words { return; }
-    let pixel = i / params.c_words;
-    let line = pixel / params.out_width;
-    let image = line / params.out_height;
-    let top = i32(line - image * params.out_height) * STRIDE - PADDING;
-    let left = i32(pixel - line * params.out_width) * STRIDE - PADDING;
-    // Row padding is zero in every word of x, and stays the maximum of zeros.
-    var best = vec4(-128);
-    for (var iy = max(top, 0); iy < min(top + KERNEL, params.height); iy++) {
-        for (var ix = max(left, 0); ix < min(left + KERNEL, params.width); ix++) {
-            let at = u32((i32(image) * params.height + iy) * params.width + ix);
-            best = max(best, lanes_i8(x[at * params.c_words + i % params.c_words]));
+    let first = linear_id(group, 0u, groups, WORKGROUP * EACH) + local;
+    for (var k = 0u; k < EACH; k++) {
+        let i = first + k * WORKGROUP;
+        if i >= params.words { break; }
+        let word = i % CHANNEL_WORDS;
+        let ow = (i / CHANNEL_WORDS) % OUT_W;
+        let oh = (i / (CHANNEL_WORDS * OUT_W)) % OUT_H;
+        let image = i / (CHANNEL_WORDS * OUT_W * OUT_H) * IN_H;
+        var best = vec4(-128);
+        for (var kh = 0u; kh < KERNEL; kh++) {
+            // Rows and columns of padding wrap to huge numbers.
+            let h = oh * STRIDE + kh - PADDING;
+            if PADDING > 0u && h >= IN_H { continue; }
+            for (var kw = 0u; kw < KERNEL; kw++) {
+                let w = ow * STRIDE + kw - PADDING;
+                if PADDING > 0u && w >= IN_W { continue; }
+                best = max(best, lanes_i8(x[((image + h) * IN_W + w) * CHANNEL_WORDS + word]));
+            }
         }
+        y[i] = pack_i8(best);
     }
-    y[i] = pack_i8(best);
 }

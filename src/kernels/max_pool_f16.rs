@@ -5,7 +5,7 @@
 //! `x`: f16, packed `[n, h, w, c]`, `y`: f16, packed `[n, out_h, out_w, c]`. What lies outside the image does not exist. Exact: a
 //! selection. NaN may win or lose (WGSL leaves it open).
 
-use super::{Agreement, Binding, Caps, Kernel, Launch, Pool, Spec, elementwise, params_bytes};
+use super::{Agreement, Binding, Caps, Kernel, Launch, Pool, elementwise, params_bytes};
 use crate::base::{DType, Tensor, num_elements, words_for};
 use crate::error::Result;
 
@@ -39,17 +39,11 @@ impl Kernel for MaxPoolF16 {
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
         let y = self.pool.output_shape(self.x)?;
-        let [_, h, w, c] = self.x;
-        let [_, out_h, out_w, _] = y;
-        let spec = Spec::new()
-            .with("KERNEL", self.pool.kernel as u32)
-            .with("STRIDE", self.pool.stride as u32)
-            .with("PADDING", self.pool.padding as u32)
-            .with("IN_H", h as u32)
-            .with("IN_W", w as u32)
-            .with("OUT_H", out_h as u32)
-            .with("OUT_W", out_w as u32)
-            .with("CHANNEL_WORDS", c.div_ceil(2) as u32);
+        let channel_words = self.x[3].div_ceil(2) as u32;
+        let spec = self
+            .pool
+            .spec(self.x, y)
+            .with("CHANNEL_WORDS", channel_words);
         let words = words_for(&y, DType::F16);
         let params = params_bytes(&Params {
             words: words as u32,

@@ -5,7 +5,7 @@
 //! `x`: f32 `[n, h, w, c]`, `y`: f32 `[n, out_h, out_w, c]`. What lies outside the image does not exist. Exact: a
 //! selection. NaN may win or lose (WGSL leaves it open).
 
-use super::{Agreement, Binding, Caps, Kernel, Launch, Pool, Spec, elementwise, params_bytes};
+use super::{Agreement, Binding, Caps, Kernel, Launch, Pool, elementwise, params_bytes};
 use crate::base::{DType, Tensor, num_elements};
 use crate::error::Result;
 
@@ -39,18 +39,10 @@ impl Kernel for MaxPoolF32 {
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
         let y = self.pool.output_shape(self.x)?;
-        let [_, h, w, c] = self.x;
-        let [_, out_h, out_w, _] = y;
-        let (halves, spec) = elementwise::halves(Spec::new(), c.is_multiple_of(2), caps);
-        let spec = spec
-            .with("KERNEL", self.pool.kernel as u32)
-            .with("STRIDE", self.pool.stride as u32)
-            .with("PADDING", self.pool.padding as u32)
-            .with("IN_H", h as u32)
-            .with("IN_W", w as u32)
-            .with("OUT_H", out_h as u32)
-            .with("OUT_W", out_w as u32)
-            .with("CHANNELS", (c / halves) as u32);
+        let c = self.x[3];
+        let spec = self.pool.spec(self.x, y);
+        let (halves, spec) = elementwise::halves(spec, c.is_multiple_of(2), caps);
+        let spec = spec.with("CHANNELS", (c / halves) as u32);
         let len = num_elements(&y) / halves;
         let params = params_bytes(&Params { len: len as u32 });
         let source = include_str!("../../shaders/max_pool_f32.wgsl");

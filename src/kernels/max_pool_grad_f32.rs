@@ -12,7 +12,7 @@
 //! it, so the order of the sum is fixed. `x` must not hold NaN.
 
 use super::{
-    Agreement, Approx, Binding, Caps, Kernel, Launch, Pool, Spec, elementwise, params_bytes,
+    Agreement, Approx, Binding, Caps, Kernel, Launch, Pool, elementwise, params_bytes,
     random_tensor, store, within_f32,
 };
 use crate::base::{DType, Rng, Tensor, num_elements};
@@ -52,17 +52,9 @@ impl Kernel for MaxPoolGradF32 {
     fn launch(&self, caps: &Caps) -> Result<Launch> {
         let y = self.pool.output_shape(self.x)?;
         let [n, h, w, c] = self.x;
-        let [_, out_h, out_w, _] = y;
         let pairs = self.tiled() && c.is_multiple_of(2);
-        let (halves, spec) = elementwise::halves(Spec::new(), pairs, caps);
+        let (halves, spec) = elementwise::halves(self.pool.spec(self.x, y), pairs, caps);
         let spec = spec
-            .with("KERNEL", self.pool.kernel as u32)
-            .with("STRIDE", self.pool.stride as u32)
-            .with("PADDING", self.pool.padding as u32)
-            .with("IN_H", h as u32)
-            .with("IN_W", w as u32)
-            .with("OUT_H", out_h as u32)
-            .with("OUT_W", out_w as u32)
             .with("CHANNELS", (c / halves) as u32)
             .with("RELU", self.relu);
         let items = if self.tiled() {

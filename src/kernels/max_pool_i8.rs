@@ -3,7 +3,7 @@
 //! `x`: i8 `[n, h, w, c]`, `y`: i8 `[n, oh, ow, c]`; scale and zero point stay those of `x`. What lies outside the
 //! image does not exist. Exact: a selection.
 
-use super::{Agreement, Binding, Caps, Const, Kernel, Launch, Pool, Spec, grid_1d, params_bytes};
+use super::{Agreement, Binding, Caps, Kernel, Launch, Pool, elementwise, params_bytes};
 use crate::base::{DType, Tensor, num_elements, words_for};
 use crate::error::Result;
 
@@ -20,11 +20,6 @@ pub struct MaxPoolI8 {
 #[derive(Clone, Copy, bytemuck::NoUninit)]
 struct Params {
     words: u32,
-    height: i32,
-    width: i32,
-    c_words: u32,
-    out_height: u32,
-    out_width: u32,
 }
 
 impl Kernel for MaxPoolI8 {
@@ -42,23 +37,16 @@ impl Kernel for MaxPoolI8 {
     fn launch(&self, caps: &Caps) -> Result<Launch> {
         let y = self.pool.output_shape(self.x)?;
         let words = words_for(&y, DType::I8);
-        let size = |size: usize| Const::I32(size as i32);
-        Ok(Launch {
-            source: include_str!("../../shaders/max_pool_i8.wgsl").into(),
-            spec: Spec::new()
-                .with("KERNEL", size(self.pool.kernel))
-                .with("STRIDE", size(self.pool.stride))
-                .with("PADDING", size(self.pool.padding)),
-            params: params_bytes(&Params {
-                words: words as u32,
-                height: self.x[1] as i32,
-                width: self.x[2] as i32,
-                c_words: self.x[3].div_ceil(4) as u32,
-                out_height: y[1] as u32,
-                out_width: y[2] as u32,
-            }),
-            workgroups: grid_1d(words, 64, caps),
-        })
+        let channel_words = self.x[3].div_ceil(4) as u32;
+        let spec = self
+            .pool
+            .spec(self.x, y)
+            .with("CHANNEL_WORDS", channel_words);
+        let params = params_bytes(&Params {
+            words: words as u32,
+        });
+        let source = include_str!("../../shaders/max_pool_i8.wgsl");
+        Ok(elementwise::launch(source, spec, params, words, caps))
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {

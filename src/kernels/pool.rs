@@ -9,6 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Spec;
 use crate::error::{Error, Result};
 
 /// A square window, the same along both image axes.
@@ -59,6 +60,18 @@ impl Pool {
     /// As [`Self::out_size`].
     pub fn output_shape(&self, [n, h, w, c]: [usize; 4]) -> Result<[usize; 4]> {
         Ok([n, self.out_size(h)?, self.out_size(w)?, c])
+    }
+
+    /// The constants of shaders that pool images of shape `x` to `y`.
+    pub(super) fn spec(&self, [_, h, w, _]: [usize; 4], [_, out_h, out_w, _]: [usize; 4]) -> Spec {
+        Spec::new()
+            .with("KERNEL", self.kernel as u32)
+            .with("STRIDE", self.stride as u32)
+            .with("PADDING", self.padding as u32)
+            .with("IN_H", h as u32)
+            .with("IN_W", w as u32)
+            .with("OUT_H", out_h as u32)
+            .with("OUT_W", out_w as u32)
     }
 
     /// The inputs that window `out` covers, cut to `0 .. size`: never empty for a valid window.
