@@ -25,6 +25,8 @@ const ROW: u32 = 0u;
 // Every group of x starts on a word.
 const ALIGNED: bool = true;
 const SPLIT: bool = false;
+// Channels of a group that its words hold: one, if it is all.
+const LIVE: u32 = 2u;
 // What a product is computed in: f32 on every device, f16 where there is native f16.
 alias Factor = f32;
 
@@ -63,6 +65,11 @@ fn x_pair(pixel: u32, first: u32, pair: u32, end: u32) -> u32 {
 }
 
 fn multiply(left: u32, right: vec4<u32>) -> vec4<f32> {
+    if LIVE == 1u {
+        let first = vec4<Factor>(vec4<f32>(unpack2x16float(right.x).x, unpack2x16float(right.y).x,
+                                           unpack2x16float(right.z).x, unpack2x16float(right.w).x));
+        return vec4<f32>(Factor(unpack2x16float(left).x) * first);
+    }
     let l = vec2<Factor>(unpack2x16float(left));
     let p0 = vec2<f32>(l * vec2<Factor>(unpack2x16float(right.x)));
     let p1 = vec2<f32>(l * vec2<Factor>(unpack2x16float(right.y)));

@@ -70,6 +70,7 @@ impl Kernel for Conv2dF16 {
         let split = groups > 1 && !(self.w[0] / groups).is_multiple_of(2);
         let mut spec = spec
             .with("RELU", self.relu)
+            .with("LIVE", self.w[3].min(2) as u32)
             .with("ALIGNED", groups == 1 || self.w[3].is_multiple_of(2))
             .with("SPLIT", split);
         if split {
