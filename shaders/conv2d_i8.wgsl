@@ -2,7 +2,8 @@
 //   p = (n, oy, ox), iy = oy·stride + ky·dilation − padding, ix likewise, g = o / og; x_zero_point outside
 // y[p, o]   = clamp(requant(acc[p, o]) + zero_point, qmin, qmax)
 //
-// Tiled as conv2d_f32: an invocation owns RUN neighbouring pixels of a row and COLUMNS channels of a group.
+// Tiled as conv2d_f32: an invocation owns RUN neighbouring pixels of a row and COLUMNS channels of a group. Groups
+// that share words (ODD_GROUPS) have four pixels by one word instead.
 //# include common/index.wgsl
 //# include common/i8.wgsl
 //# include common/requant.wgsl
@@ -10,6 +11,7 @@
 //# include common/eight.wgsl
 //# include common/workgroup_put_i8.wgsl
 //# include common/residual_none.wgsl
+//# include common/odd_groups_i8.wgsl
 alias Sums = vec4<i32>;
 const WORKGROUP: u32 = 64u;
 const RUN: u32 = 4u;
@@ -18,6 +20,8 @@ const COLUMNS: u32 = 8u;  // of those of BLOCKS blocks of eight
 const WORDS: u32 = 2u;    // ⌈COLUMNS / 4⌉
 // Elements of a word; where a pixel of x is one word, those that it has.
 const LIVE: u32 = 4u;
+const ODD_GROUPS: bool = false;
+const DEPTHWISE: bool = false;  // the four columns of a word read the same word of x
 const KH: u32 = 3u;
 const KW: u32 = 3u;
 const STRIDE: u32 = 1u;
@@ -51,6 +55,10 @@ fn shared_word(which: u32, o: u32, rest: u32) -> u32 {
 }
 
 fn run(group: u32, local: u32, lane: u32) {
+    if ODD_GROUPS {
+        four_pixels(group * WORKGROUP + local);
+        return;
+    }
     if group >= params.workgroups { return; }
     let tile = group % params.tiles;
     let item = group / params.tiles * WORKGROUP + local;

@@ -3,7 +3,7 @@
 //# include common/i8.wgsl
 //# include common/halves.wgsl
 const WORKGROUP: u32 = 64u;
-const EACH: u32 = 4u;  // words of y of one invocation, WORKGROUP apart
+const EACH: u32 = 4u;  // words of y of one invocation, WORKGROUP apart, or a row where LAST_AXIS
 // Elements of a word; where a row is one word, those that it has.
 const LIVE: u32 = 4u;
 // The channels are the last axis: within a word they differ. Or there is one channel.
@@ -21,26 +21,35 @@ struct Params { words: u32, row_len: u32, row_words: u32, channels: u32, rows: u
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
         @builtin(num_workgroups) groups: vec3<u32>) {
-    let start = linear_id(group, 0u, groups, WORKGROUP * EACH) + local;
-    var scales = vec4(inv_scale[0]);
-    var zeros = vec4(zero_point[0]);
+    var i = linear_id(group, 0u, groups, WORKGROUP * EACH) + local;
+    var step = WORKGROUP;
+    if LAST_AXIS {
+        // One below the other: they share their channels.
+        let id = linear_id(group, local, groups, WORKGROUP);
+        i = id / params.row_words * (EACH * params.row_words) + id % params.row_words;
+        step = params.row_words;
+    }
+    let c = select(vec4(0u), columns_of(i % params.row_words), LAST_AXIS);
+    var scales = vec4(inv_scale[c.x], inv_scale[c.y], inv_scale[c.z], inv_scale[c.w]);
+    var zeros = vec4(zero_point[c.x], zero_point[c.y], zero_point[c.z], zero_point[c.w]);
     for (var k = 0u; k < EACH; k++) {
-        let i = start + k * WORKGROUP;
         if i >= params.words { break; }
         let row = i / params.row_words;
-        let first = (i - row * params.row_words) * 4u;
-        let columns = min(vec4(first) + vec4(0u, 1u, 2u, 3u), vec4(params.row_len - 1u));
-        if LAST_AXIS {
-            scales = vec4(inv_scale[columns.x], inv_scale[columns.y], inv_scale[columns.z], inv_scale[columns.w]);
-            zeros = vec4(zero_point[columns.x], zero_point[columns.y], zero_point[columns.z], zero_point[columns.w]);
-        } else if !ONE_CHANNEL {
+        let columns = columns_of(i - row * params.row_words);
+        if !LAST_AXIS && !ONE_CHANNEL {
             let ch = row / params.rows % params.channels;
             scales = vec4(inv_scale[ch]);
             zeros = vec4(zero_point[ch]);
         }
         let q = quantize(four(row * params.row_len, columns), scales, zeros);
-        y[i] = keep_lanes(pack_i8(q), params.row_len - first);
+        y[i] = keep_lanes(pack_i8(q), params.row_len - columns.x);
+        i += step;
     }
+}
+
+// The columns of a word of a row; past its end the last again.
+fn columns_of(word: u32) -> vec4<u32> {
+    return min(vec4(4u * word) + vec4(0u, 1u, 2u, 3u), vec4(params.row_len - 1u));
 }
 
 // x at these columns of the row that starts at `row`.

@@ -341,7 +341,7 @@ fn quantize_i8() {
             (Text("inv_scale[ch]", "inv_scale[0]"), WRONG),
             (
                 Text(
-                    "keep_lanes(pack_i8(q), params.row_len - first)",
+                    "keep_lanes(pack_i8(q), params.row_len - columns.x)",
                     "pack_i8(q)",
                 ),
                 padding,

@@ -73,9 +73,8 @@ impl Kernel for Conv2dI8 {
     fn launch(&self, caps: &Caps) -> Result<Launch> {
         let geometry = Geometry::new(self.x, self.w, self.conv)?;
         let [cg, og] = [self.w[3], self.w[0] / self.conv.groups];
-        if self.conv.groups > 1 && !(cg.is_multiple_of(4) && og.is_multiple_of(4)) {
-            return Ok(self.launch_odd_groups(&geometry, caps));
-        }
+        let whole_words = cg.is_multiple_of(4) && og.is_multiple_of(4);
+        let odd_groups = self.conv.groups > 1 && !whole_words;
         let mut tiling = tiling(caps);
         let mut source = shared_source(include_str!("../../shaders/conv2d_i8.wgsl"), caps);
         let live = cg.min(4);
@@ -86,20 +85,28 @@ impl Kernel for Conv2dI8 {
                 .into();
             tiling.unrolled /= live;
         }
-        let (spec, params, tile) = forward(&geometry, &tiling);
+        let (spec, mut params, tile) = forward(&geometry, &tiling);
         let columns = og.min(8 * tile.blocks);
         let spec = spec
             .with("LIVE", live as u32)
             .with("COLUMNS", columns as u32)
             .with("WORDS", columns.div_ceil(4) as u32)
+            .with("ODD_GROUPS", odd_groups)
+            .with("DEPTHWISE", cg == 1 && og == 1)
             .with("FIXED", self.out.requant == Requant::Fixed);
+        let mut workgroups = params.workgroups as usize;
+        if odd_groups {
+            let pixels: usize = geometry.y[..3].iter().product();
+            params.runs = pixels as u32;
+            workgroups = (pixels.div_ceil(4) * self.w[0].div_ceil(4)).div_ceil(tiling.workgroup);
+        }
         let mut more = vec![self.x[3].div_ceil(4) as u32, cg.div_ceil(4) as u32];
         more.extend(self.last_params());
         Ok(Launch {
             source: with_residual(source, self.residual.map(|_| "i8")),
             spec,
             params: with_words(params_bytes(&params), &more),
-            workgroups: grid_1d(params.workgroups as usize, 1, caps),
+            workgroups: grid_1d(workgroups, 1, caps),
         })
     }
 
@@ -150,35 +157,6 @@ impl Kernel for Conv2dI8 {
 }
 
 impl Conv2dI8 {
-    /// The launch where groups do not start on words of `x`, or do not end on words of `y`.
-    fn launch_odd_groups(&self, geometry: &Geometry, caps: &Caps) -> Launch {
-        let [n, out_height, out_width, o] = geometry.y;
-        let [_, height, width, c] = self.x;
-        let [_, kernel_h, kernel_w, cg] = self.w;
-        let (m, og) = (n * out_height * out_width, o / self.conv.groups);
-        let Conv {
-            stride,
-            padding,
-            dilation,
-            ..
-        } = self.conv;
-        let (x_words, w_words) = (c.div_ceil(4), cg.div_ceil(4));
-        let sizes = [
-            m, o, height, width, x_words, out_height, out_width, kernel_h, kernel_w, w_words,
-            stride, padding, dilation, cg, og,
-        ];
-        let sizes = sizes.map(|size| size as u32);
-        Launch {
-            source: with_residual(
-                include_str!("../../shaders/conv2d_i8_odd_groups.wgsl").into(),
-                self.residual.map(|_| "i8"),
-            ),
-            spec: self.out.spec().with("DEPTHWISE", cg == 1 && og == 1),
-            params: with_words(params_bytes(&sizes), &self.last_params()),
-            workgroups: grid_1d(m.div_ceil(4) * o.div_ceil(4), 64, caps),
-        }
-    }
-
     /// The parameters from `n_words` on, which the other variants share.
     fn last_params(&self) -> Vec<u32> {
         let OutI8 {

@@ -4,7 +4,7 @@ use super::{Caps, Const, Launch, Spec, grid_1d};
 
 const WORKGROUP: usize = 64;
 /// Elements of one invocation: workgroups cost time too, above all on a CPU.
-const EACH: usize = 4;
+pub(super) const EACH: usize = 4;
 
 /// Elements that a word of `common/halves.wgsl` holds, and the constants for it: two where the device has
 /// 64-bit integers and neighbours come in pairs. Where loads are dear, two cost what one does.

@@ -4,7 +4,7 @@
 //! `y`: i8, the shape of `x`. `ch` is the position of `i` along `axis`, and `c` its size; without an axis `c` is 1.
 //! NaN gives the zero point, ±inf saturates. One rounding, of the product, may go to either neighbour.
 
-use super::elementwise::{self, halves};
+use super::elementwise::{self, EACH, halves};
 use super::{Agreement, Binding, Caps, Kernel, Launch, OutI8, Spec};
 use super::{gamma, params_bytes, random_args};
 use crate::base::{DType, Range, Requant, Rng, Shape, Tensor, num_elements, row_words, words_for};
@@ -66,8 +66,15 @@ impl Kernel for QuantizeI8 {
             qmin: self.range.qmin,
             qmax: self.range.qmax,
         });
+        let items = if channels.last_axis {
+            // Invocations go down the rows.
+            let row_words = row_words(&self.shape, DType::I8);
+            (words / row_words.max(1)).next_multiple_of(EACH) * row_words
+        } else {
+            words
+        };
         let source = include_str!("../../shaders/quantize_i8.wgsl");
-        Ok(elementwise::launch(source, spec, params, words, caps))
+        Ok(elementwise::launch(source, spec, params, items, caps))
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
