@@ -312,7 +312,7 @@ impl Measure {
         [1, 8, 64].into_iter().filter(short).collect()
     }
 
-    /// A network at every precision: upload, run, result.
+    /// A network at every precision, in turns: upload, run, result.
     pub fn network(
         &self,
         table: &mut Table,
@@ -320,17 +320,28 @@ impl Measure {
         networks: &[(&str, Graph)],
         batch: usize,
     ) -> wizen::Result<()> {
-        for (precision, graph) in networks {
-            let (mut executor, images) = block_on(resident(&self.device, graph, batch))?;
-            let mut once = || {
-                let start = Instant::now();
-                block_on(executor.run(&[&images]))?;
-                Ok(start.elapsed().as_secs_f64())
-            };
+        let loaded = networks
+            .iter()
+            .map(|(_, graph)| block_on(resident(&self.device, graph, batch)));
+        let mut loaded: Vec<_> = loaded.collect::<wizen::Result<_>>()?;
+        let once = |(executor, images): &mut (Executor, Tensor)| {
+            let start = Instant::now();
+            block_on(executor.run(&[&*images]))?;
+            Ok(start.elapsed().as_secs_f64())
+        };
+        for network in &mut loaded {
             // Not the first: it waits for the upload of the weights.
-            self.warm_up(&mut once)?;
-            let times = (0..self.samples()).map(|_| once());
-            let time = Spread::of(times.collect::<wizen::Result<_>>()?);
+            self.warm_up(|| once(network))?;
+        }
+        // In turns: a machine that is faster for a while is so for all of them.
+        let mut times = vec![Vec::new(); loaded.len()];
+        for _ in 0..self.samples() {
+            for (times, network) in times.iter_mut().zip(&mut loaded) {
+                times.push(once(network)?);
+            }
+        }
+        for (((precision, _), (executor, _)), times) in networks.iter().zip(&loaded).zip(times) {
+            let time = Spread::of(times);
             let steps = executor.plan().steps.iter();
             let at_best = |cost: Cost, dtype| self.peaks.share(cost, dtype, time.median).share;
             let share: f64 = steps.map(|s| at_best(s.kernel.cost(), operand(s))).sum();
