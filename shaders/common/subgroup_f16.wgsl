@@ -24,7 +24,7 @@ fn surplus(b: Right) -> Sum {
 
 //# inline
 fn product(a: Left, b: Right) -> Sum {
-    return f32(a.x * b.x) + f32(a.y * b.y);
+    return f32(a.x * b.x) + select(0.0, f32(a.y * b.y), LIVE > 1u);
 }
 
 fn column_of(j: u32) -> Column {
