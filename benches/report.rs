@@ -160,8 +160,8 @@ const PEAKS: &str = "The best that probes reached (`probe_*`, `copy_u32`). f16 a
     so neither peak is below that of f32.";
 const PRODUCTS: &str = "N × N × N, checked against the CPU before they are timed (up to N = 512 whole, above in eight \
     rows). `naive` computes 4 × 4 outputs in an invocation and shares nothing. Medians.";
-const NETWORKS: &str = "Random weights; upload, run, result; the precisions in turns. Medians with extremes. \"Of peak\": what the steps need at \
-    the peaks, by the time taken. A training step is forward, backward and Adam.";
+const NETWORKS: &str = "Random weights; upload, run, result; the precisions in turns. Medians with extremes. \
+    \"Of peak\": what the steps need at the peaks, by the time taken. A training step is forward, backward and Adam.";
 const MEMORY: &str = "Bytes are those of every operand, once.";
 
 fn about(text: &str) -> String {

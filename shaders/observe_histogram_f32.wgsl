@@ -1,12 +1,10 @@
 // counts[floor(x[i] · 2^-exponent) − first] += 1 for every finite x[i]; one workgroup per chunk of x
 //# include common/index.wgsl
 //# include common/float_bits.wgsl
+//# include common/halves.wgsl
 const WORKGROUP: u32 = 256u;
 const BINS: u32 = 2048u;
 const EACH: u32 = 4u;
-// What one load brings: u64, where len and chunk are even and HALVES is 2.
-alias Word = u32;
-const HALVES: u32 = 1u;
 
 struct Params { len: u32, chunk: u32 }
 @group(0) @binding(0) var<storage, read> x: array<Word>;                    // [len], bits of f32
@@ -42,7 +40,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var k = 0u; k < EACH; k++) {
             //# unroll
             for (var half = 0u; half < HALVES; half++) {
-                let bits = u32(words[k] >> (32u * half));
+                let bits = bits_of_half(words[k], half);
                 let inside = at + k * HALVES * WORKGROUP + half < end;
                 let zero = (bits << 1u) == 0u;
                 zeros += select(0u, 1u, inside && zero);

@@ -1,4 +1,6 @@
 // hist[digit(key_i)] += 1 over the unpruned i whose key agrees with the state on all higher digits
+//# include common/halves.wgsl
+//# include common/magnitudes.wgsl
 const WORKGROUP: u32 = 256u;
 const BINS: u32 = 2048u;
 // The digit is one of the index, hence the magnitude is fixed; otherwise it is one of the magnitude.
@@ -8,12 +10,7 @@ const FIRST: bool = true;
 // An invocation takes 8 neighbours: one byte of the mask.
 const TILE: u32 = WORKGROUP * 8u;
 
-// What one load brings: u64, where len is even and HALVES is 2.
-alias Word = u32;
-const HALVES: u32 = 1u;
-
 struct Params { len: u32, offset: u32, strip: u32, shift: u32, width: u32 }
-// Read as bits: neither subnormals nor NaNs may change on the way.
 @group(0) @binding(0) var<storage, read> w: array<Word>;                  // [len] f32
 @group(0) @binding(1) var<storage, read> old: array<u32>;                 // [ceil(len / 32)]
 @group(0) @binding(2) var<storage, read> state: array<u32>;               // [4] remaining, magnitude, index, status
@@ -21,13 +18,6 @@ struct Params { len: u32, offset: u32, strip: u32, shift: u32, width: u32 }
 @group(1) @binding(0) var<uniform> params: Params;
 
 var<workgroup> bins: array<atomic<u32>, BINS>;
-
-// Magnitudes of elements i and i + 1, i even; past the end that of the last.
-fn keys(i: u32) -> vec2<u32> {
-    let first = w[min(i, params.len - 1u) / HALVES];
-    let second = w[min(i + 2u - HALVES, params.len - 1u) / HALVES];
-    return vec2(u32(first), u32(second >> (32u * (HALVES - 1u)))) & vec2(0x7fffffffu);
-}
 
 fn count(i: u32, key: u32) {
     let bits = select(key, params.offset + i, BY_INDEX);
@@ -66,7 +56,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             var key: array<u32, 8>;
             //# unroll
             for (var j = 0u; j < 4u; j++) {
-                let pair = keys(at + 2u * j);
+                let pair = magnitudes(at + 2u * j);
                 key[2u * j] = pair.x;
                 key[2u * j + 1u] = pair.y;
             }

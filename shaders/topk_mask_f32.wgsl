@@ -1,13 +1,10 @@
 // mask[i] = old[i] and not (status = found and (|w_i| bits, offset + i) ≤ (magnitude, index))
 //# include common/index.wgsl
+//# include common/halves.wgsl
+//# include common/magnitudes.wgsl
 const WORKGROUP: u32 = 64u;
 
-// What one load brings: u64, where len is even and HALVES is 2.
-alias Word = u32;
-const HALVES: u32 = 1u;
-
 struct Params { len: u32, offset: u32 }
-// Read as bits: neither subnormals nor NaNs may change on the way.
 @group(0) @binding(0) var<storage, read> w: array<Word>;          // [len] f32
 @group(0) @binding(1) var<storage, read> old: array<u32>;         // [ceil(len / 32)]
 @group(0) @binding(2) var<storage, read> state: array<u32>;       // [4] remaining, magnitude, index, status
@@ -16,9 +13,7 @@ struct Params { len: u32, offset: u32 }
 
 // Bits 0 and 1: elements i and i + 1 go, i even.
 fn go(i: u32, magnitude: u32, index: u32) -> u32 {
-    let first = w[min(i, params.len - 1u) / HALVES];
-    let second = w[min(i + 2u - HALVES, params.len - 1u) / HALVES];
-    let key = vec2(u32(first), u32(second >> (32u * (HALVES - 1u)))) & vec2(0x7fffffffu);
+    let key = magnitudes(i);
     let at = vec2(params.offset + i) + vec2(0u, 1u);
     let goes = (key < vec2(magnitude)) | ((key == vec2(magnitude)) & (at <= vec2(index)));
     return select(0u, 1u, goes.x) | select(0u, 2u, goes.y);

@@ -218,6 +218,10 @@ const COMMON: &[(&str, &str)] = &[
         include_str!("../../shaders/common/i8.wgsl"),
     ),
     (
+        "common/magnitudes.wgsl",
+        include_str!("../../shaders/common/magnitudes.wgsl"),
+    ),
+    (
         "common/odd_groups_i8.wgsl",
         include_str!("../../shaders/common/odd_groups_i8.wgsl"),
     ),

@@ -64,12 +64,12 @@ impl Kernel for Conv2dF16 {
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
         let geometry = self.geometry()?;
-        let (spec, mut params, _) = forward(&geometry, &tiling(caps));
+        let spec = Spec::new().with("RELU", self.relu);
+        let (spec, mut params, _) = forward(spec, &geometry, &tiling(caps));
         let mut workgroups = grid_1d(params.workgroups as usize, 1, caps);
         let groups = self.conv.groups;
         let split = groups > 1 && !(self.w[0] / groups).is_multiple_of(2);
         let mut spec = spec
-            .with("RELU", self.relu)
             .with("LIVE", self.w[3].min(2) as u32)
             .with("ALIGNED", groups == 1 || self.w[3].is_multiple_of(2))
             .with("SPLIT", split);

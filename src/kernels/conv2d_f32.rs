@@ -86,8 +86,12 @@ impl Params {
     }
 }
 
-/// Constants, parameters and tile of a forward convolution.
-pub(super) fn forward(geometry: &Geometry, tiling: &Tiling) -> (Spec, Params, ConvTile) {
+/// `spec` and the constants, the parameters and the tile of a forward convolution.
+pub(super) fn forward(
+    spec: Spec,
+    geometry: &Geometry,
+    tiling: &Tiling,
+) -> (Spec, Params, ConvTile) {
     let Geometry { x, w, y, conv } = *geometry;
     let (kernel_w, group_o) = (w[2], w[0] / conv.groups);
     let tile = conv_tile((y[2], 1), group_o, kernel_w, tiling, |run| {
@@ -102,7 +106,7 @@ pub(super) fn forward(geometry: &Geometry, tiling: &Tiling) -> (Spec, Params, Co
     );
     let window = window(tile.run, kernel_w, &conv);
     let whole_row = if params.runs_per_row == 1 { x[2] } else { 0 };
-    let spec = Spec::new()
+    let spec = spec
         .with("WORKGROUP", tiling.workgroup as u32)
         .with("RUN", tile.run as u32)
         .with("BLOCKS", tile.blocks as u32)
@@ -145,13 +149,14 @@ impl Kernel for Conv2dF32 {
     }
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
-        let (spec, params, _) = forward(&self.geometry()?, &tiling(caps));
+        let spec = Spec::new().with("RELU", self.relu);
+        let (spec, params, _) = forward(spec, &self.geometry()?, &tiling(caps));
         Ok(Launch {
             source: with_residual(
                 shared_source(include_str!("../../shaders/conv2d_f32.wgsl"), caps),
                 self.residual.then_some("f32"),
             ),
-            spec: spec.with("RELU", self.relu),
+            spec,
             params: params_bytes(&params),
             workgroups: grid_1d(params.workgroups as usize, 1, caps),
         })

@@ -22,7 +22,7 @@ use super::tile::{shared_source, tiling, vector_registers};
 use super::tiled::{Tiled, with_words};
 use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, OutI8, ResidualI8, Variant};
 use super::{grid_1d, out_i8, params_bytes, random_args};
-use crate::base::{DType, Requant, Rng, Tensor, num_elements};
+use crate::base::{DType, Rng, Tensor, num_elements};
 use crate::error::Result;
 
 /// `y = out(bias + x ∗ w + residual)`. Bindings: `x`, `w`, `bias`, `multiplier`, `y`; `residual` and
@@ -85,15 +85,14 @@ impl Kernel for Conv2dI8 {
                 .into();
             tiling.unrolled /= live;
         }
-        let (spec, mut params, tile) = forward(&geometry, &tiling);
+        let (spec, mut params, tile) = forward(self.out.spec(), &geometry, &tiling);
         let columns = og.min(8 * tile.blocks);
         let spec = spec
             .with("LIVE", live as u32)
             .with("COLUMNS", columns as u32)
             .with("WORDS", columns.div_ceil(4) as u32)
             .with("ODD_GROUPS", odd_groups)
-            .with("DEPTHWISE", cg == 1 && og == 1)
-            .with("FIXED", self.out.requant == Requant::Fixed);
+            .with("DEPTHWISE", cg == 1 && og == 1);
         let mut workgroups = params.workgroups as usize;
         if odd_groups {
             let pixels: usize = geometry.y[..3].iter().product();

@@ -1,6 +1,6 @@
 //! The host's side of `shaders/common/depthwise.wgsl`: convolutions whose filters see one channel each.
 
-use super::tile::tiling;
+use super::tile::{tiling, vector_registers};
 use super::tiled::Tiled;
 use super::{Caps, Const, Conv, Launch, Variant, grid_1d};
 use crate::base::DType;
@@ -42,7 +42,7 @@ impl Bounds {
     /// A processor (a software driver) pays dearly for every load and little for spilled registers. A GPU needs many
     /// invocations, whose loads are on their way at the same time.
     fn new(caps: &Caps) -> Self {
-        if caps.software || caps.subgroups.is_some_and(|(_, max)| max <= 8) {
+        if caps.software || vector_registers(caps) {
             return Self {
                 registers: 512,
                 unrolled: 200,
