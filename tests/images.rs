@@ -83,8 +83,8 @@ fn the_middle_is_cut_out_and_normalised() {
     let path = dir.path().join("wide.png");
     let mut transform = ImageTransform::imagenet([2, 2]);
     assert_eq!(transform.resize, Some(2));
-    // Margins of 1, 2 and 3 pixels; half of them, rounded down: 0, 1, 1. Nothing is resized.
-    for (width, left) in [(3, 0), (4, 1), (5, 1)] {
+    // Margins of 1, 2 and 3 pixels; half of them, rounded half to even: 0, 1, 2. Nothing is resized.
+    for (width, left) in [(3, 0), (4, 1), (5, 2)] {
         let picture = RgbImage::from_fn(width, 2, |x, y| Rgb([x as u8, 100 + y as u8, 255]));
         picture.save(&path).expect("writable");
         let x = values(&transform, &path);

@@ -24,7 +24,7 @@ const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// How an image file becomes numbers, as torchvision's `Resize`, `CenterCrop`, `ToTensor`, `Normalize`
-/// (where the centre lies between two pixels, the crop starts at the first):
+/// (where the crop would start between two pixels, it starts at the even one):
 /// `y = (x / 255 − mean) / std`, f32, `[height, width, channels]`.
 ///
 /// Resizing is bilinear with antialiasing (a triangle as wide as the reduction), on 8 bits per channel.
@@ -166,8 +166,8 @@ impl ImageTransform {
             Some(side) => resized(image.height(), image.width(), side as u32)?,
             None => (height, width),
         };
-        let top = (new_height - height) / 2;
-        let left = (new_width - width) / 2;
+        let top = centre_start(new_height, height);
+        let left = centre_start(new_width, width);
         // `resize` returns images that have the size already as they are.
         if self.mean.len() == 1 {
             let image = resize(
@@ -322,6 +322,13 @@ fn jpeg_has_end(bytes: &[u8]) -> bool {
     false
 }
 
+/// Where a centre crop starts, as torchvision's `CenterCrop`: half of what is cut off, rounded half to even.
+fn centre_start(size: u32, crop: u32) -> u32 {
+    let cut = size - crop;
+    let half = cut / 2;
+    half + (cut % 2) * (half % 2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -360,6 +367,13 @@ mod tests {
         says(|t| t.mean[2] = f32::NAN, "cannot normalise");
         let error = ImageTransform::for_input([8, 8, 4]).expect_err("four channels");
         assert!(error.to_string().contains("4 channels"), "{error}");
+    }
+
+    #[test]
+    fn crops_start_where_those_of_torchvision_do() {
+        // int(round((size - crop) / 2.0)) in Python.
+        let starts = [224, 225, 226, 227, 228, 229, 230, 231].map(|size| centre_start(size, 224));
+        assert_eq!(starts, [0, 0, 1, 2, 2, 2, 3, 4]);
     }
 
     #[test]
