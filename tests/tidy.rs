@@ -297,44 +297,42 @@ fn forbidden(path: &str, text: &str) -> Vec<String> {
     wrong
 }
 
+/// Kernels live in families: a folder of `src/kernels`, one of `shaders`, one test file.
 #[test]
-fn every_kernel_has_its_three_files() {
+fn every_kernel_has_a_family() {
     let names: BTreeSet<&str> = wizen::kernels::all()
         .iter()
         .map(|kernel| kernel.name())
         .collect();
     assert!(!names.is_empty(), "no kernels");
     let declared = read("tests/kernels/mod.rs");
-    for name in &names {
-        for file in [
-            format!("shaders/{name}.wgsl"),
-            format!("src/kernels/{name}.rs"),
-            format!("tests/kernels/{name}.rs"),
-        ] {
-            assert!(
-                Path::new(&root().join(&file)).is_file(),
-                "{file} is missing"
-            );
-        }
-        let line = format!("mod {name};");
-        assert!(
-            declared.lines().any(|l| l.trim() == line),
-            "tests/kernels/mod.rs does not say `{line}`"
-        );
-    }
+    let tested = |family: &str| {
+        let line = format!("mod {family};");
+        declared.lines().any(|l| l.trim() == line)
+            && root().join(format!("tests/kernels/{family}.rs")).is_file()
+    };
+    let mut homes: BTreeMap<&str, String> = BTreeMap::new();
     for file in files("src/kernels", "rs") {
-        let stem = Path::new(&file)
-            .file_stem()
-            .expect("a name")
-            .to_string_lossy()
-            .into_owned();
-        let text = read(&file);
-        if code_only(&text).contains("impl Kernel for") {
-            assert!(
-                names.contains(stem.as_str()),
-                "{file} is not in kernels::all()"
-            );
+        let text = without_tests(&read(&file));
+        if !code_only(&text).contains("impl Kernel for") {
+            continue;
         }
+        let rest = file.strip_prefix("src/kernels/").expect("below it");
+        let family = rest.split('/').next().expect("a name");
+        let family = family.trim_end_matches(".rs");
+        assert!(
+            tested(family),
+            "{file}: tests/kernels/{family}.rs is missing"
+        );
+        let named = names
+            .iter()
+            .filter(|name| text.contains(&format!("\"{name}\"")));
+        let named: Vec<&str> = named.copied().collect();
+        assert!(!named.is_empty(), "{file} is not in kernels::all()");
+        homes.extend(named.into_iter().map(|name| (name, family.to_owned())));
+    }
+    for name in &names {
+        assert!(homes.contains_key(name), "no family has `{name}`");
     }
 }
 

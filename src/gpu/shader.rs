@@ -2,8 +2,9 @@
 //!
 //! A shader is plain, valid WGSL with default values. Specialising it rewrites the right-hand sides
 //! of named top-level `const` and `alias` lines, and nothing else; `//# include common/x.wgsl` lines
-//! are replaced by the shared file. There is no template language: a branch on a `const` is the
-//! `#ifdef`, and the compiler folds it.
+//! are replaced by the shared file, and so are `//# part elements common/x.wgsl` lines unless the
+//! specialisation names another text for the part `elements`. There is no template language: a branch
+//! on a `const` is the `#ifdef`, and the compiler folds it.
 //!
 //! Loops, arrays and calls may be marked to be written out: see `unroll.rs`.
 
@@ -52,9 +53,19 @@ impl From<bool> for Const {
     }
 }
 
-/// The constants of one specialisation, by name.
+/// The text of a part.
+#[derive(Clone, Debug, PartialEq)]
+enum Part {
+    File(&'static str),
+    Text(String),
+}
+
+/// The constants and parts of one specialisation, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Spec(BTreeMap<&'static str, Const>);
+pub struct Spec {
+    constants: BTreeMap<&'static str, Const>,
+    parts: BTreeMap<&'static str, Part>,
+}
 
 impl Spec {
     /// No constants: the text's defaults.
@@ -65,205 +76,96 @@ impl Spec {
     /// The same with one more constant.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Const>) -> Self {
-        self.0.insert(name, value.into());
+        self.constants.insert(name, value.into());
         self
     }
 
-    /// Names and values in order of the names.
+    /// The same with the part `name` taken from a file of `shaders/common/`.
+    #[must_use]
+    pub fn part(mut self, name: &'static str, file: &'static str) -> Self {
+        self.parts.insert(name, Part::File(file));
+        self
+    }
+
+    /// The same with the part `name` written out: what a table says, and no file could.
+    #[must_use]
+    pub fn part_text(mut self, name: &'static str, text: impl Into<String>) -> Self {
+        self.parts.insert(name, Part::Text(text.into()));
+        self
+    }
+
+    /// Names and values of the constants in order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, Const)> + '_ {
-        self.0.iter().map(|(&name, &value)| (name, value))
+        self.constants.iter().map(|(&name, &value)| (name, value))
     }
 }
 
+/// The files of `shaders/` with these names, as (name, text).
+macro_rules! files {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../shaders/", $name)))),*]
+    };
+}
+
 /// Files that shaders may include.
-const COMMON: &[(&str, &str)] = &[
-    (
-        "common/conv_rows.wgsl",
-        include_str!("../../shaders/common/conv_rows.wgsl"),
-    ),
-    (
-        "common/cooperative_elements.wgsl",
-        include_str!("../../shaders/common/cooperative_elements.wgsl"),
-    ),
-    (
-        "common/cooperative_f16.wgsl",
-        include_str!("../../shaders/common/cooperative_f16.wgsl"),
-    ),
-    (
-        "common/cooperative_f32.wgsl",
-        include_str!("../../shaders/common/cooperative_f32.wgsl"),
-    ),
-    (
-        "common/cooperative_i8.wgsl",
-        include_str!("../../shaders/common/cooperative_i8.wgsl"),
-    ),
-    (
-        "common/cooperative_tile.wgsl",
-        include_str!("../../shaders/common/cooperative_tile.wgsl"),
-    ),
-    (
-        "common/cooperative_words.wgsl",
-        include_str!("../../shaders/common/cooperative_words.wgsl"),
-    ),
-    (
-        "common/matrix_rows.wgsl",
-        include_str!("../../shaders/common/matrix_rows.wgsl"),
-    ),
-    (
-        "common/subgroup_f16.wgsl",
-        include_str!("../../shaders/common/subgroup_f16.wgsl"),
-    ),
-    (
-        "common/subgroup_f32.wgsl",
-        include_str!("../../shaders/common/subgroup_f32.wgsl"),
-    ),
-    (
-        "common/subgroup_i8.wgsl",
-        include_str!("../../shaders/common/subgroup_i8.wgsl"),
-    ),
-    (
-        "common/subgroup_put_i8.wgsl",
-        include_str!("../../shaders/common/subgroup_put_i8.wgsl"),
-    ),
-    (
-        "common/subgroup_conv.wgsl",
-        include_str!("../../shaders/common/subgroup_conv.wgsl"),
-    ),
-    (
-        "common/subgroup_matrix.wgsl",
-        include_str!("../../shaders/common/subgroup_matrix.wgsl"),
-    ),
-    (
-        "common/subgroup_tile.wgsl",
-        include_str!("../../shaders/common/subgroup_tile.wgsl"),
-    ),
-    (
-        "common/workgroup_conv.wgsl",
-        include_str!("../../shaders/common/workgroup_conv.wgsl"),
-    ),
-    (
-        "common/workgroup_f16.wgsl",
-        include_str!("../../shaders/common/workgroup_f16.wgsl"),
-    ),
-    (
-        "common/workgroup_f32.wgsl",
-        include_str!("../../shaders/common/workgroup_f32.wgsl"),
-    ),
-    (
-        "common/workgroup_i8.wgsl",
-        include_str!("../../shaders/common/workgroup_i8.wgsl"),
-    ),
-    (
-        "common/workgroup_matrix.wgsl",
-        include_str!("../../shaders/common/workgroup_matrix.wgsl"),
-    ),
-    (
-        "common/workgroup_put_i32.wgsl",
-        include_str!("../../shaders/common/workgroup_put_i32.wgsl"),
-    ),
-    (
-        "common/workgroup_put_i8.wgsl",
-        include_str!("../../shaders/common/workgroup_put_i8.wgsl"),
-    ),
-    (
-        "common/workgroup_tile.wgsl",
-        include_str!("../../shaders/common/workgroup_tile.wgsl"),
-    ),
-    (
-        "common/depthwise.wgsl",
-        include_str!("../../shaders/common/depthwise.wgsl"),
-    ),
-    (
-        "common/fake_quant.wgsl",
-        include_str!("../../shaders/common/fake_quant.wgsl"),
-    ),
-    (
-        "common/float_bits.wgsl",
-        include_str!("../../shaders/common/float_bits.wgsl"),
-    ),
-    (
-        "common/index.wgsl",
-        include_str!("../../shaders/common/index.wgsl"),
-    ),
-    (
-        "common/dot_i8.wgsl",
-        include_str!("../../shaders/common/dot_i8.wgsl"),
-    ),
-    (
-        "common/eight.wgsl",
-        include_str!("../../shaders/common/eight.wgsl"),
-    ),
-    (
-        "common/eight_subgroup.wgsl",
-        include_str!("../../shaders/common/eight_subgroup.wgsl"),
-    ),
-    (
-        "common/team.wgsl",
-        include_str!("../../shaders/common/team.wgsl"),
-    ),
-    (
-        "common/team_subgroup.wgsl",
-        include_str!("../../shaders/common/team_subgroup.wgsl"),
-    ),
-    (
-        "common/gemm.wgsl",
-        include_str!("../../shaders/common/gemm.wgsl"),
-    ),
-    (
-        "common/halves.wgsl",
-        include_str!("../../shaders/common/halves.wgsl"),
-    ),
-    (
-        "common/i8.wgsl",
-        include_str!("../../shaders/common/i8.wgsl"),
-    ),
-    (
-        "common/magnitudes.wgsl",
-        include_str!("../../shaders/common/magnitudes.wgsl"),
-    ),
-    (
-        "common/odd_groups_i8.wgsl",
-        include_str!("../../shaders/common/odd_groups_i8.wgsl"),
-    ),
-    (
-        "common/requant.wgsl",
-        include_str!("../../shaders/common/requant.wgsl"),
-    ),
-    (
-        "common/residual_f16.wgsl",
-        include_str!("../../shaders/common/residual_f16.wgsl"),
-    ),
-    (
-        "common/residual_f32.wgsl",
-        include_str!("../../shaders/common/residual_f32.wgsl"),
-    ),
-    (
-        "common/residual_i8.wgsl",
-        include_str!("../../shaders/common/residual_i8.wgsl"),
-    ),
-    (
-        "common/residual_none.wgsl",
-        include_str!("../../shaders/common/residual_none.wgsl"),
-    ),
-    (
-        "common/tile_i8.wgsl",
-        include_str!("../../shaders/common/tile_i8.wgsl"),
-    ),
+const COMMON: &[(&str, &str)] = files![
+    "common/conv_rows.wgsl",
+    "common/cooperative_elements.wgsl",
+    "common/cooperative_f16.wgsl",
+    "common/cooperative_f32.wgsl",
+    "common/cooperative_i8.wgsl",
+    "common/cooperative_tile.wgsl",
+    "common/cooperative_words.wgsl",
+    "common/depthwise.wgsl",
+    "common/dot_i8.wgsl",
+    "common/eight.wgsl",
+    "common/eight_subgroup.wgsl",
+    "common/fake_quant.wgsl",
+    "common/float_bits.wgsl",
+    "common/gemm.wgsl",
+    "common/halves.wgsl",
+    "common/i8.wgsl",
+    "common/index.wgsl",
+    "common/magnitudes.wgsl",
+    "common/matrix_rows.wgsl",
+    "common/odd_groups_i8.wgsl",
+    "common/requant.wgsl",
+    "common/residual_f16.wgsl",
+    "common/residual_f32.wgsl",
+    "common/residual_i8.wgsl",
+    "common/residual_none.wgsl",
+    "common/subgroup_conv.wgsl",
+    "common/subgroup_f16.wgsl",
+    "common/subgroup_f32.wgsl",
+    "common/subgroup_i8.wgsl",
+    "common/subgroup_matrix.wgsl",
+    "common/subgroup_put_i8.wgsl",
+    "common/subgroup_tile.wgsl",
+    "common/team.wgsl",
+    "common/team_subgroup.wgsl",
+    "common/tile_i8.wgsl",
+    "common/workgroup_conv.wgsl",
+    "common/workgroup_f16.wgsl",
+    "common/workgroup_f32.wgsl",
+    "common/workgroup_i8.wgsl",
+    "common/workgroup_matrix.wgsl",
+    "common/workgroup_put_i32.wgsl",
+    "common/workgroup_put_i8.wgsl",
+    "common/workgroup_tile.wgsl",
 ];
 
-/// Resolves includes and rewrites the constants that `spec` names.
+/// Resolves includes and parts, and rewrites the constants that `spec` names.
 ///
 /// # Errors
-/// [`Error::Invalid`] naming the shader for an unknown constant (with the list of those it has), an
-/// unknown include, or an f16 type where the text cannot take it.
+/// [`Error::Invalid`] naming the shader for an unknown constant or part (with the list of those it
+/// has), an unknown include, or an f16 type where the text cannot take it.
 pub fn specialise(name: &str, source: &str, spec: &Spec) -> Result<String> {
     let mut text = String::with_capacity(source.len() * 2);
-    for line in source.lines() {
-        match line.trim().strip_prefix("//# include ") {
-            Some(file) => text.push_str(include(name, file.trim())?),
-            None => text.push_str(line),
-        }
-        text.push('\n');
+    let mut parts = Vec::new();
+    resolve(name, source, spec, &mut parts, &mut text)?;
+    if let Some(part) = spec.parts.keys().find(|part| !parts.contains(part)) {
+        let problem = format!("no part `{part}`; it has {}", parts.join(", "));
+        return Err(Error::invalid(format!("shader {name}"), problem));
     }
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let mut needs_f16 = false;
@@ -314,6 +216,36 @@ pub(super) fn declared_constant(line: &str) -> Option<(&str, u32)> {
     Some((name, value.trim().strip_suffix('u')?.parse().ok()?))
 }
 
+/// Appends `source` with its includes and parts in their places; the names of the parts join `parts`.
+fn resolve<'a>(
+    name: &str,
+    source: &'a str,
+    spec: &Spec,
+    parts: &mut Vec<&'a str>,
+    out: &mut String,
+) -> Result<()> {
+    for line in source.lines() {
+        let marked = line.trim();
+        if let Some(file) = marked.strip_prefix("//# include ") {
+            resolve(name, include(name, file.trim())?, spec, parts, out)?;
+        } else if let Some(part) = marked.strip_prefix("//# part ") {
+            let (part, file) = part.trim().split_once(' ').unwrap_or((part, ""));
+            parts.push(part);
+            match spec.parts.get(part) {
+                Some(Part::Text(text)) => out.push_str(text),
+                Some(Part::File(file)) => {
+                    resolve(name, include(name, file)?, spec, parts, out)?;
+                }
+                None => resolve(name, include(name, file)?, spec, parts, out)?,
+            }
+        } else {
+            out.push_str(line);
+        }
+        out.push('\n');
+    }
+    Ok(())
+}
+
 fn include(name: &str, file: &str) -> Result<&'static str> {
     COMMON
         .iter()
@@ -362,5 +294,21 @@ mod tests {
             "shader t: no top-level `const TILES`; it has TILE, Elem"
         );
         assert!(specialise("t", "//# include common/none.wgsl", &Spec::new()).is_err());
+        let part = Spec::new().part("elements", "common/index.wgsl");
+        let error = specialise("t", TEXT, &part).expect_err("no parts");
+        assert_eq!(error.to_string(), "shader t: no part `elements`; it has ");
+    }
+
+    #[test]
+    fn parts_are_files_or_texts() {
+        let source = "//# part index common/index.wgsl\nfn main() {}\n";
+        let plain = specialise("t", source, &Spec::new()).expect("the default");
+        assert!(plain.contains("fn linear_id"));
+        let other = Spec::new().part("index", "common/i8.wgsl");
+        let other = specialise("t", source, &other).expect("another file");
+        assert!(other.contains("fn lanes_i8") && !other.contains("fn linear_id"));
+        let text = Spec::new().part_text("index", "fn own() {}");
+        let text = specialise("t", source, &text).expect("a text");
+        assert_eq!(text, "fn own() {}\nfn main() {}\n");
     }
 }
