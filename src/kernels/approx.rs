@@ -72,6 +72,36 @@ impl Approx {
         }
     }
 
+    /// `min(max(x, low), high)`, which rounds nothing.
+    #[must_use]
+    pub fn clamp(self, low: f32, high: f32) -> Self {
+        self.through(|x| x.max(low.into()).min(high.into()))
+    }
+
+    /// `|x|`, which rounds nothing.
+    #[must_use]
+    pub fn abs(self) -> Self {
+        Self {
+            value: self.value.abs(),
+            ..self
+        }
+    }
+
+    /// `positive` for `x ≥ 0`, else `negative`; where the sign is in doubt, a device may take either.
+    #[must_use]
+    pub fn by_sign(self, positive: Self, negative: Self) -> Self {
+        let (taken, other) = if self.value < 0.0 {
+            (negative, positive)
+        } else {
+            (positive, negative)
+        };
+        if self.error == 0.0 || self.value.abs() > self.error {
+            return taken;
+        }
+        let error = (other.value - taken.value).abs() + other.error.max(taken.error);
+        Self { error, ..taken }
+    }
+
     /// `√x`, for `x ≥ 0`.
     #[must_use]
     pub fn sqrt(self) -> Self {
@@ -87,7 +117,8 @@ impl Approx {
     /// `eˣ`.
     #[must_use]
     pub fn exp(self) -> Self {
-        let ulps = 3.0 + 2.0 * (self.value.abs() + self.error);
+        // From ±110 on, what comes out is 0 or infinite.
+        let ulps = 3.0 + 2.0 * (self.value.abs() + self.error).min(110.0);
         self.through(f64::exp).off_by(ulps)
     }
 

@@ -46,6 +46,7 @@ pub mod global_avg_pool_f32;
 pub mod global_avg_pool_grad_f32;
 pub mod global_avg_pool_i8;
 pub mod inv_std_f32;
+pub mod map;
 pub mod matmul_f16;
 pub mod matmul_f32;
 pub mod matmul_grad_input_f32;
