@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use wizen::base::{DType, Tensor, num_elements};
 use wizen::gpu::Gpu;
-use wizen::graph::{Device, Graph, Op, lower};
+use wizen::graph::ops::Custom;
+use wizen::graph::{Device, Graph, lower};
 use wizen::kernels::{
     Agreement, Binding, Caps, Kernel, Launch, Spec, grid_1d, params_bytes, ulp_f32,
 };
@@ -83,7 +84,7 @@ fn main() -> wizen::Result<()> {
         let mut graph = Graph::new();
         let x = graph.input("x", DType::F32, &[2, 4]);
         let swish = Arc::new(HardSwish { shape: vec![2, 4] });
-        let y = graph.push("swish", Op::Kernel(swish), &[x])?;
+        let y = graph.push("swish", Custom(swish), &[x])?;
         graph.output(y);
 
         let x = Tensor::from_f32(&[2, 4], &[-4.0, -3.0, -1.5, -0.5, 0.0, 1.0, 3.0, 4.5])?;

@@ -6,15 +6,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use wizen::Network;
 use wizen::gpu::Gpu;
 use wizen::graph::{Graph, Session, SessionOptions, lower};
-use wizen::io::{Loaded, Model};
+use wizen::io::Loaded;
 use wizen::models::{lenet5, random_weights};
 
 /// A model file, or LeNet-5 with random weights.
 fn network() -> wizen::Result<Graph> {
     match std::env::args().nth(1) {
-        Some(path) => match Model::load(&path)? {
+        Some(path) => match Network::load(&path)? {
             Loaded::Wizen(model) => Ok(model.graph),
             Loaded::Foreign(_) => Err(wizen::Error::format(path, "it is not a wizen model")),
         },

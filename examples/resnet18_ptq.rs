@@ -5,9 +5,9 @@
 use wizen::base::Requant;
 use wizen::gpu::Gpu;
 use wizen::graph::{Device, Graph, lower, optimize, sqnr_db};
-use wizen::io::{Dataset, Event, ImageTransform, Loaded, Model, float_tensors, load_image_folder};
-use wizen::models;
+use wizen::io::{Dataset, ImageTransform, Loaded, float_tensors, load_image_folder};
 use wizen::quant::{self, Observer, Scheme};
+use wizen::{Network, models};
 
 async fn logits(device: &Device, graph: &Graph, images: &Dataset) -> wizen::Result<Vec<f64>> {
     let mut network = device.load(lower(graph, &device.caps())?).await?;
@@ -19,7 +19,7 @@ async fn logits(device: &Device, graph: &Graph, images: &Dataset) -> wizen::Resu
 }
 
 async fn run(file: &str, calibration: &str, test: &str) -> wizen::Result<()> {
-    let Loaded::Foreign(tensors) = Model::load(file)? else {
+    let Loaded::Foreign(tensors) = Network::load(file)? else {
         return Err(wizen::Error::format(file, "it is no foreign checkpoint"));
     };
     let (arch, weights) = models::import(None, &float_tensors(&tensors)?)?;
@@ -40,17 +40,7 @@ async fn run(file: &str, calibration: &str, test: &str) -> wizen::Result<()> {
         logits(&device, &int8, &images).await?,
     );
     println!("int8 logits: {:?} dB", sqnr_db(&want, &got));
-    let model = Model {
-        arch,
-        precision: "int8".into(),
-        graph: int8,
-        activations: params.activations,
-        history: vec![Event {
-            did: "quantize".into(),
-            with: "int8".into(),
-        }],
-        ..Model::default()
-    };
+    let model = Network::new(arch, int8).after("quantize", "int8");
     println!(
         "{} bytes in resnet18-int8.st",
         model.save("resnet18-int8.st")?.bytes

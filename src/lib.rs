@@ -92,6 +92,7 @@ pub mod graph;
 pub mod io;
 pub mod kernels;
 pub mod models;
+mod network;
 pub mod prune;
 pub mod quant;
 #[cfg(feature = "report")]
@@ -99,6 +100,7 @@ pub mod report;
 pub mod train;
 
 pub use error::{Error, Result};
+pub use network::{Event, LayerInfo, Network};
 pub use wgpu;
 
 /// README's example compiles.

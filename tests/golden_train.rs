@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use wizen::base::{DType, Tensor};
-use wizen::graph::{Device, Op, lower};
+use wizen::graph::ops::SoftmaxCrossEntropy;
+use wizen::graph::{Device, backward, lower};
 use wizen::kernels::adam_f32::AdamF32;
 use wizen::kernels::sgd_f32::SgdF32;
 use wizen::models::{Weights, build};
-use wizen::train::{Optimizer, ParamGroup, Trainer, backward};
+use wizen::train::{Optimizer, ParamGroup, Trainer};
 
 use crate::golden::{Outputs, run_kernel};
 use crate::golden_array::Array;
@@ -134,7 +135,7 @@ pub fn lenet5(case: &Reader, device: &Device) -> CaseResult<Outputs> {
         let mut graph = forward.clone();
         let logits = graph.outputs()[0];
         let labels_in = graph.input("labels", DType::U32, labels.shape());
-        let loss = graph.push("loss", Op::SoftmaxCrossEntropy, &[logits, labels_in])?;
+        let loss = graph.push("loss", SoftmaxCrossEntropy, &[logits, labels_in])?;
         let gradients = backward(&mut graph, loss, &ids)?;
         let mut wanted = vec![logits];
         wanted.extend(ids.iter().filter_map(|id| gradients.get(id)));

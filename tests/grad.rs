@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use wizen::base::{DType, Range, Rng, Tensor};
 use wizen::gpu::Caps;
-use wizen::graph::{CpuSession, Graph, Op, ValueId, lower};
+use wizen::graph::ops::{
+    ApplyMask, BatchNorm, BatchNormTrain, Binary, Conv2d, FakeQuant, Flatten, GlobalAvgPool,
+    Linear, Map, MaxPool, SoftmaxCrossEntropy,
+};
+use wizen::graph::{CpuSession, Graph, ValueId, backward, lower};
+use wizen::kernels::map::Unary;
 use wizen::kernels::{Conv, Pool};
-use wizen::train::backward;
 
 use crate::harness;
 
@@ -22,7 +26,7 @@ fn check(name: &str, build: impl Fn(&mut Graph, &mut Rng) -> (ValueId, Vec<Value
     let labels = Tensor::from_u32(&[rows], &labels).expect("fits");
     let labels = graph.param("labels", labels);
     let loss = graph
-        .push("loss", Op::SoftmaxCrossEntropy, &[logits, labels])
+        .push("loss", SoftmaxCrossEntropy, &[logits, labels])
         .expect("fits");
     let forward = graph.clone();
     let gradients = backward(&mut graph, loss, &params).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -98,12 +102,16 @@ fn linear_and_relu() {
         let x = param(g, rng, "x", &[5, 7]);
         let (w, b) = (param(g, rng, "w", &[9, 7]), param(g, rng, "b", &[9]));
         let h = g
-            .push("h", Op::Linear { relu: true }, &[x, w, b])
+            .push(
+                "h",
+                Linear {
+                    act: Some(Unary::Relu),
+                },
+                &[x, w, b],
+            )
             .expect("fits");
         let (w2, b2) = (param(g, rng, "w2", &[4, 9]), param(g, rng, "b2", &[4]));
-        let y = g
-            .push("y", Op::Linear { relu: false }, &[h, w2, b2])
-            .expect("fits");
+        let y = g.push("y", Linear::default(), &[h, w2, b2]).expect("fits");
         (y, vec![x, w, b, w2, b2])
     });
 }
@@ -137,20 +145,25 @@ fn convolutions_pools_and_adds() {
                 param(g, rng, "w", &[4, 3, 3, 4 / conv.groups]),
                 param(g, rng, "b", &[4]),
             );
-            let y = g
-                .push("conv", Op::Conv2d { conv, relu: false }, &[x, w, b])
-                .expect("fits");
-            let y2 = g.push("relu", Op::Relu, &[y]).expect("fits");
+            let y = g.push("conv", Conv2d::new(conv), &[x, w, b]).expect("fits");
+            let y2 = g.push("relu", Map::RELU, &[y]).expect("fits");
             let sum = g
-                .push("add", Op::Add { relu: true }, &[y, y2])
+                .push(
+                    "add",
+                    Binary {
+                        act: Some(Unary::Relu),
+                        ..Binary::ADD
+                    },
+                    &[y, y2],
+                )
                 .expect("fits");
             let pool = Pool {
                 kernel: 3,
                 stride: 2,
                 padding: 1,
             };
-            let p = g.push("pool", Op::MaxPool(pool), &[sum]).expect("fits");
-            let y = g.push("gap", Op::GlobalAvgPool, &[p]).expect("fits");
+            let p = g.push("pool", MaxPool { pool }, &[sum]).expect("fits");
+            let y = g.push("gap", GlobalAvgPool, &[p]).expect("fits");
             (y, vec![x, w, b])
         });
     }
@@ -163,15 +176,15 @@ fn batch_norm_in_both_modes() {
         let (gamma, beta) = (param(g, rng, "gamma", &[5]), param(g, rng, "beta", &[5]));
         let mean = g.param("mean", Tensor::zeros(&[5], DType::F32));
         let variance = g.param("variance", Tensor::from_f32(&[5], &[1.0; 5]).expect("fits"));
-        let op = Op::BatchNormTrain {
+        let op = BatchNormTrain {
             eps: 1e-5,
             momentum: 0.1,
         };
         let y = g
             .push_all("bn", op, &[x, gamma, beta, mean, variance])
             .expect("fits")[0];
-        let r = g.push("relu", Op::Relu, &[y]).expect("fits");
-        let y = g.push("gap", Op::GlobalAvgPool, &[r]).expect("fits");
+        let r = g.push("relu", Map::RELU, &[y]).expect("fits");
+        let y = g.push("gap", GlobalAvgPool, &[r]).expect("fits");
         (y, vec![x, gamma, beta])
     });
     check("batch norm, fixed statistics", |g, rng| {
@@ -182,7 +195,7 @@ fn batch_norm_in_both_modes() {
             "variance",
             Tensor::from_f32(&[5], &[0.5, 1.0, 2.0, 0.25, 4.0]).expect("fits"),
         );
-        let op = Op::BatchNorm { eps: 1e-5 };
+        let op = BatchNorm { eps: 1e-5 };
         let y = g
             .push("bn", op, &[x, gamma, beta, mean, variance])
             .expect("fits");
@@ -194,16 +207,16 @@ fn batch_norm_in_both_modes() {
 fn masks_and_flattening() {
     check("mask", |g, rng| {
         let x = param(g, rng, "x", &[3, 2, 2, 3]);
-        let flat = g.push("flat", Op::Flatten, &[x]).expect("fits");
+        let flat = g.push("flat", Flatten, &[x]).expect("fits");
         let w = param(g, rng, "w", &[4, 12]);
         let mask = g.param(
             "mask",
             Tensor::from_u32(&[2], &[0xA5A5_5A5A, 0x0000_F0F0]).expect("fits"),
         );
-        let masked = g.push("masked", Op::ApplyMask, &[w, mask]).expect("fits");
+        let masked = g.push("masked", ApplyMask, &[w, mask]).expect("fits");
         let b = param(g, rng, "b", &[4]);
         let y = g
-            .push("y", Op::Linear { relu: false }, &[flat, masked, b])
+            .push("y", Linear::default(), &[flat, masked, b])
             .expect("fits");
         (y, vec![x, w, b])
     });
@@ -218,8 +231,16 @@ fn straight_through() {
     let x = param(&mut g, &mut rng, "x", &[4, 5]);
     let scale = g.param("scale", Tensor::from_f32(&[1], &[0.1]).expect("fits"));
     let zero_point = g.param("zp", Tensor::zeros(&[1], DType::I32));
-    let inv = g.push("inv", Op::Reciprocal, &[scale]).expect("fits");
-    let op = Op::FakeQuant {
+    let inv = g
+        .push(
+            "inv",
+            Map {
+                f: Unary::Reciprocal,
+            },
+            &[scale],
+        )
+        .expect("fits");
+    let op = FakeQuant {
         axis: None,
         range: Range { qmin: -4, qmax: 3 },
         grad_factor: 1.0,
@@ -232,7 +253,7 @@ fn straight_through() {
         Tensor::from_u32(&[4], &[0, 1, 2, 3]).expect("fits"),
     );
     let loss = g
-        .push("loss", Op::SoftmaxCrossEntropy, &[y, labels])
+        .push("loss", SoftmaxCrossEntropy, &[y, labels])
         .expect("fits");
     let gradients = backward(&mut g, loss, &[x, scale]).expect("differentiable");
     g.set_outputs(vec![gradients[&x], gradients[&y], gradients[&scale]]);

@@ -232,13 +232,13 @@ fn dequantized(q: &Tensor, params: &wizen::base::QParams, shape: &[usize]) -> Ve
 
 /// One linear layer or convolution in f64: `max(0, x · w + b)` without any rounding to f32.
 fn single_node(graph: &Graph, node: &wizen::graph::Node, x: &[f64]) -> Vec<f64> {
-    use wizen::graph::Op;
+    use wizen::graph::{Op, ops::Conv2d};
     let tensor = |i: usize| graph.tensor(node.inputs[i]).expect("parameter").to_f64();
     let (w, bias) = (tensor(1), tensor(2));
     let y = &graph.value(node.outputs[0]).shape;
     let mut out = vec![0.0; y.iter().product()];
     match &node.op {
-        Op::Linear { .. } => {
+        Op::Linear(_) => {
             let k = w.len() / bias.len();
             for (i, out) in out.iter_mut().enumerate() {
                 let (row, o) = (i / bias.len(), i % bias.len());
@@ -246,7 +246,7 @@ fn single_node(graph: &Graph, node: &wizen::graph::Node, x: &[f64]) -> Vec<f64> 
                 *out = (dot + bias[o]).max(0.0);
             }
         }
-        Op::Conv2d { conv, .. } => {
+        Op::Conv2d(Conv2d { conv, .. }) => {
             let [_, h, wd, c] =
                 <[usize; 4]>::try_from(graph.value(node.inputs[0]).shape.as_slice())
                     .expect("image");

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use wizen::base::{DType, Requant, Rng, Tensor};
 use wizen::gpu::Caps;
-use wizen::graph::{Graph, Kind, Op, Plan, PlanBuilder, Session, SessionOptions, lower, optimize};
+use wizen::graph::ops::{Binary, Map};
+use wizen::graph::{Graph, Kind, Plan, PlanBuilder, Session, SessionOptions, lower, optimize};
 use wizen::kernels::{Access, add_f32::AddF32, relu_f32::ReluF32};
 use wizen::models::{lenet5, random_weights};
 use wizen::quant::{self, QuantParams, Scheme};
@@ -29,11 +30,11 @@ fn random_plan(rng: &mut Rng) -> Plan {
         let b = same[rng.below(same.len())];
         let y = if rng.below(3) == 0 {
             graph
-                .push(&format!("relu{i}"), Op::Relu, &[a])
+                .push(&format!("relu{i}"), Map::RELU, &[a])
                 .expect("fits")
         } else {
             graph
-                .push(&format!("add{i}"), Op::Add { relu: false }, &[a, b])
+                .push(&format!("add{i}"), Binary::ADD, &[a, b])
                 .expect("fits")
         };
         values.push((width, y));

@@ -198,28 +198,32 @@ fn mistakes_are_errors() {
 /// Channels whose weights and biases are zero change nothing: without them the network gives the same.
 #[test]
 fn thinning_zero_channels_changes_nothing() {
-    use wizen::graph::{CpuSession, lower};
+    use wizen::graph::{CpuSession, Graph, lower};
     let mut weights = wizen::models::random_weights("lenet5", harness::seed()).expect("lenet5");
+    let full = wizen::models::lenet5(2, &weights).expect("weights fit");
+    let families = wizen::prune::families(&full).expect("rules");
+    // conv1 and conv2 with what reads them, fc1, fc2; what comes in and goes out is fixed.
+    let sizes: Vec<usize> = families.iter().map(|family| family.groups.len()).collect();
+    assert_eq!(sizes, [6, 16, 120, 84]);
     let mut rng = Rng::new(harness::seed());
-    let mut keep = std::collections::BTreeMap::new();
-    for layer in ["conv1", "conv2", "fc1", "fc2"] {
-        let name = format!("{layer}.weight");
-        let channels = weights[&name].shape()[0];
-        let kept: Vec<bool> = (0..channels).map(|c| c == 1 || rng.below(2) == 0).collect();
-        for name in [name, format!("{layer}.bias")] {
-            let tensor = weights.get_mut(&name).expect("a parameter");
-            let inner = tensor.len() / channels;
-            let data = tensor.as_f32_mut().expect("f32");
-            for (i, x) in data.iter_mut().enumerate() {
-                if !kept[i / inner] {
-                    *x = 0.0;
-                }
-            }
+    let mut gone = Vec::new();
+    for family in &families {
+        let some = family.groups.iter().enumerate();
+        gone.extend(
+            some.filter(|(i, _)| *i != 1 && rng.below(2) == 0)
+                .map(|(_, g)| g),
+        );
+    }
+    // Zero what makes the channels that go: their weights and biases, the first axis.
+    for &((value, axis), at) in gone.iter().flat_map(|group| &group.slices) {
+        let name = &full.value(value).name;
+        if let Some(tensor) = weights.get_mut(name).filter(|_| axis == 0) {
+            let inner = tensor.len() / tensor.shape()[0];
+            tensor.as_f32_mut().expect("f32")[at * inner..][..inner].fill(0.0);
         }
-        keep.insert(layer.to_owned(), kept);
     }
     let full = wizen::models::lenet5(2, &weights).expect("weights fit");
-    let thin = wizen::prune::thin(&full, &keep).expect("a chain of layers");
+    let thin = wizen::prune::thin(&full, gone).expect("something is left");
     let data: Vec<f32> = (0..2 * 784).map(|_| rng.uniform()).collect();
     let x = Tensor::from_f32(&[2, 28, 28, 1], &data).expect("fits");
     let run = |graph| {
@@ -230,17 +234,14 @@ fn thinning_zero_channels_changes_nothing() {
     };
     // Zeros add nothing to sums in f64; only their order could matter, and it is the same.
     assert_eq!(run(&full), run(&thin));
-    let count = |graph: &wizen::graph::Graph| -> usize {
-        graph
-            .values()
-            .filter_map(|(id, _)| graph.tensor(id))
-            .map(|t| t.len())
-            .sum()
+    let count = |graph: &Graph| -> usize {
+        let tensors = graph.values().filter_map(|(id, _)| graph.tensor(id));
+        tensors.map(|t| t.len()).sum()
     };
     assert!(count(&thin) < count(&full) / 2);
-    keep.insert("fc3".to_owned(), vec![true; 10]);
-    let error = wizen::prune::thin(&full, &keep)
-        .expect_err("a result")
+    let all = families[0].groups.iter();
+    let error = wizen::prune::thin(&full, all)
+        .expect_err("nothing is left")
         .to_string();
-    assert!(error.contains("fc3"), "{error}");
+    assert!(error.contains("nothing would be left of `conv1"), "{error}");
 }

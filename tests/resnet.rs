@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use wizen::base::{DType, Requant, Rng, Tensor};
 use wizen::gpu::{Caps, Gpu};
+use wizen::graph::ops::{BatchNorm, Binary, Map};
 use wizen::graph::{
     CpuSession, Device, Graph, LowerOptions, Node, Op, SessionOptions, ValueId, compare_steps,
     lower, lower_with, optimize, sqnr_db,
@@ -110,8 +111,8 @@ fn stands_for<'g>(before: &'g Graph, fused: &Node) -> Vec<&'g Node> {
     let first = before.nodes().iter().find(|node| node.name == fused.name);
     let mut way = vec![first.expect("passes keep the names of layers")];
     let (mut relu, mut add) = match &fused.op {
-        Op::Conv2d { relu, .. } => (*relu, fused.inputs.len() == 4),
-        Op::Linear { relu } => (*relu, false),
+        Op::Conv2d(op) => (op.act.is_some(), op.residual),
+        Op::Linear(op) => (op.act.is_some(), false),
         _ => return way,
     };
     let mut norm = true;
@@ -122,9 +123,9 @@ fn stands_for<'g>(before: &'g Graph, fused: &Node) -> Vec<&'g Node> {
             return way;
         };
         let taken = match &user.op {
-            Op::BatchNorm { .. } => std::mem::take(&mut norm),
-            Op::Add { .. } => std::mem::take(&mut add),
-            Op::Relu => std::mem::take(&mut relu),
+            Op::BatchNorm(_) => std::mem::take(&mut norm),
+            Op::Binary(_) => std::mem::take(&mut add),
+            Op::Map(_) => std::mem::take(&mut relu),
             _ => false,
         };
         if !taken {
@@ -150,9 +151,9 @@ fn passes_keep_every_layer_within_the_computed_bound() {
         of.count()
     };
     for gone in [
-        Op::Relu,
-        Op::Add { relu: false },
-        Op::BatchNorm { eps: 0.0 },
+        Op::from(Map::RELU),
+        Binary::ADD.into(),
+        BatchNorm { eps: 0.0 }.into(),
     ] {
         assert!(count(&before, &gone.name()) > 0);
         assert_eq!(count(&after, &gone.name()), 0, "{gone:?} is left:\n{after}");
@@ -198,7 +199,7 @@ fn every_layer_agrees(before: &Graph, after: &Graph) -> usize {
             for node in &way {
                 let size = value(&node.name).to_f64()[i].abs();
                 let mut factor = 1.0;
-                if let Some(norm) = way.iter().find(|n| matches!(n.op, Op::BatchNorm { .. }))
+                if let Some(norm) = way.iter().find(|n| matches!(n.op, Op::BatchNorm(_)))
                     && node.name == way[0].name
                 {
                     let param = |at: usize| {
@@ -225,13 +226,13 @@ fn every_layer_agrees(before: &Graph, after: &Graph) -> usize {
 
 #[test]
 fn each_pass_alone_keeps_the_result() {
-    use wizen::graph::{fold_batch_norm, fuse_relu, fuse_residual};
+    use wizen::graph::{fold_batch_norm, fuse_activations, fuse_residual};
     let net = small();
     let graph = net.graph(1, &random(&net, 5)).expect("builds");
     let x = images(&[1, 12, 12, 3], 6);
     // ReLU and addition move no rounding but their own: the CPU references keep f32 between nodes.
     let folded = fold_batch_norm(&graph).expect("folds");
-    let rectified = fuse_relu(&folded).expect("fuses");
+    let rectified = fuse_activations(&folded, |_| true).expect("fuses");
     assert_eq!(run(&folded, &[&x]), run(&rectified, &[&x]));
     let joined = fuse_residual(&rectified).expect("fuses");
     assert_eq!(joined.nodes().len() + 3, rectified.nodes().len());

@@ -10,6 +10,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::tensor::Tensor;
+use crate::error::{Error, Result};
+
 /// The integers a quantized value may take, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Range {
@@ -39,6 +42,21 @@ impl Range {
     /// Steps between the ends.
     pub const fn steps(self) -> i32 {
         self.qmax - self.qmin
+    }
+
+    /// Checks that it is a range of int8.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming `op` for an empty range, or one beyond −128 ..= 127.
+    pub fn check(self, op: &str) -> Result<()> {
+        if self.qmin <= self.qmax && self.qmin >= -128 && self.qmax <= 127 {
+            return Ok(());
+        }
+        let problem = format!(
+            "the range {} ..= {} is no range of int8, -128 ..= 127",
+            self.qmin, self.qmax
+        );
+        Err(Error::invalid(op, problem))
     }
 }
 
@@ -133,6 +151,37 @@ impl Quantization {
         }
     }
 
+    /// Checks that there are integers of int8 and scales for them.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming `op` for a range that is empty or beyond int8, a scale that is not finite
+    /// and positive, zero points outside of int8, or another number of them than of scales.
+    pub fn check(&self, op: &str) -> Result<()> {
+        self.range.check(op)?;
+        if let Some(bad) = self.scales.iter().find(|s| !(s.is_finite() && **s > 0.0)) {
+            return Err(Error::invalid(
+                op,
+                format!("the scale {bad} is not positive"),
+            ));
+        }
+        if let Some(bad) = self.zero_points.iter().find(|z| !(-128..=127).contains(*z)) {
+            return Err(Error::invalid(
+                op,
+                format!("the zero point {bad} is no int8"),
+            ));
+        }
+        let one = self.axis.is_some() || self.scales.len() == 1;
+        if self.scales.len() != self.zero_points.len() || self.scales.is_empty() || !one {
+            let problem = format!(
+                "{} scales and {} zero points",
+                self.scales.len(),
+                self.zero_points.len()
+            );
+            return Err(Error::invalid(op, problem));
+        }
+        Ok(())
+    }
+
     /// The integer of one element of slice `channel`.
     pub fn quantize(&self, channel: usize, x: f32) -> i32 {
         if self.binary {
@@ -141,9 +190,23 @@ impl Quantization {
         self.channel(channel).quantize(x)
     }
 
+    /// What the integers of a tensor stand for, in f64, dense in row-major order.
+    pub fn reals(&self, tensor: &Tensor) -> Vec<f64> {
+        let inner: usize = match self.axis {
+            Some(axis) => tensor.shape().iter().skip(axis + 1).product(),
+            None => 1,
+        };
+        let channels = self.scales.len().max(1);
+        let real = |(i, q): (usize, f64)| {
+            let channel = self.channel(i / inner.max(1) % channels);
+            (q - f64::from(channel.zero_point)) * f64::from(channel.scale)
+        };
+        tensor.to_f64().into_iter().enumerate().map(real).collect()
+    }
+
     /// Smallest number of bits that holds the range.
     pub fn bits(&self) -> u32 {
-        let levels = (self.range.steps() + 1) as u32;
+        let levels = (i64::from(self.range.qmax) - i64::from(self.range.qmin) + 1) as u64;
         levels.next_power_of_two().trailing_zeros().max(1)
     }
 }

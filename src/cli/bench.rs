@@ -9,10 +9,10 @@ use wizen::base::{DType, Requant};
 use wizen::gpu::Gpu;
 use wizen::graph::measure_peaks;
 use wizen::graph::{Device, Executor, Graph, Limit, Peaks, Share, Step, StepTime, lower};
-use wizen::io::{Dataset, Model};
+use wizen::io::Dataset;
 use wizen::kernels::Cost;
 use wizen::quant::{Observer, Scheme};
-use wizen::{Result, models as nets};
+use wizen::{Network, Result, models as nets};
 
 use super::context::{Context, table};
 use super::jobs::{self, QuantizeSettings};
@@ -133,10 +133,11 @@ async fn tune(
 async fn variants(
     context: &Context,
     device: &Device,
-    model: Model,
+    model: Network,
 ) -> Result<Vec<(String, Graph)>> {
-    if model.precision != "fp32" {
-        return Ok(vec![(model.precision.clone(), models::runnable(&model)?)]);
+    let precision = model.precision();
+    if precision != "fp32" {
+        return Ok(vec![(precision, models::runnable(&model)?)]);
     }
     // Speed does not depend on what the images show: random pixels give ranges good enough.
     let data = random_images(&model.graph)?;

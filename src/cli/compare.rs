@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
-use wizen::base::Tensor;
+use wizen::base::{Quantization, Tensor};
 use wizen::graph::{
     Device, Executor, Graph, SessionOptions, StepComparison, compare_steps, lower, sqnr_db,
 };
@@ -59,7 +59,8 @@ struct Output {
 /// All values of a run by name, the results, and the trace in plan order.
 struct Run {
     executor: Executor,
-    values: BTreeMap<String, Tensor>,
+    /// Shape of each value, and its elements as the reals that they stand for.
+    values: BTreeMap<String, (Vec<usize>, Vec<f64>)>,
     trace: Vec<Option<Tensor>>,
     logits: Tensor,
 }
@@ -79,11 +80,19 @@ async fn run_traced(device: &Device, graph: &Graph, images: &Tensor) -> Result<R
         .next()
         .ok_or_else(|| Error::invalid("compare", "the network has no output"))?;
     let trace = executor.trace(&[images]).await?;
-    let plan = executor.plan();
-    let named = plan.values.iter().zip(&trace);
-    let values = named
-        .filter_map(|(v, t)| t.clone().map(|t| (v.name.clone(), t)))
+    let quants: BTreeMap<&str, &Quantization> = graph
+        .values()
+        .filter_map(|(_, value)| Some((value.name.as_str(), value.quant.as_ref()?)))
         .collect();
+    let mut values = BTreeMap::new();
+    for (value, tensor) in executor.plan().values.iter().zip(&trace) {
+        let Some(tensor) = tensor else { continue };
+        let reals = match quants.get(value.name.as_str()) {
+            Some(quant) => quant.reals(tensor),
+            None => tensor.to_f64(),
+        };
+        values.insert(value.name.clone(), (tensor.shape().to_vec(), reals));
+    }
     Ok(Run {
         executor,
         values,
@@ -111,8 +120,8 @@ pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
         let other = models::load(other_file, args.arch.as_deref())?;
         let other_network = models::runnable(&other)?;
         let theirs = run_traced(&device, &other_network.with_batch(traced)?, &images).await?;
-        let steps = by_name(&ours, &theirs, &model.activations, &other.activations);
-        let name = format!("{} {}", other.arch, other.precision);
+        let steps = by_name(&ours, &theirs);
+        let name = format!("{} {}", other.arch, other.precision());
         (steps, theirs, device.clone(), other_network, name)
     } else {
         let other = context.open(&args.against).await?;
@@ -120,7 +129,7 @@ pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
         let steps = match other {
             // Each step on the device's own inputs: a bad step shows where it is.
             Device::Cpu => compare_steps(ours.executor.plan(), &ours.trace)?,
-            Device::Gpu(_) => by_name(&ours, &theirs, &BTreeMap::new(), &BTreeMap::new()),
+            Device::Gpu(_) => by_name(&ours, &theirs),
         };
         let name = other.name();
         (steps, theirs, other, network.clone(), name)
@@ -183,45 +192,31 @@ async fn compare_results(
 }
 
 /// Values of both runs that have the same name and shape, integers as the reals they stand for.
-fn by_name(
-    ours: &Run,
-    theirs: &Run,
-    our_params: &BTreeMap<String, wizen::base::QParams>,
-    their_params: &BTreeMap<String, wizen::base::QParams>,
-) -> Vec<StepComparison> {
+fn by_name(ours: &Run, theirs: &Run) -> Vec<StepComparison> {
     let mut out = Vec::new();
     for step in &ours.executor.plan().steps {
-        let (Some(a), Some(b)) = (ours.values.get(&step.name), theirs.values.get(&step.name))
-        else {
+        let both = (ours.values.get(&step.name), theirs.values.get(&step.name));
+        let (Some((shape, a)), Some((other, b))) = both else {
             continue;
         };
-        if a.shape() != b.shape() {
+        if shape != other {
             continue;
         }
-        let real = |tensor: &Tensor, params: &BTreeMap<String, wizen::base::QParams>| -> Vec<f64> {
-            let q = params
-                .get(&step.name)
-                .filter(|_| tensor.dtype() == wizen::base::DType::I8);
-            let dequantize =
-                |x: f64| q.map_or(x, |q| f64::from(q.scale) * (x - f64::from(q.zero_point)));
-            tensor.to_f64().into_iter().map(dequantize).collect()
-        };
-        let (a, b) = (real(a, our_params), real(b, their_params));
-        let differences: Vec<f64> = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).collect();
+        let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| (a - b).abs()).collect();
         let differing = differences
             .iter()
             .filter(|d| **d > 0.0 || d.is_nan())
             .count();
         let ulps = differences
             .iter()
-            .zip(&b)
+            .zip(b)
             .map(|(d, b)| d / wizen::kernels::ulp_f32(*b));
         out.push(StepComparison {
             name: step.name.clone(),
             kernel: step.kernel.name().to_owned(),
             max_abs: differences.iter().fold(0.0, |m, d| m.max(*d)),
             max_ulp: ulps.fold(0.0, f64::max),
-            sqnr_db: sqnr_db(&b, &a),
+            sqnr_db: sqnr_db(b, a),
             mismatches: differing,
             differing,
             elements: a.len(),

@@ -7,12 +7,12 @@ use clap::Args;
 use serde::Serialize;
 use wizen::base::Requant;
 use wizen::graph::{Device, Graph};
-use wizen::io::{Dataset, Event, Model, Splits, write_atomic};
+use wizen::io::{Dataset, Splits, write_atomic};
 use wizen::models::random_weights;
 use wizen::quant::{LayerReport, Observer, Scheme};
 use wizen::report::{HistogramPlot, Report, StageRow};
 use wizen::train::Optimizer;
-use wizen::{Error, Result, prune};
+use wizen::{Error, Network, Result, prune};
 
 use super::context::{Context, bytes, percent, table};
 use super::fit::{self, FitSettings};
@@ -131,9 +131,9 @@ pub async fn run(context: &Context, args: DemoArgs) -> Result<()> {
 
 /// What the report draws besides the table.
 struct Results {
-    float: Model,
+    float: Network,
     int8: Graph,
-    pruned: Model,
+    pruned: Network,
     layers: Vec<LayerReport>,
 }
 
@@ -173,10 +173,7 @@ impl Demo<'_> {
             train.name(),
             self.seed
         );
-        float.history.push(Event {
-            did: "train".into(),
-            with,
-        });
+        let float = float.after("train", with);
         self.finish("fp32", &float, start).await?;
 
         let start = Instant::now();
@@ -194,6 +191,7 @@ impl Demo<'_> {
             sparsity: 0.9,
             scope: prune::Scope::Global,
             cubic: true,
+            multiple: 4,
             fit: Some(self.fit(self.epochs[1], prune_command::LR)),
         };
         let (pruned, _) = jobs::prune(
@@ -230,7 +228,7 @@ impl Demo<'_> {
     }
 
     /// Evaluates a stage's model at its own precision and writes it.
-    async fn finish(&mut self, name: &str, model: &Model, start: Instant) -> Result<()> {
+    async fn finish(&mut self, name: &str, model: &Network, start: Instant) -> Result<()> {
         let seconds = start.elapsed().as_secs_f64();
         let result = fit::accuracy(
             self.context,
@@ -251,7 +249,7 @@ impl Demo<'_> {
             name: name.to_owned(),
             accuracy: result.top1,
             bytes: size.bytes,
-            sparsity: models::sparsity(model),
+            sparsity: model.sparsity(),
             images_per_second: result.images_per_second,
             seconds,
             model: path,

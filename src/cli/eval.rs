@@ -62,7 +62,7 @@ pub async fn run(context: &Context, args: EvalArgs) -> Result<()> {
         images: result.images,
         top1: result.top1,
         top5: result.top5,
-        precision: model.precision.clone(),
+        precision: model.precision(),
         device: device.name(),
         images_per_second: result.images_per_second,
         data: test.name().to_owned(),

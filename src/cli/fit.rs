@@ -163,6 +163,6 @@ pub async fn train(
         async |_, _, _| Ok(()),
     )
     .await?;
-    let trained = trainer.params().await?.into_iter().collect();
-    Ok((files::with_weights(network, &trained)?, done))
+    let trained = trainer.params().await?;
+    Ok((files::with_weights(network, trained)?, done))
 }

@@ -6,11 +6,10 @@ use clap::Args;
 use serde::Serialize;
 use wizen::gpu::Caps;
 use wizen::graph::lower;
-use wizen::io::Event;
-use wizen::{Error, Result};
+use wizen::{Error, Event, LayerInfo, Result};
 
 use super::context::{Context, bytes, percent, table};
-use super::models::{self, LayerInfo};
+use super::models;
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
@@ -45,13 +44,13 @@ pub fn run(context: &Context, args: InspectArgs) -> Result<()> {
     let plan = lower(&network, &Caps::portable())?;
     let output = Output {
         arch: model.arch.clone(),
-        precision: model.precision.clone(),
-        layers: models::layers(&model),
+        precision: model.precision(),
+        layers: model.layers(),
         bytes: std::fs::metadata(&args.model)
             .map_err(Error::io(&args.model))?
             .len(),
-        macs: models::total_macs(&model),
-        sparsity: models::sparsity(&model),
+        macs: model.macs(),
+        sparsity: model.sparsity(),
         dispatches: plan.steps.len(),
         weight_bytes_on_device: plan.const_bytes(),
         activation_bytes: plan.activation_bytes(),

@@ -1,15 +1,14 @@
 //! The work behind the commands: train, evaluate, prune, quantize, fine-tune. `wizen demo` chains them.
 
-use wizen::base::{Requant, Tensor};
-use wizen::graph::{Device, Graph};
-use wizen::io::{Dataset, Event, Model};
-use wizen::models::Weights;
-use wizen::prune::{Amount, MaskPlan, Norm, Schedule};
+use wizen::base::{DType, Requant, Tensor};
+use wizen::graph::{Device, Graph, ValueId};
+use wizen::io::Dataset;
+use wizen::prune::{MaskPlan, Masked, Schedule};
 use wizen::quant::{
     self, FakeQuantized, LayerReport, LayerSchemes, Observer, QuantParams, Scheme, WeightMethod,
 };
 use wizen::train::{ParamGroup, Trainer};
-use wizen::{Error, Result, prune};
+use wizen::{Error, Network, Result, prune};
 
 use super::context::Context;
 use super::data::{check_fits, in_order};
@@ -22,6 +21,8 @@ pub struct PruneSettings {
     pub sparsity: f64,
     pub scope: prune::Scope,
     pub cubic: bool,
+    /// Channels that are left of a layer are a multiple of this.
+    pub multiple: usize,
     /// Fine-tuning, if there is data for it.
     pub fit: Option<FitSettings>,
 }
@@ -30,43 +31,36 @@ pub struct PruneSettings {
 pub async fn prune(
     context: &Context,
     device: &Device,
-    model: &Model,
+    model: &Network,
     data: Option<&Dataset>,
     settings: &PruneSettings,
-) -> Result<(Model, Option<Fit>)> {
-    let weights = files::float_weights(model, "prune")?;
-    let names: Vec<String> = files::layers(model)
-        .iter()
-        .map(|l| format!("{}.weight", l.name))
-        .collect();
+) -> Result<(Network, Option<Fit>)> {
+    let float = model.float_graph("prune")?;
+    let ids: Vec<ValueId> = prunable(&float);
+    let mut pruned = model.clone();
     let (weights, masks, done) = match (data, &settings.fit) {
         (Some(data), Some(fit_settings)) => {
-            let batch = fit_settings.batch;
-            let graph = model.graph.with_batch(batch)?;
+            let graph = float.with_batch(fit_settings.batch)?;
             check_fits(&graph, data)?;
-            let masked = prune::insert_masks(&graph, &names, &model.masks)?;
-            let params = weights
-                .keys()
-                .map(|name| masked.find(name))
-                .collect::<Result<_>>()?;
+            let Masked { graph, masks } = prune::insert_masks(&graph, &prunable(&graph))?;
+            let name = |id: ValueId| graph.value(id).name.clone();
+            let names: Vec<(String, String)> =
+                masks.iter().map(|&(w, m)| (name(w), name(m))).collect();
+            let masked: Vec<ValueId> = masks.iter().map(|&(_, mask)| mask).collect();
+            let mut current: Vec<Tensor> = masked
+                .iter()
+                .filter_map(|&id| graph.tensor(id))
+                .map(|mask| mask.as_ref().clone())
+                .collect();
+            let shapes: Vec<_> = masks
+                .iter()
+                .map(|&(w, _)| graph.value(w).shape.clone())
+                .collect();
+            let params = files::trained(&graph);
             let groups = [ParamGroup::weights(params)];
-            let mut trainer = Trainer::new(device, masked, fit_settings.optimizer, &groups).await?;
-            let shapes: Vec<_> = names
-                .iter()
-                .map(|name| weights[name].shape().to_vec())
-                .collect();
+            let mut trainer = Trainer::new(device, graph, fit_settings.optimizer, &groups).await?;
             let mut masker = MaskPlan::new(device, &shapes, settings.scope).await?;
-            let full: Vec<Tensor> = shapes
-                .iter()
-                .map(|s| prune::full_mask(s.iter().product()))
-                .collect();
-            let given = names.iter().map(|name| model.masks.get(name).cloned());
-            let mut current: Vec<Tensor> = given
-                .zip(full)
-                .map(|(mask, full)| mask.unwrap_or(full))
-                .collect();
-            let (initial, target, cubic) =
-                (files::sparsity(model), settings.sparsity, settings.cubic);
+            let (initial, target, cubic) = (model.sparsity(), settings.sparsity, settings.cubic);
             let mut schedule = Schedule::OneShot { target };
             let done = fit(
                 context,
@@ -97,38 +91,49 @@ pub async fn prune(
                 },
             )
             .await?;
-            let mut masks = std::collections::BTreeMap::new();
-            for name in &names {
-                masks.insert(name.clone(), trainer.read(&prune::mask_name(name)).await?);
+            let mut masks = Vec::new();
+            for (_, mask) in &names {
+                masks.push(trainer.read(mask).await?);
             }
-            (
-                trainer.params().await?.into_iter().collect(),
-                masks,
-                Some(done),
-            )
+            (trainer.params().await?, masks, Some(done))
         }
         _ => {
-            let tensors: Vec<&Tensor> = names.iter().filter_map(|name| weights.get(name)).collect();
-            let old: Vec<Option<&Tensor>> =
-                names.iter().map(|name| model.masks.get(name)).collect();
+            let tensors: Vec<&Tensor> = ids
+                .iter()
+                .filter_map(|&id| float.tensor(id))
+                .map(AsRef::as_ref)
+                .collect();
+            let old: Vec<Option<&Tensor>> = ids
+                .iter()
+                .map(|&id| float.mask(id).map(AsRef::as_ref))
+                .collect();
             let (scope, sparsity) = (settings.scope, settings.sparsity);
             let masks =
                 prune::magnitude_masks_to_sparsity(device, &tensors, &old, scope, sparsity).await?;
-            (weights, names.iter().cloned().zip(masks).collect(), None)
+            (Vec::new(), masks, None)
         }
     };
-    let weights = files::baked(weights, &masks)?;
-    let mut pruned = model.clone();
-    pruned.graph = files::with_weights(&model.graph, &weights)?;
-    pruned.masks = masks;
-    pruned.history.push(Event {
-        did: "prune".into(),
-        with: format!(
-            "l1 {:?} to {:.4} of the weights",
-            settings.scope, settings.sparsity
-        ),
-    });
-    Ok((pruned, done))
+    pruned.graph = files::with_weights(&float, weights)?;
+    for (id, mask) in ids.into_iter().zip(masks) {
+        pruned.graph.set_mask(id, Some(mask.into()))?;
+    }
+    pruned.graph = pruned.float_graph("prune")?;
+    let with = format!(
+        "l1 {:?} to {:.4} of the weights",
+        settings.scope, settings.sparsity
+    );
+    Ok((pruned.after("prune", with), done))
+}
+
+/// The weights of all layers.
+fn prunable(graph: &Graph) -> Vec<ValueId> {
+    let mut ids: Vec<ValueId> = Vec::new();
+    for id in graph.nodes().iter().filter_map(quant::weights_of) {
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    ids
 }
 
 /// Updates of the masks along a schedule.
@@ -138,65 +143,43 @@ const UPDATES: usize = 30;
 async fn update_masks(
     trainer: &mut Trainer,
     masker: &mut MaskPlan,
-    names: &[String],
+    names: &[(String, String)],
     current: &[Tensor],
     sparsity: f64,
 ) -> Result<Vec<Tensor>> {
     let mut weights = Vec::with_capacity(names.len());
-    for name in names {
-        weights.push(trainer.read(name).await?);
+    for (weight, _) in names {
+        weights.push(trainer.read(weight).await?);
     }
     let tensors: Vec<&Tensor> = weights.iter().collect();
     let old: Vec<Option<&Tensor>> = current.iter().map(Some).collect();
     let masks = masker.prune_to_sparsity(&tensors, &old, sparsity).await?;
-    for (name, mask) in names.iter().zip(&masks) {
-        trainer.write(&prune::mask_name(name), mask)?;
+    for ((_, name), mask) in names.iter().zip(&masks) {
+        trainer.write(name, mask)?;
     }
     Ok(masks)
 }
 
-/// Structured pruning: the output channels with the smallest L2 norm leave each hidden layer for good, the
-/// network shrinks, and what is left is fine-tuned if there is data.
+/// Structured pruning: the channels of least importance leave each hidden layer for good, the network shrinks, and what is left is fine-tuned if there is data.
 pub async fn prune_channels(
     context: &Context,
     device: &Device,
-    model: &Model,
+    model: &Network,
     data: Option<&Dataset>,
     settings: &PruneSettings,
-) -> Result<(Model, Option<Fit>)> {
-    let weights = files::baked(files::float_weights(model, "prune")?, &model.masks)?;
-    let float = files::with_weights(&model.graph, &weights)?;
-    let mut keep = std::collections::BTreeMap::new();
-    let hidden = |y| !float.outputs().contains(y);
-    for node in float.nodes() {
-        if !quant::has_weights(&node.op) || !node.outputs.iter().all(hidden) {
-            continue;
-        }
-        let Some(w) = float.tensor(node.inputs[1]) else {
-            continue;
-        };
-        let channels = w.shape()[0];
-        // At least one channel stays, whatever the share.
-        let goes = Amount::Fraction(settings.sparsity)
-            .count(channels)?
-            .min(channels - 1);
-        let mask = prune::channel_masks(device, w, None, Norm::L2, 0, Amount::Count(goes)).await?;
-        keep.insert(
-            node.name.clone(),
-            prune::channels_kept(&mask, w.shape(), 0)?,
-        );
-    }
+) -> Result<(Network, Option<Fit>)> {
+    let float = model.float_graph("prune")?;
+    let families = prune::families(&float)?;
+    let gone = families
+        .iter()
+        .flat_map(|family| family.weakest(settings.sparsity, settings.multiple));
     let mut thinned = model.clone();
-    thinned.masks.clear();
-    thinned.graph = prune::thin(&float, &keep)?;
+    thinned.graph = prune::thin(&float, gone)?;
     let with = format!(
-        "{:.4} of the channels of every hidden layer, by L2 norm",
-        settings.sparsity
+        "{:.4} of the channels of every hidden layer, by the norms of what makes and reads them, to multiples of {}",
+        settings.sparsity, settings.multiple
     );
-    thinned.history.push(Event {
-        did: "prune".into(),
-        with,
-    });
+    thinned = thinned.after("prune", with);
     let mut done = None;
     if let (Some(data), Some(fit_settings)) = (data, &settings.fit) {
         let (graph, fit) =
@@ -224,7 +207,7 @@ pub struct QuantizeSettings {
 /// A quantized model and how far each layer is from the float one.
 #[derive(Debug)]
 pub struct Quantized {
-    pub model: Model,
+    pub model: Network,
     pub layers: Vec<LayerReport>,
 }
 
@@ -232,9 +215,8 @@ pub struct Quantized {
 const CALIBRATION_BATCH: usize = 32;
 
 /// The float network of a model, ready to be quantized.
-pub fn ready_to_quantize(model: &Model, command: &str, scheme: Scheme) -> Result<Graph> {
-    let weights = files::baked(files::float_weights(model, command)?, &model.masks)?;
-    quant::prepare(&files::with_weights(&model.graph, &weights)?, scheme)
+pub fn ready_to_quantize(model: &Network, command: &str, scheme: Scheme) -> Result<Graph> {
+    quant::prepare(&model.float_graph(command)?, scheme)
 }
 
 /// Ranges of activations from images, scales of weights from the weights.
@@ -278,30 +260,18 @@ pub fn freeze(
     graph: &Graph,
     params: &QuantParams,
     settings: &QuantizeSettings,
-    origin: &Model,
+    origin: &Network,
     did: &str,
-) -> Result<Model> {
+) -> Result<Network> {
     let frozen = match settings.schemes.network() {
         Scheme::Fp16 => quant::to_f16(graph)?,
         Scheme::WeightOnly { .. } => quant::to_weight_only(graph, params)?,
         Scheme::Integer { .. } => quant::freeze(graph, params, settings.requant)?,
     };
-    let mut model = Model {
-        arch: origin.arch.clone(),
-        precision: settings.schemes.network().to_string(),
+    let model = Network {
         graph: frozen,
-        masks: origin.masks.clone(),
-        activations: params.activations.clone(),
-        history: origin.history.clone(),
-        ..Model::default()
+        ..origin.clone()
     };
-    for layer in params.weights.keys() {
-        // One bit is stored as the two of −1 and 1.
-        let bits = settings.schemes.of(layer).weight_bits().max(2);
-        if bits < 8 {
-            model.bits.insert(format!("{layer}.weight"), bits);
-        }
-    }
     let layers = settings.schemes.layers();
     let own: Vec<String> = layers
         .map(|(layer, scheme)| format!(" {layer}={scheme}"))
@@ -314,18 +284,14 @@ pub fn freeze(
         settings.requant,
         settings.images
     );
-    model.history.push(Event {
-        did: did.into(),
-        with,
-    });
-    Ok(model)
+    Ok(model.after(did, with))
 }
 
 /// Post-training quantization.
 pub async fn quantize(
     context: &Context,
     device: &Device,
-    model: &Model,
+    model: &Network,
     data: &Dataset,
     settings: &QuantizeSettings,
 ) -> Result<Quantized> {
@@ -348,7 +314,7 @@ async fn finish(
     device: &Device,
     float: &Graph,
     params: &QuantParams,
-    (origin, did): (&Model, &str),
+    (origin, did): (&Network, &str),
     (data, settings): (&Dataset, &QuantizeSettings),
 ) -> Result<Quantized> {
     let model = freeze(float, params, settings, origin, did)?;
@@ -373,7 +339,7 @@ async fn report(
     context: &Context,
     device: &Device,
     float: &Graph,
-    frozen: &Model,
+    frozen: &Network,
     params: &QuantParams,
     (data, alone): (&Dataset, usize),
 ) -> Result<Vec<LayerReport>> {
@@ -386,7 +352,6 @@ async fn report(
         &float_batch,
         &frozen.graph.with_batch(batch)?,
         params,
-        &frozen.bits,
         in_order(&images, batch).map(|batch| batch.map(|(images, _)| images)),
     )
     .await?;
@@ -422,7 +387,7 @@ pub fn batch_for(graph: &Graph, most: usize) -> usize {
 pub async fn qat(
     context: &Context,
     device: &Device,
-    model: &Model,
+    model: &Network,
     data: &Dataset,
     settings: &QuantizeSettings,
     fit_settings: &FitSettings,
@@ -434,32 +399,38 @@ pub async fn qat(
         );
         return Err(Error::invalid("qat", problem));
     }
-    let weights = files::baked(files::float_weights(model, "qat")?, &model.masks)?;
-    let float = ready_to_quantize(model, "qat", settings.schemes.network())?;
+    let scheme = settings.schemes.network();
+    let float = ready_to_quantize(model, "qat", scheme)?;
     let mut params = calibrate(context, device, &float, data, settings).await?;
     // Training sees the rounded weights: there is no error left to take back.
     params.means.clear();
-    let names: Vec<String> = model.masks.keys().cloned().collect();
     let graph = float.with_batch(fit_settings.batch)?;
-    let masked = if names.is_empty() {
-        graph
-    } else {
-        prune::insert_masks(&graph, &names, &model.masks)?
-    };
-    let FakeQuantized { graph, scales } = quant::insert_fake_quant(&masked, &params)?;
-    let trained = weights
-        .keys()
-        .map(|name| graph.find(name))
+    let masked: Vec<ValueId> = prunable(&graph)
+        .into_iter()
+        .filter(|&id| graph.mask(id).is_some())
+        .collect();
+    let Masked { graph, .. } = prune::insert_masks(&graph, &masked)?;
+    let FakeQuantized { graph, scales } = quant::insert_fake_quant(&graph, &params)?;
+    let learned: Vec<ValueId> = scales.iter().map(|scale| scale.param).collect();
+    let name = |id: ValueId| graph.value(id).name.clone();
+    let scale_names: Vec<(String, String)> = scales
+        .into_iter()
+        .map(|scale| (name(scale.param), scale.of))
+        .collect();
+    let trained: Vec<ValueId> = float
+        .values()
+        .filter(|(id, value)| float.tensor(*id).is_some() && value.dtype == DType::F32)
+        .map(|(_, value)| graph.find(&value.name))
         .collect::<Result<_>>()?;
     let scales = ParamGroup {
-        params: scales,
+        params: learned,
         lr_factor: 0.1,
         weight_decay: 0.0,
         min: Some(1e-6),
     };
     let groups = [ParamGroup::weights(trained), scales];
     let mut trainer = Trainer::new(device, graph, fit_settings.optimizer, &groups).await?;
-    let what = format!("qat {}", settings.schemes.network());
+    let what = format!("qat {scheme}");
     let done = fit(
         context,
         &what,
@@ -469,15 +440,19 @@ pub async fn qat(
         async |_, _, _| Ok(()),
     )
     .await?;
-    let learned = trainer.params().await?;
+    let (mut weights, mut learned) = (Vec::new(), Vec::new());
+    for (name, tensor) in trainer.params().await? {
+        match scale_names.iter().find(|(scale, _)| *scale == name) {
+            Some((_, of)) => learned.push((of.clone(), tensor)),
+            None => weights.push((name, tensor)),
+        }
+    }
     let params = quant::adopt_scales(&params, &learned)?;
-    let learned: Weights = learned
-        .into_iter()
-        .filter(|(name, _)| weights.contains_key(name))
-        .collect();
-    let weights = files::baked(learned, &model.masks)?;
-    let float = files::with_weights(&model.graph, &weights)?;
-    let float = quant::prepare(&float, settings.schemes.network())?;
+    let float = Network {
+        graph: files::with_weights(&float, weights)?,
+        ..model.clone()
+    }
+    .float_graph("qat")?;
     let made = finish(
         context,
         device,

@@ -92,7 +92,7 @@ pub async fn run(context: &Context, args: PredictArgs) -> Result<()> {
     bar.finish_and_clear();
     let output = Output {
         predictions,
-        precision: model.precision,
+        precision: model.precision(),
         device: device.name(),
     };
     context.finish(&output, || human(&output))

@@ -29,7 +29,7 @@ pub enum ScopeName {
 pub enum MethodName {
     /// Single weights, by magnitude: zeros, for size
     L1,
-    /// Whole channels of every hidden layer, by L2 norm: a smaller network, for size and speed
+    /// Whole channels of every hidden layer, by the norms of what makes and reads them: a smaller network, for size and speed
     Channels,
 }
 
@@ -58,6 +58,9 @@ pub struct PruneArgs {
     /// Which weights compete with each other
     #[arg(long, value_enum, default_value = "global")]
     scope: ScopeName,
+    /// Channels that are left of a layer are a multiple of this
+    #[arg(long, default_value_t = 4)]
+    multiple: usize,
     /// How sparsity grows while fine-tuning
     #[arg(long, value_enum, default_value = "cubic")]
     schedule: ScheduleName,
@@ -112,6 +115,7 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
             ScopeName::Layer => prune::Scope::PerTensor,
         },
         cubic: args.schedule == ScheduleName::Cubic,
+        multiple: args.multiple,
         fit: splits.as_ref().map(|_| args.fit.settings(args.epochs, LR)),
     };
     let train = splits.as_ref().map(|splits| &splits.train);
@@ -130,9 +134,9 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
         None => None,
     };
     let size = pruned.save(&args.out)?;
-    let layers = models::layers(&pruned);
+    let layers = pruned.layers();
     let output = Output {
-        sparsity: models::sparsity(&pruned),
+        sparsity: pruned.sparsity(),
         layers: layers
             .into_iter()
             .map(|layer| Layer {
@@ -145,8 +149,8 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
             .map_err(Error::io(&args.model))?
             .len(),
         bytes_after: size.bytes,
-        macs_before: models::total_macs(&model),
-        macs_after: models::total_macs(&pruned),
+        macs_before: model.macs(),
+        macs_after: pruned.macs(),
         accuracy,
         seconds: start.elapsed().as_secs_f64(),
         device: device.name(),

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use wizen::Result;
-use wizen::io::Event;
+use wizen::graph::Graph;
 use wizen::models::random_weights;
 use wizen::train::Optimizer;
+use wizen::{Network, Result};
 
 use super::context::{Context, bytes, percent};
 use super::fit::{self, FitSettings};
@@ -106,8 +106,11 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<()> {
         }
         Some(path) => {
             let model = models::load(path, Some(&args.arch))?;
-            models::float_weights(&model, "train --from")?;
-            model
+            Network {
+                // Training moves weights that a mask had removed: they start at zero, without it.
+                graph: without_masks(&model.float_graph("train --from")?)?,
+                ..model
+            }
         }
     };
     let folder = args.data.as_deref();
@@ -117,18 +120,14 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<()> {
     let settings = args.fit.settings(args.epochs, LR);
     let (graph, fit) = fit::train(context, &device, &model.graph, &splits.train, &settings).await?;
     model.graph = graph;
-    // Training moved weights that a mask had removed.
-    model.masks.clear();
     let test = fit::accuracy(context, &device, &model.graph, &splits.test, None).await?;
-    model.history.push(Event {
-        did: "train".into(),
-        with: format!(
-            "{} epochs on {}, seed {}",
-            args.epochs,
-            splits.train.name(),
-            settings.seed
-        ),
-    });
+    let with = format!(
+        "{} epochs on {}, seed {}",
+        args.epochs,
+        splits.train.name(),
+        settings.seed
+    );
+    let model = model.after("train", with);
     let size = model.save(&args.out)?;
     let output = Output {
         accuracy: test.top1,
@@ -156,4 +155,12 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<()> {
             bytes(output.bytes),
         )
     })
+}
+
+fn without_masks(graph: &Graph) -> Result<Graph> {
+    let mut out = graph.clone();
+    for (id, _) in graph.values().filter(|(id, _)| graph.mask(*id).is_some()) {
+        out.set_mask(id, None)?;
+    }
+    Ok(out)
 }

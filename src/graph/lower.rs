@@ -1,10 +1,10 @@
-//! From mathematics to kernels: the only place that maps ops to kernels and asks what the device can do.
+//! From mathematics to kernels: every operation says which ([`super::ops`]), with what this lends it.
 
 use std::sync::Arc;
 
-use super::network::{Graph, Node, Source, ValueId};
 use super::plan::{Kind, Plan, PlanBuilder};
-use crate::base::{DType, words_for};
+use super::values::{Graph, Node, Source, ValueId};
+use crate::base::{DType, QParams, Shape, Tensor, words_for};
 use crate::error::{Error, Result};
 use crate::gpu::Caps;
 use crate::kernels::{Kernel, repack_f16::RepackF16, repack_i8::RepackI8};
@@ -41,7 +41,7 @@ pub fn lower_with(graph: &Graph, caps: &Caps, options: LowerOptions) -> Result<P
         lowering.value(id)?;
     }
     for node in graph.nodes() {
-        lowering.node(node)?;
+        node.op.rules().lower(node, &mut lowering)?;
     }
     for &output in graph.outputs() {
         let value = lowering.value(output)?;
@@ -51,26 +51,32 @@ pub fn lower_with(graph: &Graph, caps: &Caps, options: LowerOptions) -> Result<P
     lowering.builder.finish()
 }
 
-pub(super) struct Lowering<'a> {
-    pub(super) graph: &'a Graph,
-    pub(super) caps: &'a Caps,
-    pub(super) native_f16: bool,
-    pub(super) builder: PlanBuilder,
-    pub(super) map: Vec<Option<usize>>,
-    pub(super) updated: Vec<ValueId>,
+/// A graph on its way to a plan.
+pub(crate) struct Lowering<'a> {
+    /// What is lowered.
+    pub graph: &'a Graph,
+    /// What the device can do.
+    pub caps: &'a Caps,
+    /// Multiply in native `f16`.
+    pub native_f16: bool,
+    builder: PlanBuilder,
+    map: Vec<Option<usize>>,
+    updated: Vec<ValueId>,
 }
 
-impl Lowering<'_> {
+impl<'a> Lowering<'a> {
     /// The plan's value for a value of the graph.
-    pub(super) fn value(&mut self, id: ValueId) -> Result<usize> {
+    pub fn value(&mut self, id: ValueId) -> Result<usize> {
         if let Some(value) = self.map[id.0] {
             return Ok(value);
         }
         let value = self.graph.value(id);
         let kind = match &value.source {
             Source::Input => Kind::Input,
-            Source::Param(tensor) if self.updated.contains(&id) => Kind::State(Arc::clone(tensor)),
-            Source::Param(tensor) => Kind::Const(Arc::clone(tensor)),
+            Source::Param(param) if self.updated.contains(&id) => {
+                Kind::State(Arc::clone(&param.tensor))
+            }
+            Source::Param(param) => Kind::Const(Arc::clone(&param.tensor)),
             Source::Node => Kind::Temp,
         };
         let new = self
@@ -80,23 +86,52 @@ impl Lowering<'_> {
         Ok(new)
     }
 
-    pub(super) fn shape(&self, id: ValueId) -> &[usize] {
+    /// The shape of a value.
+    pub fn shape(&self, id: ValueId) -> &'a Shape {
         &self.graph.value(id).shape
     }
 
-    pub(super) fn image(&self, id: ValueId) -> Result<[usize; 4]> {
-        let value = self.graph.value(id);
-        <[usize; 4]>::try_from(value.shape.as_slice())
-            .map_err(|_| Error::shape("lower", &value.name, "[n, h, w, c]", &value.shape))
+    /// The element type of a value.
+    pub fn dtype(&self, id: ValueId) -> DType {
+        self.graph.value(id).dtype
     }
 
-    /// A launch whose bindings are all inputs and then all outputs of the node.
-    pub(super) fn step(&mut self, node: &Node, kernel: impl Kernel + 'static) -> Result<()> {
+    /// The shape of an image.
+    pub fn image(&self, id: ValueId) -> Result<[usize; 4]> {
+        self.sizes(id, "[n, h, w, c]")
+    }
+
+    /// The shape of a matrix.
+    pub fn matrix(&self, id: ValueId) -> Result<[usize; 2]> {
+        self.sizes(id, "[rows, columns]")
+    }
+
+    fn sizes<const N: usize>(&self, id: ValueId, expected: &str) -> Result<[usize; N]> {
+        let value = self.graph.value(id);
+        <[usize; N]>::try_from(value.shape.as_slice())
+            .map_err(|_| Error::shape("lower", &value.name, expected, &value.shape))
+    }
+
+    /// What the integers of a value that is quantized as a whole stand for.
+    pub fn qparams(&self, id: ValueId) -> Result<QParams> {
+        let value = self.graph.value(id);
+        value.qparams().ok_or_else(|| {
+            let problem = format!(
+                "`{}` is {}, but nothing says what its integers stand for",
+                value.name, value.dtype
+            );
+            Error::invalid("lower", problem)
+        })
+    }
+
+    /// A launch whose bindings are all operands and then all results of the node.
+    pub fn step(&mut self, node: &Node, kernel: impl Kernel + 'static) -> Result<()> {
         let ids: Vec<ValueId> = node.inputs.iter().chain(&node.outputs).copied().collect();
         self.step_on(node, kernel, &ids)
     }
 
-    pub(super) fn step_on(
+    /// A launch on these values of the graph.
+    pub fn step_on(
         &mut self,
         node: &Node,
         kernel: impl Kernel + 'static,
@@ -106,19 +141,51 @@ impl Lowering<'_> {
             .iter()
             .map(|&id| self.value(id))
             .collect::<Result<_>>()?;
-        self.builder.step(&node.name, Arc::new(kernel), args);
+        self.launch(node, kernel, args)
+    }
+
+    /// A launch on these values of the plan.
+    pub fn launch(
+        &mut self,
+        node: &Node,
+        kernel: impl Kernel + 'static,
+        args: Vec<usize>,
+    ) -> Result<()> {
+        self.launch_arc(node, Arc::new(kernel), args);
         Ok(())
     }
 
-    pub(super) fn temp(&mut self, name: String, shape: &[usize]) -> usize {
+    /// A launch of a kernel that somebody else holds too.
+    pub fn launch_arc(&mut self, node: &Node, kernel: Arc<dyn Kernel>, args: Vec<usize>) {
+        self.builder.step(&node.name, kernel, args);
+    }
+
+    /// An f32 value that lives within the node.
+    pub fn temp(&mut self, name: String, shape: &[usize]) -> usize {
         self.builder.value(&name, DType::F32, shape, Kind::Temp)
     }
 
+    /// A tensor that lowering makes: the multipliers of a layer, the scale of a conversion.
+    pub fn constant(&mut self, node: &Node, what: &str, tensor: Tensor) -> usize {
+        let (name, shape) = (format!("{}:{what}", node.name), tensor.shape().to_vec());
+        let dtype = tensor.dtype();
+        let kind = Kind::Const(Arc::new(tensor));
+        self.builder.value(&name, dtype, &shape, kind)
+    }
+
+    /// The bias of a layer, or the zeros that stand for it.
+    pub fn bias(&mut self, node: &Node, bias: Option<ValueId>, channels: usize) -> Result<usize> {
+        match bias {
+            Some(id) => self.value(id),
+            None => Ok(self.constant(node, "no bias", Tensor::zeros(&[channels], DType::F32))),
+        }
+    }
+
     /// Another shape over the same elements: the same value, or a copy where row padding differs.
-    pub(super) fn reshape(&mut self, node: &Node) -> Result<()> {
+    pub fn reshape(&mut self, node: &Node) -> Result<()> {
         let (from, to) = (node.inputs[0], node.outputs[0]);
         let dtype = self.graph.value(from).dtype;
-        let (from_shape, to_shape) = (self.shape(from).to_vec(), self.shape(to).to_vec());
+        let (from_shape, to_shape) = (self.shape(from).clone(), self.shape(to).clone());
         let same_rows = from_shape.last() == to_shape.last()
             || [&from_shape, &to_shape]
                 .iter()

@@ -1,16 +1,18 @@
-//! Rewrites that keep the mathematics: batch norm folded, ReLU and residual additions fused, dead nodes
-//! dropped.
+//! Rewrites that keep the mathematics: batch norm folded, activations and residual additions fused, dead
+//! nodes dropped.
 
 use std::collections::{HashMap, HashSet};
 
-use super::network::{Graph, Node, Source, ValueId};
-use super::op::Op;
+use super::ops::{Affine, Op};
 use super::rewriter::Rewriter;
-use crate::base::Tensor;
+use super::values::{Graph, Node, Source, ValueId};
+use crate::base::{DType, Tensor};
 use crate::error::{Error, Result};
+use crate::kernels::map::Unary;
 
-/// Folds every batch norm that follows a convolution or linear layer (and is its only user) into its
-/// weights and bias: `w' = w · γ/√(σ² + ε)`, `b' = (b − μ) · γ/√(σ² + ε) + β`, per output channel, in f64.
+/// Folds every batch norm that follows a layer with weights (and is its only user) into its weights and
+/// bias: `w' = w · γ/√(σ² + ε)`, `b' = (b − μ) · γ/√(σ² + ε) + β`, per output channel, in f64. A layer
+/// without a bias gets one.
 ///
 /// # Errors
 /// [`Error::Invalid`] if weights are not parameters or a folded weight is not finite.
@@ -18,37 +20,31 @@ pub fn fold_batch_norm(graph: &Graph) -> Result<Graph> {
     let mut rewriter = Rewriter::new(graph);
     let mut folded: HashSet<ValueId> = HashSet::new();
     for node in graph.nodes() {
-        match (&node.op, foldable(graph, node)) {
-            (Op::Linear { .. } | Op::Conv2d { .. }, Some((norm, eps))) => {
-                let (w, bias) = fold(graph, node, norm, eps)?;
-                let x = rewriter.get(node.inputs[0])?;
-                let names = [1, 2].map(|i| graph.value(node.inputs[i]).name.clone());
-                let w = rewriter.graph.param(&names[0], w);
-                let bias = rewriter.graph.param(&names[1], bias);
-                let y = rewriter
-                    .graph
-                    .push(&node.name, node.op.clone(), &[x, w, bias])?;
-                rewriter.map(norm.outputs[0], y);
-                folded.insert(norm.outputs[0]);
-            }
-            _ if node.outputs.first().is_some_and(|y| folded.contains(y)) => {}
-            _ => rewriter.copy(node)?,
+        if let Some((norm, affine)) = foldable(graph, node)? {
+            let y = fold(&mut rewriter, node, &affine)?;
+            rewriter.map(norm.outputs[0], y);
+            folded.insert(norm.outputs[0]);
+        } else if !node.outputs.first().is_some_and(|y| folded.contains(y)) {
+            rewriter.copy(node)?;
         }
     }
     rewriter.finish()
 }
 
-/// The batch norm that can be folded into `node`, with its ε.
-fn foldable<'g>(graph: &'g Graph, node: &Node) -> Option<(&'g Node, f32)> {
-    let relu = matches!(
-        node.op,
-        Op::Linear { relu: true } | Op::Conv2d { relu: true, .. }
-    );
-    let norm = only_user(graph, node)?;
-    match norm.op {
-        Op::BatchNorm { eps } if !relu => Some((norm, eps)),
-        _ => None,
+/// The node behind `node` that only scales and shifts the channels.
+fn foldable<'g>(graph: &'g Graph, node: &Node) -> Result<Option<(&'g Node, Affine)>> {
+    let rules = node.op.rules();
+    let at = rules.weights().filter(|at| at.residual.is_none());
+    let Some((at, next)) = at.zip(only_user(graph, node)) else {
+        return Ok(None);
+    };
+    let stored = graph.as_param(node.inputs[at.weight]);
+    let float = stored.is_some_and(|param| param.tensor.dtype() == DType::F32);
+    if rules.activation().is_some() || !float || next.inputs[0] != node.outputs[0] {
+        return Ok(None);
     }
+    let affine = next.op.rules().affine(graph, next)?;
+    Ok(affine.map(|affine| (next, affine)))
 }
 
 /// The single node that uses the single result of `node`, if the result is not a graph output.
@@ -61,81 +57,74 @@ fn only_user<'g>(graph: &'g Graph, node: &Node) -> Option<&'g Node> {
     (users.next().is_none() && !graph.outputs().contains(&y)).then_some(user)
 }
 
-fn fold(graph: &Graph, node: &Node, norm: &Node, eps: f32) -> Result<(Tensor, Tensor)> {
-    let param = |id: ValueId| -> Result<Vec<f64>> {
-        let tensor = graph.tensor(id).ok_or_else(|| {
+fn fold(rewriter: &mut Rewriter<'_>, node: &Node, affine: &Affine) -> Result<ValueId> {
+    let graph = rewriter.old();
+    let rules = node.op.rules();
+    let (op, weight, bias) = rules.with_bias(node).ok_or_else(|| {
+        Error::invalid(&node.name, "it has no weights that a batch norm could join")
+    })?;
+    let (w_id, bias_id) = (node.inputs[weight], node.inputs.get(bias).copied());
+    let tensor = |id: ValueId| {
+        let value = graph.value(id);
+        graph.tensor(id).ok_or_else(|| {
             Error::invalid(
                 "fold_batch_norm",
-                format!("`{}` is not a parameter", graph.value(id).name),
+                format!("`{}` is not a parameter", value.name),
             )
-        })?;
-        Ok(tensor.to_f64())
+        })
     };
-    let (mut w, mut bias) = (param(node.inputs[1])?, param(node.inputs[2])?);
-    let [gamma, beta, mean, variance] = [1, 2, 3, 4].map(|i| param(norm.inputs[i]));
-    let (gamma, beta, mean, variance) = (gamma?, beta?, mean?, variance?);
-    let per_channel = w.len() / bias.len();
-    for (c, b) in bias.iter_mut().enumerate() {
-        let factor = gamma[c] / (variance[c] + f64::from(eps)).sqrt();
-        if !factor.is_finite() {
-            let problem = format!(
-                "channel {c}: variance {} and gamma {} give no finite factor",
-                variance[c], gamma[c]
-            );
-            return Err(Error::invalid(&norm.name, problem));
-        }
-        w[c * per_channel..(c + 1) * per_channel]
-            .iter_mut()
-            .for_each(|w| *w *= factor);
-        *b = (*b - mean[c]) * factor + beta[c];
+    let mut w = tensor(w_id)?.to_f64();
+    let channels = affine.factor.len();
+    let mut b = match bias_id {
+        Some(id) => tensor(id)?.to_f64(),
+        None => vec![0.0; channels],
+    };
+    let per_channel = w.len() / channels.max(1);
+    for (c, (factor, shift)) in affine.factor.iter().zip(&affine.shift).enumerate() {
+        let row = &mut w[c * per_channel..(c + 1) * per_channel];
+        row.iter_mut().for_each(|w| *w *= factor);
+        b[c] = b[c] * factor + shift;
     }
-    let mut tensors = Vec::new();
-    for (data, id) in [(w, node.inputs[1]), (bias, node.inputs[2])] {
-        let value = graph.value(id);
-        let mut tensor = Tensor::zeros(&value.shape, value.dtype);
-        tensor.store_f64(&data)?;
-        tensors.push(tensor);
-    }
-    let bias = tensors
-        .pop()
-        .unwrap_or_else(|| Tensor::zeros(&[], crate::base::DType::F32));
-    let w = tensors
-        .pop()
-        .unwrap_or_else(|| Tensor::zeros(&[], crate::base::DType::F32));
-    Ok((w, bias))
+    let stored = |shape: &[usize], data: &[f64]| -> Result<Tensor> {
+        let mut tensor = Tensor::zeros(shape, DType::F32);
+        tensor.store_f64(data)?;
+        Ok(tensor)
+    };
+    let w = stored(&graph.value(w_id).shape, &w)?;
+    let w = rewriter.param_like(w_id, w);
+    let b = stored(&[channels], &b)?;
+    let b = match bias_id {
+        Some(id) => rewriter.param_like(id, b),
+        None => rewriter.graph.param(&format!("{}.bias", node.name), b),
+    };
+    let x = rewriter.get(node.inputs[0])?;
+    rewriter.graph.push(&node.name, op, &[x, w, b])
 }
 
-/// Fuses a ReLU into the linear layer, convolution or addition before it, where it is the only user.
+/// Fuses functions of single elements into the layer or addition before them, where they are its only
+/// users and `take` says so.
 ///
 /// # Errors
 /// None for a well-formed graph.
-pub fn fuse_relu(graph: &Graph) -> Result<Graph> {
+pub fn fuse_activations(graph: &Graph, take: impl Fn(Unary) -> bool) -> Result<Graph> {
     let mut rewriter = Rewriter::new(graph);
     let mut fused: HashSet<ValueId> = HashSet::new();
     for node in graph.nodes() {
-        let relu = only_user(graph, node).filter(|user| matches!(user.op, Op::Relu));
-        let with_relu = match &node.op {
-            Op::Linear { relu: false } => Some(Op::Linear { relu: true }),
-            Op::Conv2d { conv, relu: false } => Some(Op::Conv2d {
-                conv: *conv,
-                relu: true,
-            }),
-            Op::Add { relu: false } => Some(Op::Add { relu: true }),
-            _ => None,
-        };
-        match (relu, with_relu) {
-            (Some(relu), Some(op)) => {
-                let inputs: Vec<ValueId> = node
-                    .inputs
-                    .iter()
-                    .map(|&id| rewriter.get(id))
-                    .collect::<Result<_>>()?;
-                let y = rewriter.graph.push(&node.name, op, &inputs)?;
-                rewriter.map(relu.outputs[0], y);
-                fused.insert(relu.outputs[0]);
-            }
-            _ if node.outputs.first().is_some_and(|y| fused.contains(y)) => {}
-            _ => rewriter.copy(node)?,
+        let next = only_user(graph, node).filter(|user| {
+            matches!(user.op, Op::Map(_)) && user.op.rules().activation().is_some_and(&take)
+        });
+        let both = next.and_then(|next| Some((next, node.op.rules().fuse(&next.op)?)));
+        if let Some((next, op)) = both {
+            let inputs: Vec<ValueId> = node
+                .inputs
+                .iter()
+                .map(|&id| rewriter.get(id))
+                .collect::<Result<_>>()?;
+            let y = rewriter.graph.push(&node.name, op, &inputs)?;
+            rewriter.map(next.outputs[0], y);
+            fused.insert(next.outputs[0]);
+        } else if !node.outputs.first().is_some_and(|y| fused.contains(y)) {
+            rewriter.copy(node)?;
         }
     }
     rewriter.finish()
@@ -143,36 +132,28 @@ pub fn fuse_relu(graph: &Graph) -> Result<Graph> {
 
 /// Fuses an addition into the convolution before it, where the addition is its only user: a residual
 /// block ends in `relu?(x ∗ w + bias + residual)`, rounded once. Of two such convolutions the later one
-/// takes the addition. Run it after [`fold_batch_norm`] and [`fuse_relu`].
+/// takes the addition. Run it after [`fold_batch_norm`] and [`fuse_activations`].
 ///
 /// # Errors
 /// None for a well-formed graph.
 pub fn fuse_residual(graph: &Graph) -> Result<Graph> {
-    // The convolution (by its result) that takes an addition (by its result), and the other operand.
+    // The layer (by its result) that takes an addition (by its result), and the other operand.
     let mut takes: HashMap<ValueId, (&Node, Op, ValueId)> = HashMap::new();
     let mut gone: HashSet<ValueId> = HashSet::new();
     for add in graph.nodes() {
-        let (&Op::Add { relu }, &[a, b]) = (&add.op, add.inputs.as_slice()) else {
+        let (Op::Binary(_), &[a, b]) = (&add.op, add.inputs.as_slice()) else {
             continue;
         };
-        let fusable = |y: ValueId| {
-            let conv = graph.nodes().iter().position(|n| n.outputs == [y])?;
-            let node = &graph.nodes()[conv];
-            let Op::Conv2d {
-                conv: geometry,
-                relu: false,
-            } = node.op
-            else {
-                return None;
-            };
-            let fused = Op::Conv2d {
-                conv: geometry,
-                relu,
-            };
-            let plain = node.inputs.len() == 3 && a != b && only_user(graph, node).is_some();
-            plain.then_some((conv, node, fused))
+        let fusable = |y: ValueId, other: ValueId| {
+            let at = graph.nodes().iter().position(|n| n.outputs == [y])?;
+            let node = &graph.nodes()[at];
+            node.op.rules().weights()?;
+            let same = graph.value(y).shape == graph.value(other).shape;
+            let plain = a != b && same && only_user(graph, node).is_some();
+            let fused = node.op.rules().fuse(&add.op)?;
+            (plain && !gone.contains(&y)).then_some((at, node, fused))
         };
-        let candidates = [(fusable(a), b), (fusable(b), a)];
+        let candidates = [(fusable(a, b), b), (fusable(b, a), a)];
         let found = candidates
             .into_iter()
             .filter_map(|(conv, other)| conv.map(|conv| (conv, other)))
@@ -230,11 +211,12 @@ pub fn drop_dead(graph: &Graph) -> Result<Graph> {
     rewriter.finish()
 }
 
-/// Everything that inference wants: batch norm folded, ReLU and residual additions fused, dead nodes
-/// dropped.
+/// Everything that inference wants: batch norm folded, activations and residual additions fused, dead
+/// nodes dropped.
 ///
 /// # Errors
 /// As [`fold_batch_norm`].
 pub fn optimize(graph: &Graph) -> Result<Graph> {
-    fuse_residual(&drop_dead(&fuse_relu(&fold_batch_norm(graph)?)?)?)
+    let folded = fold_batch_norm(graph)?;
+    fuse_residual(&drop_dead(&fuse_activations(&folded, |_| true)?)?)
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::network::{Graph, Node, Source, ValueId};
+use super::ops::Op;
+use super::values::{Graph, Node, Source, ValueId};
+use crate::base::{DType, Quantization, Tensor};
 use crate::error::{Error, Result};
 
 /// Builds a graph from another one, node by node: the shape of every pass.
@@ -17,9 +19,11 @@ pub struct Rewriter<'old> {
 impl<'old> Rewriter<'old> {
     /// Starts from nothing.
     pub fn new(old: &'old Graph) -> Self {
+        let mut graph = Graph::new();
+        graph.set_requant(old.requant());
         Self {
             old,
-            graph: Graph::new(),
+            graph,
             new_ids: vec![None; old.values().count()],
         }
     }
@@ -44,8 +48,8 @@ impl<'old> Rewriter<'old> {
         }
         let value = self.old.value(old);
         let new = match &value.source {
-            Source::Input => self.graph.input(&value.name, value.dtype, &value.shape),
-            Source::Param(tensor) => self.graph.param(&value.name, Arc::clone(tensor)),
+            Source::Input => self.graph.copy_input(value, &value.shape),
+            Source::Param(param) => self.graph.copy_param(value, param),
             Source::Node => {
                 let problem = format!("`{}` is used but its node was dropped", value.name);
                 return Err(Error::invalid("rewrite", problem));
@@ -53,6 +57,31 @@ impl<'old> Rewriter<'old> {
         };
         self.map(old, new);
         Ok(new)
+    }
+
+    /// Adds a parameter with the name and mask of an old one, of the same shape, and other contents.
+    pub fn param_like(&mut self, old: ValueId, tensor: impl Into<Arc<Tensor>>) -> ValueId {
+        let mask = self.old.mask(old).cloned();
+        let name = &self.old.value(old).name;
+        self.graph.add_param(name, tensor.into(), mask, None)
+    }
+
+    /// Puts another parameter, of the same name, in the place of an old one.
+    pub fn replace_param(
+        &mut self,
+        old: ValueId,
+        tensor: Tensor,
+        mask: Option<Tensor>,
+        quant: Option<Quantization>,
+    ) {
+        let (name, mask) = (&self.old.value(old).name, mask.map(Arc::new));
+        let new = self.graph.add_param(name, Arc::new(tensor), mask, quant);
+        self.map(old, new);
+    }
+
+    /// True if something stands for `old` already.
+    pub fn is_mapped(&self, old: ValueId) -> bool {
+        self.new_ids[old.0].is_some()
     }
 
     /// Copies a node with its operands replaced by what stands for them.
@@ -65,7 +94,19 @@ impl<'old> Rewriter<'old> {
             .iter()
             .map(|&id| self.get(id))
             .collect::<Result<_>>()?;
-        let outputs = self.graph.push_all(&node.name, node.op.clone(), &inputs)?;
+        self.replace(node, node.op.clone(), &inputs)
+    }
+
+    /// Puts another operation, on these operands of the new graph, in the place of a node; integer results
+    /// keep what they stand for.
+    ///
+    /// # Errors
+    /// If an operand does not fit.
+    pub fn replace(&mut self, node: &Node, op: impl Into<Op>, inputs: &[ValueId]) -> Result<()> {
+        let first = node.outputs.first().map(|&y| self.old.value(y));
+        let quant = first.filter(|y| y.dtype == DType::I8);
+        let quant = quant.and_then(|y| y.quant.clone());
+        let outputs = self.graph.push_as(&node.name, op.into(), inputs, quant)?;
         for (&old, new) in node.outputs.iter().zip(outputs) {
             self.map(old, new);
         }
@@ -77,9 +118,9 @@ impl<'old> Rewriter<'old> {
     /// # Errors
     /// If a result has no stand-in.
     pub fn finish(mut self) -> Result<Graph> {
-        for i in 0..self.old.outputs().len() {
-            let output = self.get(self.old.outputs()[i])?;
-            self.graph.output(output);
+        for (&old, name) in self.old.outputs().iter().zip(self.old.output_names()) {
+            let output = self.get(old)?;
+            self.graph.output_named(name, output);
         }
         Ok(self.graph)
     }

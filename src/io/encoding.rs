@@ -1,12 +1,12 @@
 //! How one tensor of a model file is stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::packing::{mask_len, pack_bits, packed_len, unpack_bits};
 use super::stored::{StoredTensor, StoredType};
-use crate::base::{DType, FixedMultiplier, Requant, Shape, Tensor, num_elements};
+use crate::base::{DType, Shape, Tensor, num_elements};
 use crate::error::{Error, Result};
 
 /// A stored form other than the tensor itself.
@@ -17,19 +17,15 @@ pub(super) struct Encoding {
     /// Bits of an integer; 8 where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bits: Option<u32>,
-    /// Stored as `<name>.mask` (one bit per element) and `<name>.values`.
+    /// The tensor that holds one bit per element.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mask: Option<String>,
+    /// The elements are those that the mask has, in order, and the others are 0.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     sparse: bool,
-    /// Multipliers of this rule, stored as f32.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    multiplier: Option<Requant>,
-}
-
-impl Encoding {
-    /// Bits of an integer weight, where fewer than 8.
-    pub(super) fn bits(&self) -> Option<u32> {
-        self.bits
-    }
+    /// The mask is that of a pruned parameter, not just a shorter way to say where zeros are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pruned: bool,
 }
 
 /// More elements than any tensor has; few enough that their bits can be counted, also in 32.
@@ -41,38 +37,26 @@ pub(super) struct Decoded {
     pub mask: Option<Tensor>,
 }
 
-/// Stores `tensor` in its smallest form and says how; `None` if it is stored as itself.
+/// A name for a tensor that belongs to another one: none that is taken.
+pub(super) fn beside(name: &str, what: &str, taken: &mut BTreeSet<String>) -> String {
+    let mut new = format!("{name}.{what}");
+    while !taken.insert(new.clone()) {
+        new.push('_');
+    }
+    new
+}
+
+/// Stores `tensor` in its smallest form and says how; `None` if it is stored as itself. `taken` holds the
+/// names of the file's tensors.
 pub(super) fn encode(
     name: &str,
     tensor: &Tensor,
     bits: u32,
     mask: Option<&Tensor>,
-    multiplier: Option<Requant>,
+    taken: &mut BTreeSet<String>,
     out: &mut Vec<(String, StoredTensor)>,
 ) -> Result<Option<Encoding>> {
     let (dtype, shape) = (tensor.dtype(), tensor.shape().to_vec());
-    let plain = Encoding {
-        dtype,
-        shape: shape.clone(),
-        bits: None,
-        sparse: false,
-        multiplier: None,
-    };
-    if let Some(rule) = multiplier {
-        let reals: Vec<u8> = tensor
-            .words()
-            .chunks_exact(2)
-            .flat_map(|words| multiplier_real(rule, words).to_le_bytes())
-            .collect();
-        out.push((
-            name.into(),
-            StoredTensor::new(StoredType::F32, &shape[..1], reals)?,
-        ));
-        return Ok(Some(Encoding {
-            multiplier: Some(rule),
-            ..plain
-        }));
-    }
     let packed_bits = (dtype == DType::I8 && bits < 8).then_some(bits);
     let elements = Elements::of(tensor)?;
     let kept: Vec<bool> = match mask {
@@ -81,7 +65,7 @@ pub(super) fn encode(
             .collect(),
         None => (0..tensor.len()).map(|i| !elements.is_zero(i)).collect(),
     };
-    // A masked element that is not zero would be lost: such a mask is not this tensor's.
+    // What lies under a mask may still be there, for training to take up again.
     let fits = (0..tensor.len()).all(|i| kept[i] || elements.is_zero(i));
     let count = kept.iter().filter(|&&kept| kept).count();
     let element_bits = packed_bits.map_or(8 * elements.size, |bits| bits as usize);
@@ -89,31 +73,31 @@ pub(super) fn encode(
     let dense_bytes = (tensor.len() * element_bits).div_ceil(8);
     // Small tensors are not worth a second header entry.
     let sparse = fits && (mask.is_some() || sparse_bytes + 256 < dense_bytes);
-    if sparse {
+    let mut encoding = Encoding {
+        dtype,
+        shape: shape.clone(),
+        bits: packed_bits,
+        mask: None,
+        sparse,
+        pruned: mask.is_some(),
+    };
+    if sparse || mask.is_some() {
         let mut bitmap = vec![0u8; mask_len(tensor.len())];
         for i in (0..tensor.len()).filter(|&i| kept[i]) {
             bitmap[i / 8] |= 1 << (i % 8);
         }
-        let values = elements.select(&kept);
-        out.push((
-            format!("{name}.mask"),
-            StoredTensor::new(StoredType::U8, &[bitmap.len()], bitmap)?,
-        ));
-        out.push((
-            format!("{name}.values"),
-            values.store(&[count], packed_bits)?,
-        ));
-        return Ok(Some(Encoding {
-            bits: packed_bits,
-            sparse: true,
-            ..plain
-        }));
+        let stored = StoredTensor::new(StoredType::U8, &[bitmap.len()], bitmap)?;
+        let mask = beside(name, "mask", taken);
+        out.push((mask.clone(), stored));
+        encoding.mask = Some(mask);
     }
-    out.push((name.into(), elements.store(&shape, packed_bits)?));
-    Ok(packed_bits.map(|_| Encoding {
-        bits: packed_bits,
-        ..plain
-    }))
+    let plain = packed_bits.is_none() && encoding.mask.is_none();
+    let stored = match sparse {
+        true => elements.select(&kept).store(&[count], packed_bits)?,
+        false => elements.store(&shape, packed_bits)?,
+    };
+    out.push((name.into(), stored));
+    Ok((!plain).then_some(encoding))
 }
 
 /// Reads a tensor back, taking what it needs from `stored`.
@@ -154,32 +138,17 @@ pub(super) fn decode(
     if encoding.bits.is_some_and(|bits| !(1..=8).contains(&bits)) {
         return Err(wrong("claims an impossible number of bits"));
     }
-    if let Some(rule) = encoding.multiplier {
-        let tensor = take(name)?;
-        if tensor.dtype != StoredType::F32
-            || *shape != [tensor.bytes.len() / 4, 2]
-            || dtype != DType::U32
-        {
-            return Err(wrong("is not a list of multipliers"));
+    let Some(mask) = &encoding.mask else {
+        if encoding.sparse {
+            return Err(wrong("is sparse and has no mask"));
         }
-        let reals = tensor
-            .bytes
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-        let words: Vec<u32> = reals.flat_map(|m| multiplier_words(rule, m)).collect();
-        return Ok(Decoded {
-            tensor: Tensor::from_u32(shape, &words)?,
-            mask: None,
-        });
-    }
-    if !encoding.sparse {
         let elements = Elements::load(name, take(name)?, dtype, encoding.bits, count)?;
         return Ok(Decoded {
             tensor: elements.to_tensor(name, shape)?,
             mask: None,
         });
-    }
-    let bitmap = take(&format!("{name}.mask"))?.bytes;
+    };
+    let bitmap = take(mask)?.bytes;
     if bitmap.len() != mask_len(count) || (count % 8 != 0 && bitmap[count / 8] >> (count % 8) != 0)
     {
         return Err(wrong("has a mask of another size"));
@@ -187,43 +156,25 @@ pub(super) fn decode(
     let kept: Vec<bool> = (0..count)
         .map(|i| bitmap[i / 8] >> (i % 8) & 1 == 1)
         .collect();
-    let set = kept.iter().filter(|&&kept| kept).count();
-    let values = Elements::load(
-        name,
-        take(&format!("{name}.values"))?,
-        dtype,
-        encoding.bits,
-        set,
-    )?;
-    let tensor = values.scatter(&kept).to_tensor(name, shape)?;
+    let stored = match encoding.sparse {
+        true => kept.iter().filter(|&&kept| kept).count(),
+        false => count,
+    };
+    let elements = Elements::load(name, take(name)?, dtype, encoding.bits, stored)?;
+    let elements = match encoding.sparse {
+        true => elements.scatter(&kept),
+        false => elements,
+    };
+    let tensor = elements.to_tensor(name, shape)?;
+    if !encoding.pruned {
+        return Ok(Decoded { tensor, mask: None });
+    }
     let mut words = vec![0u32; count.div_ceil(32)];
     for i in (0..count).filter(|&i| kept[i]) {
         words[i / 32] |= 1 << (i % 32);
     }
-    let mask = Tensor::from_u32(&[words.len()], &words)?;
-    Ok(Decoded {
-        tensor,
-        mask: Some(mask),
-    })
-}
-
-/// The real number that a pair of multiplier words stands for; exact (see [`multiplier_words`]).
-fn multiplier_real(rule: Requant, words: &[u32]) -> f32 {
-    match rule {
-        Requant::Float => f32::from_bits(words[0]),
-        Requant::Fixed => (f64::from(words[0]) * 2f64.powi(-(words[1] as i32))) as f32,
-    }
-}
-
-/// The words of a multiplier that is an f32.
-fn multiplier_words(rule: Requant, m: f32) -> [u32; 2] {
-    match rule {
-        Requant::Float => [m.to_bits(), 0],
-        Requant::Fixed => {
-            let fixed = FixedMultiplier::from_f64(f64::from(m));
-            [fixed.multiplier, fixed.shift]
-        }
-    }
+    let mask = Some(Tensor::from_u32(&[words.len()], &words)?);
+    Ok(Decoded { tensor, mask })
 }
 
 fn dtype_of(name: &str, stored: StoredType) -> Result<DType> {

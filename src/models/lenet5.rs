@@ -3,7 +3,9 @@
 use super::Weights;
 use crate::base::DType;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Op, ValueId};
+use crate::graph::ops::{Conv2d, Flatten, Linear, MaxPool};
+use crate::graph::{Graph, ValueId};
+use crate::kernels::map::Unary;
 use crate::kernels::{Conv, Pool};
 
 /// Names and shapes of the parameters: OHWI convolutions; `fc1` takes 5 × 5 × 16 features in HWC order.
@@ -42,33 +44,33 @@ pub fn lenet5(batch: usize, weights: &Weights) -> Result<Graph> {
         }
         params.push(graph.param(name, tensor.clone()));
     }
-    let conv = |padding| Op::Conv2d {
-        conv: Conv {
+    let conv = |padding| {
+        let conv = Conv {
             stride: 1,
             padding,
             dilation: 1,
             groups: 1,
-        },
-        relu: true,
+        };
+        Conv2d::new(conv).with(Unary::Relu)
     };
-    let pool = Op::MaxPool(Pool {
+    let pool = Pool {
         kernel: 2,
         stride: 2,
         padding: 0,
-    });
+    };
+    let pool = MaxPool { pool };
+    let relu = Linear {
+        act: Some(Unary::Relu),
+    };
     let x = graph.input("images", DType::F32, &[batch, 28, 28, 1]);
     let x = graph.push("conv1", conv(2), &[x, params[0], params[1]])?;
-    let x = graph.push("pool1", pool.clone(), &[x])?;
+    let x = graph.push("pool1", pool, &[x])?;
     let x = graph.push("conv2", conv(0), &[x, params[2], params[3]])?;
     let x = graph.push("pool2", pool, &[x])?;
-    let x = graph.push("flatten", Op::Flatten, &[x])?;
-    let x = graph.push("fc1", Op::Linear { relu: true }, &[x, params[4], params[5]])?;
-    let x = graph.push("fc2", Op::Linear { relu: true }, &[x, params[6], params[7]])?;
-    let logits = graph.push(
-        "fc3",
-        Op::Linear { relu: false },
-        &[x, params[8], params[9]],
-    )?;
+    let x = graph.push("flatten", Flatten, &[x])?;
+    let x = graph.push("fc1", relu, &[x, params[4], params[5]])?;
+    let x = graph.push("fc2", relu, &[x, params[6], params[7]])?;
+    let logits = graph.push("fc3", Linear::default(), &[x, params[8], params[9]])?;
     graph.output(logits);
     Ok(graph)
 }

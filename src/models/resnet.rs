@@ -5,9 +5,10 @@
 //! its 3×3 convolution, as in torchvision.
 
 use super::Weights;
-use crate::base::{DType, Shape, Tensor};
+use crate::base::{DType, Shape};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Op, ValueId};
+use crate::graph::ops::{BatchNorm, Binary, Conv2d, GlobalAvgPool, Linear, Map, MaxPool};
+use crate::graph::{Graph, ValueId};
 use crate::kernels::{Conv, Pool};
 
 /// PyTorch's default.
@@ -218,24 +219,22 @@ impl ResNet {
         let shape = [batch, self.image, self.image, 3];
         let x = builder.graph.input("images", DType::F32, &shape);
         let x = builder.unit(x, &self.stem_unit())?;
-        let mut x = builder.graph.push("relu", Op::Relu, &[x])?;
+        let mut x = builder.graph.push("relu", Map::RELU, &[x])?;
         if self.stem != 3 {
             let pool = Pool {
                 kernel: 3,
                 stride: 2,
                 padding: 1,
             };
-            x = builder.graph.push("maxpool", Op::MaxPool(pool), &[x])?;
+            x = builder.graph.push("maxpool", MaxPool { pool }, &[x])?;
         }
         for block in self.blocks() {
             x = builder.block(x, &block)?;
         }
-        let x = builder.graph.push("avgpool", Op::GlobalAvgPool, &[x])?;
+        let x = builder.graph.push("avgpool", GlobalAvgPool, &[x])?;
         let w = builder.weight("fc.weight", &[self.classes, self.features()])?;
         let bias = builder.weight("fc.bias", &[self.classes])?;
-        let logits = builder
-            .graph
-            .push("fc", Op::Linear { relu: false }, &[x, w, bias])?;
+        let logits = builder.graph.push("fc", Linear::default(), &[x, w, bias])?;
         builder.graph.output(logits);
         Ok(builder.graph)
     }
@@ -269,16 +268,14 @@ impl Builder<'_> {
             groups: 1,
         };
         let w = self.weight(&format!("{}.weight", unit.conv), &unit.weight_shape())?;
-        let zeros = Tensor::zeros(&[unit.to], DType::F32);
-        let bias = self.graph.param(&format!("{}.bias", unit.conv), zeros);
-        let op = Op::Conv2d { conv, relu: false };
-        let x = self.graph.push(&unit.conv, op, &[x, w, bias])?;
+        let op = Conv2d::new(conv).without_bias();
+        let x = self.graph.push(&unit.conv, op, &[x, w])?;
         let mut operands = vec![x];
         for part in ["weight", "bias", "running_mean", "running_var"] {
             operands.push(self.weight(&format!("{}.{part}", unit.norm), &[unit.to])?);
         }
         self.graph
-            .push(&unit.norm, Op::BatchNorm { eps: EPS }, &operands)
+            .push(&unit.norm, BatchNorm { eps: EPS }, &operands)
     }
 
     /// `relu(x' + long way of x)`; `x'` is `x`, or its downsampling.
@@ -293,14 +290,13 @@ impl Builder<'_> {
             long = self.unit(long, unit)?;
             if i + 1 < block.units.len() {
                 let relu = format!("{name}.relu{}", i + 1);
-                long = self.graph.push(&relu, Op::Relu, &[long])?;
+                long = self.graph.push(&relu, Map::RELU, &[long])?;
             }
         }
-        let add = Op::Add { relu: false };
         let sum = self
             .graph
-            .push(&format!("{name}.add"), add, &[long, short])?;
-        self.graph.push(&format!("{name}.relu"), Op::Relu, &[sum])
+            .push(&format!("{name}.add"), Binary::ADD, &[long, short])?;
+        self.graph.push(&format!("{name}.relu"), Map::RELU, &[sum])
     }
 }
 

@@ -1,46 +1,46 @@
 //! Masks inside a graph, for training with them.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::sparsity::full_mask;
-use crate::base::Tensor;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Op, Rewriter};
+use crate::graph::ops::ApplyMask;
+use crate::graph::{Graph, Rewriter, ValueId};
 
-/// The name of a parameter's mask in a masked graph.
-pub fn mask_name(param: &str) -> String {
-    format!("{param}:mask")
+/// A graph that multiplies parameters by masks.
+#[derive(Clone, Debug)]
+pub struct Masked {
+    /// The graph.
+    pub graph: Graph,
+    /// Its parameters and their masks, which are parameters too, in the order they were asked for.
+    pub masks: Vec<(ValueId, ValueId)>,
 }
 
-/// Multiplies the named parameters by masks wherever they are used. The masks are parameters named
-/// [`mask_name`]; those not given keep everything. Gradients pass through the same masks.
+/// Multiplies these parameters by masks wherever they are used: their own, or one that keeps everything.
+/// Gradients pass through the same masks.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a name that is no f32 parameter; [`Error::Shape`] for a mask that does not fit.
-pub fn insert_masks(
-    graph: &Graph,
-    names: &[String],
-    masks: &BTreeMap<String, Tensor>,
-) -> Result<Graph> {
+/// [`Error::Invalid`] for a value that is no f32 parameter.
+pub fn insert_masks(graph: &Graph, params: &[ValueId]) -> Result<Masked> {
     let mut rewriter = Rewriter::new(graph);
-    for name in names {
-        let id = graph.find(name)?;
-        let tensor = graph.tensor(id).ok_or_else(|| {
+    let mut masks = Vec::with_capacity(params.len());
+    for &id in params {
+        let name = &graph.value(id).name;
+        let param = graph.as_param(id).ok_or_else(|| {
             Error::invalid("insert_masks", format!("`{name}` is not a parameter"))
         })?;
-        let mask = masks
-            .get(name)
-            .cloned()
-            .unwrap_or_else(|| full_mask(tensor.len()));
+        let full = || Arc::new(full_mask(param.tensor.len()));
+        let mask = param.mask.clone().unwrap_or_else(full);
         let w = rewriter.get(id)?;
-        let mask = rewriter.graph.param(&mask_name(name), mask);
-        let masked = rewriter
-            .graph
-            .push(&format!("{name}:masked"), Op::ApplyMask, &[w, mask])?;
+        let mask = rewriter.graph.param(&format!("mask of {name}"), mask);
+        let name = format!("{name} masked");
+        let masked = rewriter.graph.push(&name, ApplyMask, &[w, mask])?;
         rewriter.map(id, masked);
+        masks.push((w, mask));
     }
     for node in graph.nodes() {
         rewriter.copy(node)?;
     }
-    rewriter.finish()
+    let graph = rewriter.finish()?;
+    Ok(Masked { graph, masks })
 }

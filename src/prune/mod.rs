@@ -13,7 +13,7 @@ mod thin;
 
 pub use crate::kernels::channel_norm_f32::Norm;
 pub use criteria::{m_of_n, random_unstructured};
-pub use insert::{insert_masks, mask_name};
+pub use insert::{Masked, insert_masks};
 pub use masks::{
     Amount, MaskPlan, Scope, TopkMask, channel_masks, magnitude_masks, magnitude_masks_to_sparsity,
 };
@@ -22,4 +22,4 @@ pub use sparsity::{
     apply_mask, channels_kept, check_mask, full_mask, kept, mask_from_bools, mask_sparsity,
     mask_to_bools, mask_words, tensor_sparsity,
 };
-pub use thin::thin;
+pub use thin::{Family, families, thin};

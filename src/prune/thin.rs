@@ -1,180 +1,172 @@
-//! Thinning: channels that are gone for good leave the network, which gets smaller and faster everywhere.
+//! Structured pruning: channels that are gone for good leave the network, which gets smaller and faster
+//! everywhere. What one channel is tied to — through residual additions, batch norms, depthwise and
+//! flattened layers — goes with it ([`crate::graph::channels`]).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::{Shape, Tensor};
+use super::sparsity::{mask_from_bools, mask_to_bools};
+use crate::base::{DType, Shape, Tensor, num_elements};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Node, Op, Rewriter, ValueId};
+use crate::graph::channels::{Axis, Group, Kept, Ties};
+use crate::graph::{Graph, Rewriter, Source, ValueId};
 
-/// Removes output channels of layers: `keep[layer][c]` says which stay. Weights and biases of the layer
-/// shrink along their first axis, the weights of the layers that read its result along their inputs;
-/// pooling, ReLU, batch norm and flattening in between follow.
+/// Channels that compete with each other: groups with slices of the same axes.
+#[derive(Clone, Debug)]
+pub struct Family {
+    /// The groups, each of them one channel and all that goes with it.
+    pub groups: Vec<Group>,
+    /// Importance of each: `√Σ w²` over its slices of weights with two axes or more, those that make the
+    /// channel and those that read it (the group norm of Fang et al. 2023, "DepGraph").
+    pub scores: Vec<f64>,
+}
+
+/// The channels of a float graph that may leave it, by family, in the order of the network.
 ///
 /// # Errors
-/// [`Error::Invalid`] for an unknown layer, a layer whose channels cannot change alone (a result of the
-/// network, a residual addition, a grouped convolution), a list of another length, or one that keeps
-/// nothing.
-pub fn thin(graph: &Graph, keep: &BTreeMap<String, Vec<bool>>) -> Result<Graph> {
-    for layer in keep.keys() {
-        let found = graph
-            .nodes()
-            .iter()
-            .any(|node| node.name == *layer && is_layer(&node.op));
-        if !found {
-            return Err(Error::invalid(
-                "thin",
-                format!("there is no layer `{layer}`"),
-            ));
-        }
+/// None for a well-formed graph.
+pub fn families(graph: &Graph) -> Result<Vec<Family>> {
+    let squares = squares(graph);
+    let mut found: BTreeMap<BTreeSet<Axis>, Family> = BTreeMap::new();
+    for group in Ties::new(graph).groups() {
+        let axes: BTreeSet<Axis> = group.slices.iter().map(|&(axis, _)| axis).collect();
+        let sum = |&(axis, at): &(Axis, usize)| squares.get(&axis).map_or(0.0, |s| s[at]);
+        let score = group.slices.iter().map(sum).sum::<f64>().sqrt();
+        let family = found.entry(axes).or_insert_with(|| Family {
+            groups: Vec::new(),
+            scores: Vec::new(),
+        });
+        family.groups.push(group);
+        family.scores.push(score);
     }
-    let mut thinner = Thinner {
-        rewriter: Rewriter::new(graph),
-        kept: HashMap::new(),
-    };
-    for node in graph.nodes() {
-        thinner.node(graph, node, keep)?;
-    }
-    for &output in graph.outputs() {
-        if thinner.kept.contains_key(&output) {
-            let name = &graph.value(output).name;
-            return Err(Error::invalid(
-                "thin",
-                format!("`{name}` is a result of the network: its size is fixed"),
-            ));
-        }
-    }
-    thinner.rewriter.finish()
+    Ok(found.into_values().collect())
 }
 
-fn is_layer(op: &Op) -> bool {
-    matches!(op, Op::Linear { .. } | Op::Conv2d { .. })
-}
-
-struct Thinner<'a> {
-    rewriter: Rewriter<'a>,
-    /// Elements of the last axis that are left, for values that lost some.
-    kept: HashMap<ValueId, Vec<bool>>,
-}
-
-impl Thinner<'_> {
-    fn node(
-        &mut self,
-        graph: &Graph,
-        node: &Node,
-        keep: &BTreeMap<String, Vec<bool>>,
-    ) -> Result<()> {
-        let incoming = self.kept.get(&node.inputs[0]).cloned();
-        let outgoing = match &node.op {
-            Op::Linear { .. } | Op::Conv2d { .. } => {
-                self.layer(graph, node, incoming.as_deref(), keep.get(&node.name))?;
-                keep.get(&node.name).cloned()
-            }
-            Op::Relu | Op::MaxPool(_) | Op::GlobalAvgPool | Op::Cast { .. } => incoming,
-            Op::BatchNorm { .. } => {
-                if let Some(kept) = &incoming {
-                    for &id in &node.inputs[1..] {
-                        self.slice(graph, id, 0, kept)?;
-                    }
-                }
-                incoming
-            }
-            // Channels are the fastest axis: the pattern repeats for every pixel.
-            Op::Flatten => incoming.map(|kept| {
-                let features = graph.value(node.outputs[0]).shape[1];
-                kept.iter().copied().cycle().take(features).collect()
-            }),
-            _ if incoming.is_none() && node.inputs.iter().all(|id| !self.kept.contains_key(id)) => {
-                None
-            }
-            _ => {
-                let problem = format!("{} needs all channels of its operands", node.op.name());
-                return Err(Error::invalid(&node.name, problem));
-            }
+/// `Σ w²` of every slice of every axis of the weights.
+fn squares(graph: &Graph) -> BTreeMap<Axis, Vec<f64>> {
+    let mut out = BTreeMap::new();
+    for (id, value) in graph.values() {
+        let Some(tensor) = graph.tensor(id).filter(|t| t.shape().len() > 1) else {
+            continue;
         };
-        self.rewriter.copy(node)?;
-        if let Some(kept) = outgoing {
-            self.kept.insert(node.outputs[0], kept);
-        }
-        Ok(())
-    }
-
-    fn layer(
-        &mut self,
-        graph: &Graph,
-        node: &Node,
-        incoming: Option<&[bool]>,
-        own: Option<&Vec<bool>>,
-    ) -> Result<()> {
-        if let Op::Conv2d { conv, .. } = &node.op
-            && conv.groups != 1
-            && (incoming.is_some() || own.is_some())
-        {
-            return Err(Error::invalid(
-                &node.name,
-                "a grouped convolution cannot lose single channels",
-            ));
-        }
-        let (w, bias) = (node.inputs[1], node.inputs[2]);
-        let mut tensor = param(graph, w)?;
-        if let Some(own) = own {
-            let channels = tensor.shape()[0];
-            if own.len() != channels || !own.contains(&true) {
-                let problem = format!(
-                    "it has {channels} channels and must keep at least one; {} were listed",
-                    own.len()
-                );
-                return Err(Error::invalid(&node.name, problem));
+        let data = tensor.to_f64();
+        for axis in 0..value.shape.len() {
+            let (size, inner) = (value.shape[axis], num_elements(&value.shape[axis + 1..]));
+            let mut sums = vec![0.0; size];
+            for (i, x) in data.iter().enumerate() {
+                sums[i / inner.max(1) % size.max(1)] += x * x;
             }
-            tensor = sliced(&tensor, 0, own)?;
-            self.slice(graph, bias, 0, own)?;
+            out.insert((id, axis), sums);
         }
-        if let Some(incoming) = incoming {
-            tensor = sliced(&tensor, tensor.shape().len() - 1, incoming)?;
-        }
-        let new = self.rewriter.graph.param(&graph.value(w).name, tensor);
-        self.rewriter.map(w, new);
-        Ok(())
     }
+    out
+}
 
-    fn slice(&mut self, graph: &Graph, id: ValueId, axis: usize, kept: &[bool]) -> Result<()> {
-        let tensor = sliced(&param(graph, id)?, axis, kept)?;
-        let new = self.rewriter.graph.param(&graph.value(id).name, tensor);
-        self.rewriter.map(id, new);
-        Ok(())
+impl Family {
+    /// The groups of least importance that leave if a share of all is to go: so many that a multiple of
+    /// `multiple` stays, the nearest to what was asked for and at least one.
+    pub fn weakest(&self, share: f64, multiple: usize) -> Vec<&Group> {
+        let total = self.groups.len();
+        let multiple = multiple.clamp(1, total.max(1));
+        let stay =
+            (total as f64 * (1.0 - share.clamp(0.0, 1.0)) / multiple as f64).round() as usize;
+        let stay = (stay.max(1) * multiple).min(total);
+        let mut order: Vec<usize> = (0..total).collect();
+        order.sort_by(|&a, &b| self.scores[a].total_cmp(&self.scores[b]).then(b.cmp(&a)));
+        let mut gone = order[..total - stay].to_vec();
+        gone.sort_unstable();
+        gone.into_iter().map(|i| &self.groups[i]).collect()
     }
 }
 
-fn param(graph: &Graph, id: ValueId) -> Result<Tensor> {
-    let tensor = graph.tensor(id).ok_or_else(|| {
-        Error::invalid(
-            "thin",
-            format!(
-                "`{}` is computed, not stored; bake masks first",
-                graph.value(id).name
-            ),
-        )
-    })?;
-    Ok(tensor.as_ref().clone())
+/// Takes these groups out of the network: weights, biases, batch norms and masks shrink, and so does every
+/// value in between.
+///
+/// # Errors
+/// [`Error::Invalid`] if nothing would be left of an axis.
+pub fn thin<'a>(graph: &Graph, gone: impl IntoIterator<Item = &'a Group>) -> Result<Graph> {
+    let kept = Kept::without(graph, gone);
+    let mut rewriter = Rewriter::new(graph);
+    for (id, value) in graph.values() {
+        if kept.shape(id).contains(&0) {
+            let problem = format!("nothing would be left of `{}`", value.name);
+            return Err(Error::invalid("thin", problem));
+        }
+        if matches!(value.source, Source::Input) {
+            rewriter.get(id)?;
+        }
+    }
+    for node in graph.nodes() {
+        let mut inputs = Vec::with_capacity(node.inputs.len());
+        for &id in &node.inputs {
+            thin_param(&mut rewriter, &kept, id)?;
+            inputs.push(rewriter.get(id)?);
+        }
+        let op = node.op.rules().thinned(node, &kept)?;
+        rewriter.replace(node, op, &inputs)?;
+    }
+    rewriter.finish()
 }
 
-/// The slices of `axis` that are kept, in order. f32.
-fn sliced(tensor: &Tensor, axis: usize, kept: &[bool]) -> Result<Tensor> {
-    let mut shape: Shape = tensor.shape().to_vec();
-    if shape[axis] != kept.len() {
-        return Err(Error::shape(
-            "thin",
-            "channels",
-            format!("{} along axis {axis}", kept.len()),
-            &shape,
-        ));
+fn thin_param(rewriter: &mut Rewriter<'_>, kept: &Kept<'_>, id: ValueId) -> Result<()> {
+    let graph = rewriter.old();
+    let Some(param) = graph.as_param(id) else {
+        return Ok(());
+    };
+    let axes = 0..graph.value(id).shape.len();
+    let lost: Vec<usize> = axes.filter(|&axis| kept.of((id, axis)).is_some()).collect();
+    if lost.is_empty() || rewriter.is_mapped(id) {
+        return Ok(());
     }
-    let inner: usize = shape[axis + 1..].iter().product();
-    shape[axis] = kept.iter().filter(|&&keep| keep).count();
-    let data = tensor.as_f32()?;
-    let runs = data
-        .chunks(inner)
-        .enumerate()
-        .filter(|(i, _)| kept[i % kept.len()]);
-    let left: Vec<f32> = runs.flat_map(|(_, run)| run.iter().copied()).collect();
-    Tensor::from_f32(&shape, &left)
+    let mut tensor = param.tensor.as_ref().clone();
+    let mut mask = match &param.mask {
+        Some(mask) => Some(mask_to_bools(mask, tensor.len())?),
+        None => None,
+    };
+    for axis in lost {
+        let Some(left) = kept.of((id, axis)) else {
+            continue;
+        };
+        let shape = tensor.shape().to_vec();
+        mask = mask.map(|mask| sliced(&mask, &shape, axis, left).1);
+        let data = tensor.to_f64();
+        let (shape, data) = sliced(&data, &shape, axis, left);
+        let mut smaller = Tensor::zeros(&shape, tensor.dtype());
+        match tensor.dtype() {
+            DType::F32 | DType::F16 => smaller.store_f64(&data)?,
+            DType::I8 => smaller.store_i8(&data.iter().map(|&q| q as i8).collect::<Vec<_>>())?,
+            DType::I32 => {
+                let data: Vec<i32> = data.iter().map(|&q| q as i32).collect();
+                smaller = Tensor::from_i32(&shape, &data)?;
+            }
+            DType::U32 => {
+                let problem = "a mask or list of labels cannot lose channels";
+                return Err(Error::invalid(&graph.value(id).name, problem));
+            }
+        }
+        tensor = smaller;
+    }
+    let mask = mask.map(|mask| mask_from_bools(&mask));
+    let mut quant = graph.value(id).quant.clone();
+    if let Some(quant) = &mut quant
+        && let Some(left) = quant.axis.and_then(|axis| kept.of((id, axis)))
+    {
+        quant.scales = left.iter().map(|&i| quant.scales[i]).collect();
+        quant.zero_points = left.iter().map(|&i| quant.zero_points[i]).collect();
+    }
+    rewriter.replace_param(id, tensor, mask, quant);
+    Ok(())
+}
+
+/// The slices of `axis` that are left, in order, and the shape.
+fn sliced<T: Copy>(data: &[T], shape: &[usize], axis: usize, left: &[usize]) -> (Shape, Vec<T>) {
+    let inner = num_elements(&shape[axis + 1..]);
+    let mut new = shape.to_vec();
+    new[axis] = left.len();
+    let mut out = Vec::with_capacity(num_elements(&new));
+    for outer in data.chunks(inner * shape[axis]) {
+        for &i in left {
+            out.extend_from_slice(&outer[i * inner..(i + 1) * inner]);
+        }
+    }
+    (new, out)
 }

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::histogram::{Search, search};
-use super::points::{QuantParams, activation_points, has_weights};
+use super::points::{QuantParams, activation_points, constants, has_weights, weights_of};
 use super::qparams::{Convention, choose};
 use super::scheme::{LayerSchemes, Preset, Scheme};
 use super::weights::{WeightMethod, binarize_weights, weight_quantization};
 use crate::base::{DType, QParams, Quantization, Range, Tensor};
 use crate::error::{Error, Result};
-use crate::graph::{Device, Executor, Graph, Op, Rewriter, Source, ValueId, lower};
+use crate::graph::ops::{BiasGrad, Custom, QuantRule};
+use crate::graph::{Device, Executor, Graph, Rewriter, Source, ValueId, lower};
 use crate::kernels::Kernel;
 use crate::kernels::accumulate_f32::AccumulateF32;
 use crate::kernels::observe_histogram_f32::ObserveHistogramF32;
@@ -172,13 +173,28 @@ pub async fn calibrate(
         let params = choose(min, max, range, false, convention(scheme));
         out.insert(name.clone(), params);
     }
+    for id in constants(graph) {
+        let (name, tensor) = (&graph.value(id).name, graph.tensor(id));
+        let scheme = schemes.network();
+        if let Some((tensor, range)) = tensor.zip(scheme.activation_range()) {
+            let ends = tensor.to_f32();
+            let (min, max) = ends
+                .iter()
+                .fold((0f32, 0f32), |(a, b), &x| (a.min(x), b.max(x)));
+            let params = choose(min, max, range, false, convention(scheme));
+            out.insert(name.clone(), params);
+        }
+    }
     if schemes.network().preset() == Preset::Torch {
         // PyTorch's average pool keeps the parameters of what it averages.
+        let found = QuantParams {
+            activations: out.clone(),
+            ..QuantParams::default()
+        };
         for node in graph.nodes() {
-            if matches!(node.op, Op::GlobalAvgPool)
-                && let Some(x) = source_of(graph, node.inputs[0], &out)
-            {
-                out.insert(node.name.clone(), x);
+            if node.op.quantization() == QuantRule::Average {
+                let x = found.of(graph, node.inputs[0])?;
+                out.insert(graph.value(node.outputs[0]).name.clone(), x);
             }
         }
     }
@@ -201,7 +217,7 @@ pub async fn calibrate(
 /// What layers with weights read, each value once.
 fn layer_inputs(graph: &Graph) -> Vec<ValueId> {
     let mut ids: Vec<ValueId> = Vec::new();
-    for node in graph.nodes().iter().filter(|node| has_weights(&node.op)) {
+    for node in graph.nodes().iter().filter(|node| has_weights(node)) {
         if !ids.contains(&node.inputs[0]) {
             ids.push(node.inputs[0]);
         }
@@ -217,19 +233,11 @@ fn add_up(rewriter: &mut Rewriter<'_>, id: ValueId) -> Result<()> {
     let x = rewriter.get(id)?;
     let graph = &mut rewriter.graph;
     let total = graph.param(&name("total"), Tensor::zeros(&[channels], DType::F32));
-    let sum = graph.push(&name("sum"), Op::BiasGrad, &[x])?;
-    let kernel = Op::Kernel(Arc::new(AccumulateF32 { len: channels }));
+    let sum = graph.push(&name("sum"), BiasGrad, &[x])?;
+    let kernel = Custom::new(AccumulateF32 { len: channels });
     graph
         .push_all(&name("accumulate"), kernel, &[total, sum])
         .map(|_| ())
-}
-
-/// The parameters of a value: its own, or those that pooling and reshaping passed on.
-fn source_of(graph: &Graph, id: ValueId, known: &BTreeMap<String, QParams>) -> Option<QParams> {
-    known
-        .get(&graph.value(id).name)
-        .copied()
-        .or_else(|| source_of(graph, graph.producer(id)?.inputs[0], known))
 }
 
 fn convention(scheme: Scheme) -> Convention {
@@ -296,9 +304,7 @@ fn observe(rewriter: &mut Rewriter<'_>, id: ValueId, observer: Observer) -> Resu
     let name = |suffix: &str| state_name(old, id, suffix);
     let push = |graph: &mut Graph, kernel: Arc<dyn Kernel>, inputs: &[ValueId]| {
         let name = format!("{} {}", kernel.name(), old.value(id).name);
-        graph
-            .push_all(&name, Op::Kernel(kernel), inputs)
-            .map(|_| ())
+        graph.push_all(&name, Custom(kernel), inputs).map(|_| ())
     };
     // Minimum, maximum and the count of what is not finite, over all batches.
     let total = graph.param(&name("observed"), MinMaxState::initial(1));
@@ -409,7 +415,7 @@ impl FromStr for WeightMethod {
     }
 }
 
-/// Scales of all weights of a float graph, per output channel, by layer name; `how` = `None` takes what
+/// Scales of all weights of a float graph, per output channel, by the name of the weights; `how` = `None` takes what
 /// suits each layer's bits ([`WeightMethod::for_scheme`]).
 ///
 /// # Errors
@@ -425,7 +431,7 @@ pub fn choose_weights(
         return Ok(out);
     }
     for (layer, _) in schemes.layers() {
-        let names = graph.nodes().iter().filter(|node| has_weights(&node.op));
+        let names = graph.nodes().iter().filter(|node| has_weights(node));
         let names: Vec<&str> = names.map(|node| node.name.as_str()).collect();
         if !names.contains(&layer) {
             let problem = format!(
@@ -435,8 +441,11 @@ pub fn choose_weights(
             return Err(Error::invalid("scheme", problem));
         }
     }
-    for node in graph.nodes().iter().filter(|node| has_weights(&node.op)) {
-        let id = node.inputs[1];
+    for (node, id) in graph
+        .nodes()
+        .iter()
+        .filter_map(|n| Some((n, weights_of(n)?)))
+    {
         let name = &graph.value(id).name;
         let tensor = graph.tensor(id).ok_or_else(|| {
             Error::invalid(
@@ -463,7 +472,7 @@ pub fn choose_weights(
             ) => torch_weights(tensor)?,
             (_, bits) => weight_quantization(tensor, Some(0), bits, how)?,
         };
-        out.insert(node.name.clone(), quantization);
+        out.insert(name.clone(), quantization);
     }
     Ok(out)
 }

@@ -1,19 +1,28 @@
 //! Quantization-aware training: fake-quantized weights and activations with learned scales.
 
-use std::sync::Arc;
-
-use super::points::{QuantParams, has_weights, is_quantized_result};
-use crate::base::{DType, QParams, Quantization, Tensor};
+use super::points::{Point, QuantParams, constants, float_inputs, point_of, weights_of};
+use crate::base::{QParams, Quantization, Tensor};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Op, Rewriter, Source, ValueId};
+use crate::graph::ops::{FakeQuant, Map};
+use crate::graph::{Graph, Node, Rewriter, ValueId};
+use crate::kernels::map::Unary;
 
 /// A graph with fake quantization in it.
 #[derive(Clone, Debug)]
 pub struct FakeQuantized {
-    /// The network; its scales are parameters named `<value>:scale`.
+    /// The network; its scales are parameters.
     pub graph: Graph,
     /// The scales, to be trained.
-    pub scales: Vec<ValueId>,
+    pub scales: Vec<LearnedScale>,
+}
+
+/// A scale that training may move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LearnedScale {
+    /// The parameter of the graph.
+    pub param: ValueId,
+    /// Name of the value that it quantizes.
+    pub of: String,
 }
 
 /// Inserts quantize-dequantize after every input, every quantized result, and on every weight, with
@@ -27,39 +36,43 @@ pub struct FakeQuantized {
 pub fn insert_fake_quant(graph: &Graph, params: &QuantParams) -> Result<FakeQuantized> {
     let mut rewriter = Rewriter::new(graph);
     let mut scales = Vec::new();
-    for (id, value) in graph.values() {
-        if matches!(value.source, Source::Input) && value.dtype == DType::F32 {
-            let x = rewriter.get(id)?;
-            let q = Quantization::per_tensor(params.activation(&value.name)?);
-            let y = fake_quantize(&mut rewriter.graph, &value.name, x, &q, &mut scales)?;
-            rewriter.map(id, y);
-        }
+    for id in float_inputs(graph).chain(constants(graph)) {
+        let name = &graph.value(id).name;
+        let x = rewriter.get(id)?;
+        let q = Quantization::per_tensor(params.activation(name)?);
+        let y = fake_quantize(&mut rewriter.graph, name, x, &q, Some(&mut scales))?;
+        rewriter.map(id, y);
     }
     for node in graph.nodes() {
-        if !has_weights(&node.op) {
-            rewriter.copy(node)?;
-        } else {
-            let mut inputs: Vec<ValueId> = node
-                .inputs
-                .iter()
-                .map(|&id| rewriter.get(id))
-                .collect::<Result<_>>()?;
-            let q = params.weight(&node.name)?;
-            if q.binary {
-                let problem = "weights of one bit cannot be learned; use 2 bits (w2aM)";
-                return Err(Error::invalid(&node.name, problem));
+        match weights_of(node) {
+            None => rewriter.copy(node)?,
+            Some(w) => {
+                let name = &graph.value(w).name;
+                let q = params.weight(name)?;
+                if q.binary {
+                    let problem = "weights of one bit cannot be learned; use 2 bits (w2aM)";
+                    return Err(Error::invalid(&node.name, problem));
+                }
+                let x = rewriter.get(w)?;
+                let y = fake_quantize(&mut rewriter.graph, name, x, q, Some(&mut scales))?;
+                let mut inputs = Vec::new();
+                for &id in &node.inputs {
+                    inputs.push(if id == w { y } else { rewriter.get(id)? });
+                }
+                rewriter.replace(node, node.op.clone(), &inputs)?;
             }
-            let name = format!("{}.weight", node.name);
-            inputs[1] = fake_quantize(&mut rewriter.graph, &name, inputs[1], q, &mut scales)?;
-            let y = rewriter.graph.push(&node.name, node.op.clone(), &inputs)?;
-            rewriter.map(node.outputs[0], y);
         }
-        if is_quantized_result(graph, node, params.activations.contains_key(&node.name)) {
-            let x = rewriter.get(node.outputs[0])?;
-            let q = Quantization::per_tensor(params.activation(&node.name)?);
-            let y = fake_quantize(&mut rewriter.graph, &node.name, x, &q, &mut scales)?;
-            rewriter.map(node.outputs[0], y);
-        }
+        let y = node.outputs[0];
+        let name = &graph.value(y).name;
+        let (q, scales) = match point_of(graph, node, params.activations.contains_key(name)) {
+            Some(Point::Observed) => (params.activation(name)?, Some(&mut scales)),
+            Some(Point::Fixed(q)) => (q, None),
+            None => continue,
+        };
+        let x = rewriter.get(y)?;
+        let q = Quantization::per_tensor(q);
+        let new = fake_quantize(&mut rewriter.graph, name, x, &q, scales)?;
+        rewriter.map(y, new);
     }
     Ok(FakeQuantized {
         graph: rewriter.finish()?,
@@ -67,72 +80,65 @@ pub fn insert_fake_quant(graph: &Graph, params: &QuantParams) -> Result<FakeQuan
     })
 }
 
-/// Appends quantize-dequantize of `x`; its scale joins `scales`.
+/// Appends quantize-dequantize of `x`, the value `name`; its scale joins `scales`, if it can be learned.
 pub(super) fn fake_quantize(
     graph: &mut Graph,
     name: &str,
     x: ValueId,
     q: &Quantization,
-    scales: &mut Vec<ValueId>,
+    scales: Option<&mut Vec<LearnedScale>>,
 ) -> Result<ValueId> {
     let channels = q.scales.len();
-    let scale = graph.param(
-        &format!("{name}:scale"),
-        Tensor::from_f32(&[channels], &q.scales)?,
-    );
-    let zero_point = graph.param(
-        &format!("{name}:zero_point"),
-        Tensor::from_i32(&[channels], &q.zero_points)?,
-    );
-    let inv_scale = graph.push(&format!("{name}:inv_scale"), Op::Reciprocal, &[scale])?;
-    scales.push(scale);
+    let part = |what: &str| format!("{what} of {name}");
+    let scale = Tensor::from_f32(&[channels], &q.scales)?;
+    let zero_point = Tensor::from_i32(&[channels], &q.zero_points)?;
+    let scale = graph.param(&part("scale"), scale);
+    let zero_point = graph.param(&part("zero point"), zero_point);
+    let f = Unary::Reciprocal;
+    let inv_scale = graph.push(&part("inverse scale"), Map { f }, &[scale])?;
+    if let Some(scales) = scales {
+        scales.push(LearnedScale {
+            param: scale,
+            of: name.to_owned(),
+        });
+    }
     let shape = &graph.value(x).shape;
     let elements: usize = match q.axis {
         Some(axis) => shape.iter().product::<usize>() / shape[axis],
         None => shape.iter().skip(1).product(),
     };
     let largest = q.range.qmax.max(1) as f32;
-    let grad_factor = 1.0 / (elements as f32 * largest).sqrt();
-    let op = Op::FakeQuant {
+    let op = FakeQuant {
         axis: q.axis,
         range: q.range,
-        grad_factor,
+        grad_factor: 1.0 / (elements as f32 * largest).sqrt(),
     };
-    graph.push(
-        &format!("{name}:fake_quant"),
-        op,
-        &[x, scale, inv_scale, zero_point],
-    )
+    let operands = [x, scale, inv_scale, zero_point];
+    graph.push(&format!("{name}:fake_quant"), op, &operands)
 }
 
-/// Takes learned scales back into the parameters: `trained` holds tensors by parameter name, those
-/// named `<value>:scale` among them.
+/// Takes learned scales back into the parameters: `trained` holds the value that each quantizes, by name,
+/// and the scales.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a scale that is not finite and positive.
+/// [`Error::Invalid`] for a scale that is not finite and positive, or of a value that has none.
 pub fn adopt_scales(params: &QuantParams, trained: &[(String, Tensor)]) -> Result<QuantParams> {
     let mut out = params.clone();
-    for (name, tensor) in trained {
-        let Some(value) = name.strip_suffix(":scale") else {
-            continue;
-        };
+    for (value, tensor) in trained {
         let scales = tensor.as_f32()?;
         if let Some(bad) = scales.iter().find(|s| !(s.is_finite() && **s > 0.0)) {
-            return Err(Error::invalid(
-                "qat",
-                format!("the learned scale of `{value}` is {bad}"),
-            ));
+            let problem = format!("the learned scale of `{value}` is {bad}");
+            return Err(Error::invalid("qat", problem));
         }
         if let Some(q) = out.activations.get_mut(value) {
             *q = QParams {
                 scale: scales[0],
                 ..*q
             };
-        } else if let Some(q) = value
-            .strip_suffix(".weight")
-            .and_then(|layer| out.weights.get_mut(layer))
-        {
+        } else if let Some(q) = out.weights.get_mut(value) {
             q.scales = scales.to_vec();
+        } else {
+            return Err(Error::invalid("qat", format!("`{value}` has no scale")));
         }
     }
     Ok(out)
@@ -145,63 +151,41 @@ pub fn adopt_scales(params: &QuantParams, trained: &[(String, Tensor)]) -> Resul
 /// As [`insert_fake_quant`].
 pub fn snap_parameters(graph: &Graph, params: &QuantParams) -> Result<Graph> {
     let mut out = graph.clone();
-    let mut input_params = std::collections::HashMap::new();
-    for (id, value) in graph.values() {
-        if let Some(q) = params.activations.get(&value.name) {
-            input_params.insert(id, *q);
-        }
-    }
     for node in graph.nodes() {
-        if !has_weights(&node.op) {
-            // Pooling and reshaping pass on the parameters of their operand.
-            if let (Some(q), Some(&y)) = (
-                input_params.get(&node.inputs[0]).copied(),
-                node.outputs.first(),
-            ) {
-                input_params.entry(y).or_insert(q);
-            }
+        let Some(w_id) = weights_of(node) else {
             continue;
-        }
-        let weight = params.weight(&node.name)?;
-        let x = input_params.get(&node.inputs[0]).copied().ok_or_else(|| {
-            Error::invalid(&node.name, "its operand has no range; calibrate first")
-        })?;
-        let (w, bias) = (graph.tensor(node.inputs[1]), graph.tensor(node.inputs[2]));
-        let (Some(w), Some(bias)) = (w, bias) else {
-            return Err(Error::invalid(
-                &node.name,
-                "its weights are computed, not stored",
-            ));
         };
+        let weight = params.weight(&graph.value(w_id).name)?;
+        let x = params.of(graph, node.inputs[0])?;
+        let tensor = |id: ValueId| {
+            graph
+                .tensor(id)
+                .ok_or_else(|| Error::invalid(&node.name, "its weights are computed, not stored"))
+        };
+        let w = tensor(w_id)?;
         let per_channel = w.len() / weight.scales.len();
-        let snapped: Vec<f32> = w
-            .to_f32()
-            .iter()
-            .enumerate()
-            .map(|(i, &x)| {
-                let channel = i / per_channel;
-                weight
-                    .channel(channel)
-                    .dequantize(weight.quantize(channel, x))
-            })
-            .collect();
-        let snapped_bias: Vec<f32> = bias
-            .to_f64()
-            .iter()
-            .enumerate()
-            .map(|(c, b)| {
+        let snap = |(i, &x): (usize, &f32)| {
+            let channel = i / per_channel;
+            weight
+                .channel(channel)
+                .dequantize(weight.quantize(channel, x))
+        };
+        let snapped: Vec<f32> = w.to_f32().iter().enumerate().map(snap).collect();
+        out.set_tensor(w_id, Tensor::from_f32(w.shape(), &snapped)?)?;
+        if let Some(bias_id) = bias_of(node) {
+            let bias = tensor(bias_id)?;
+            let snap = |(c, b): (usize, &f64)| {
                 let unit = f64::from(x.scale) * f64::from(weight.channel(c).scale);
                 ((b / unit).round_ties_even() * unit) as f32
-            })
-            .collect();
-        out.set_tensor(
-            node.inputs[1],
-            Arc::new(Tensor::from_f32(w.shape(), &snapped)?),
-        )?;
-        out.set_tensor(
-            node.inputs[2],
-            Arc::new(Tensor::from_f32(bias.shape(), &snapped_bias)?),
-        )?;
+            };
+            let snapped: Vec<f32> = bias.to_f64().iter().enumerate().map(snap).collect();
+            out.set_tensor(bias_id, Tensor::from_f32(bias.shape(), &snapped)?)?;
+        }
     }
     Ok(out)
+}
+
+fn bias_of(node: &Node) -> Option<ValueId> {
+    let at = node.op.weights()?.bias?;
+    node.inputs.get(at).copied()
 }

@@ -1,10 +1,11 @@
 //! Float conversions of a whole network: f16 storage, and integer weights with float arithmetic.
 
-use super::points::{QuantParams, has_weights};
+use super::points::{QuantParams, constants, float_inputs, weights_of};
 use super::weights::quantize_weights;
 use crate::base::{DType, Tensor};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Op, Rewriter, Source, ValueId};
+use crate::graph::ops::{Cast, Dequantize};
+use crate::graph::{Graph, Rewriter, ValueId};
 
 /// Stores weights and activations as f16 (biases stay f32, sums accumulate in f32); inputs and results
 /// of the network stay f32.
@@ -13,48 +14,51 @@ use crate::graph::{Graph, Op, Rewriter, Source, ValueId};
 /// [`Error::Invalid`] for a weight that overflows f16 (above 65504), or an operation without f16 form.
 pub fn to_f16(graph: &Graph) -> Result<Graph> {
     let mut rewriter = Rewriter::new(graph);
-    for (id, value) in graph.values() {
-        if matches!(value.source, Source::Input) && value.dtype == DType::F32 {
-            let x = rewriter.get(id)?;
-            let name = format!("{}:f16", value.name);
-            let y = rewriter
-                .graph
-                .push(&name, Op::Cast { to: DType::F16 }, &[x])?;
-            rewriter.map(id, y);
-        }
+    for id in float_inputs(graph) {
+        let x = rewriter.get(id)?;
+        let name = format!("{}:f16", graph.value(id).name);
+        let y = rewriter.graph.push(&name, Cast { to: DType::F16 }, &[x])?;
+        rewriter.map(id, y);
+    }
+    for id in constants(graph) {
+        halve(&mut rewriter, id)?;
     }
     for node in graph.nodes() {
-        if has_weights(&node.op) {
-            let id = node.inputs[1];
-            let value = graph.value(id);
-            let tensor = graph.tensor(id).ok_or_else(|| {
-                Error::invalid(
-                    &node.name,
-                    format!("`{}` is computed; bake masks first", value.name),
-                )
-            })?;
-            let data = tensor.to_f32();
-            if let Some(large) = data.iter().find(|x| x.is_nan() || x.abs() >= 65_520.0) {
-                return Err(Error::invalid(
-                    &value.name,
-                    format!("the weight {large} has no f16 form"),
-                ));
-            }
-            let half = Tensor::from_f32_as_f16(&value.shape, &data)?;
-            let w = rewriter.graph.param(&value.name, half);
-            rewriter.map(id, w);
+        if let Some(id) = weights_of(node) {
+            halve(&mut rewriter, id)?;
         }
         rewriter.copy(node)?;
     }
     for &output in graph.outputs() {
         let x = rewriter.get(output)?;
-        let name = format!("{}:f32", graph.value(output).name);
-        let y = rewriter
-            .graph
-            .push(&name, Op::Cast { to: DType::F32 }, &[x])?;
-        rewriter.map(output, y);
+        if rewriter.graph.value(x).dtype == DType::F16 {
+            let name = format!("{}:f32", graph.value(output).name);
+            let y = rewriter.graph.push(&name, Cast { to: DType::F32 }, &[x])?;
+            rewriter.map(output, y);
+        }
     }
     rewriter.finish()
+}
+
+/// Puts the f16 form of a parameter in its place.
+fn halve(rewriter: &mut Rewriter<'_>, id: ValueId) -> Result<()> {
+    let value = rewriter.old().value(id);
+    let data = stored(rewriter.old(), id)?.to_f32();
+    if let Some(large) = data.iter().find(|x| x.is_nan() || x.abs() >= 65_520.0) {
+        let problem = format!("the weight {large} has no f16 form");
+        return Err(Error::invalid(&value.name, problem));
+    }
+    let half = Tensor::from_f32_as_f16(&value.shape, &data)?;
+    let new = rewriter.param_like(id, half);
+    rewriter.map(id, new);
+    Ok(())
+}
+
+fn stored(graph: &Graph, id: ValueId) -> Result<&Tensor> {
+    graph.tensor(id).map(AsRef::as_ref).ok_or_else(|| {
+        let name = &graph.value(id).name;
+        Error::invalid(name, "it is computed, not stored; bake masks first")
+    })
 }
 
 /// Stores weights as integers that are dequantized when the network runs; activations stay f32.
@@ -64,47 +68,16 @@ pub fn to_f16(graph: &Graph) -> Result<Graph> {
 pub fn to_weight_only(graph: &Graph, params: &QuantParams) -> Result<Graph> {
     let mut rewriter = Rewriter::new(graph);
     for node in graph.nodes() {
-        if has_weights(&node.op) {
-            let id = node.inputs[1];
-            let name = graph.value(id).name.clone();
-            let tensor = graph.tensor(id).ok_or_else(|| {
-                Error::invalid(
-                    &node.name,
-                    format!("`{name}` is computed; bake masks first"),
-                )
-            })?;
-            let w = dequantized_weight(
-                &mut rewriter.graph,
-                &name,
-                tensor,
-                params.weight(&node.name)?,
-            )?;
+        if let Some(id) = weights_of(node) {
+            let name = &graph.value(id).name;
+            let q = params.weight(name)?;
+            let integers = quantize_weights(stored(graph, id)?, q)?;
+            let w = rewriter.graph.param_quantized(name, integers, q.clone());
+            let name = format!("dequantize {name}");
+            let w = rewriter.graph.push(&name, Dequantize, &[w])?;
             rewriter.map(id, w);
         }
         rewriter.copy(node)?;
     }
     rewriter.finish()
-}
-
-fn dequantized_weight(
-    graph: &mut Graph,
-    name: &str,
-    tensor: &Tensor,
-    q: &crate::base::Quantization,
-) -> Result<ValueId> {
-    let channels = q.scales.len();
-    let w = graph.param(name, quantize_weights(tensor, q)?);
-    let scale = graph.param(
-        &format!("{name}:scale"),
-        Tensor::from_f32(&[channels], &q.scales)?,
-    );
-    let zero_point = graph.param(
-        &format!("{name}:zero_point"),
-        Tensor::from_i32(&[channels], &q.zero_points)?,
-    );
-    graph.push(
-        &format!("{name}:dequantized"),
-        Op::Dequantize { axis: q.axis },
-        &[w, scale, zero_point],
-    )
 }

@@ -17,11 +17,11 @@ mod weights;
 
 pub use calibrate::{Calibration, Observer, calibrate, choose_weights};
 pub use error::{clipped_share, cosine, sqnr_db};
-pub use fake::{FakeQuantized, adopt_scales, insert_fake_quant, snap_parameters};
+pub use fake::{FakeQuantized, LearnedScale, adopt_scales, insert_fake_quant, snap_parameters};
 pub use float16::{to_f16, to_weight_only};
 pub use freeze::{freeze, prepare};
 pub use histogram::{Search, entropy, mse, non_linear, percentile, search, squared_error};
-pub use points::{QuantParams, activation_points, has_weights};
+pub use points::{QuantParams, activation_points, has_weights, weights_of};
 pub use qparams::{Convention, choose};
 pub use report::{LayerReport, layer_costs, layer_reports};
 pub use scheme::{LayerSchemes, Preset, Scheme};

@@ -6,13 +6,11 @@ use serde::Serialize;
 
 use super::error::{Sums, clipped_share, cosine, sqnr_db};
 use super::fake::fake_quantize;
-use super::points::{QuantParams, has_weights};
+use super::points::{QuantParams, has_weights, weights_of};
 use super::weights::{dequantize, quantize_weights};
-use crate::base::{DType, QParams, Quantization, Tensor};
+use crate::base::{QParams, Quantization, Tensor};
 use crate::error::{Error, Result};
-use crate::graph::{
-    Device, Executor, Graph, Node, Rewriter, SessionOptions, Source, ValueId, lower,
-};
+use crate::graph::{Device, Executor, Graph, Node, Rewriter, SessionOptions, Source, lower};
 
 /// Errors of one layer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -61,7 +59,6 @@ pub async fn layer_reports(
     float: &Graph,
     quantized: &Graph,
     params: &QuantParams,
-    bits: &BTreeMap<String, u32>,
     batches: impl Iterator<Item = Result<Tensor>>,
 ) -> Result<Vec<LayerReport>> {
     let layers: Vec<&Node> = weighted(float).collect();
@@ -79,23 +76,25 @@ pub async fn layer_reports(
                 let problem = format!("the quantized network has no `{}`", node.name);
                 Error::invalid("report", problem)
             };
-            let want = want.get(&node.name).ok_or_else(missing)?.to_f64();
-            let got = got.get(&node.name).ok_or_else(missing)?;
-            let q = params.activations.get(&node.name);
-            compare(compared, &want, got, q.filter(|_| got.dtype() == DType::I8));
+            let name = &float.value(node.outputs[0]).name;
+            let want = want.get(name).ok_or_else(missing)?.to_f64();
+            let got = got.get(name).ok_or_else(missing)?;
+            let value = quantized.value(quantized.find(name)?);
+            compare(compared, &want, got, value.quant.as_ref());
         }
     }
     let mut out = Vec::new();
     for (node, compared) in layers.into_iter().zip(compared) {
-        let weight = &float.value(node.inputs[1]).name;
-        let q = params.activations.get(&node.name);
-        let (want, got, clipped) = weights(float, quantized, node, params.weights.get(&node.name))?;
+        let q = params.activations.get(&float.value(node.outputs[0]).name);
+        let weight = weight_name(float, node)?;
+        let own = params.weights.get(weight);
+        let (want, got, clipped) = weights(float, quantized, weight, own)?;
         let finite = want.to_f64().into_iter();
         let (low, high) = finite.fold((0.0, 0.0), |(a, b), x| (x.min(a), x.max(b)));
         let weight_sqnr = sqnr_db(&want, &got)?;
         out.push(LayerReport {
             name: node.name.clone(),
-            bits: weight_bits(quantized, weight, bits),
+            bits: weight_bits(quantized, weight),
             sqnr_db: compared.sums.sqnr_db(),
             cosine: compared.sums.cosine(),
             range: q.map(|q| [q.range.qmin, q.range.qmax].map(|end| real(q, end.into()))),
@@ -111,23 +110,28 @@ pub async fn layer_reports(
 }
 
 fn weighted(graph: &Graph) -> impl Iterator<Item = &Node> {
-    graph.nodes().iter().filter(|node| has_weights(&node.op))
+    graph.nodes().iter().filter(|node| has_weights(node))
 }
 
 fn real(q: &QParams, integer: f64) -> f64 {
     f64::from(q.scale) * (integer - f64::from(q.zero_point))
 }
 
-fn compare(compared: &mut Compared, want: &[f64], got: &Tensor, q: Option<&QParams>) {
-    let ends = q.map(|q| [f64::from(q.range.qmin), f64::from(q.range.qmax)]);
-    for (&want, raw) in want.iter().zip(got.to_f64()) {
-        let (Some(q), Some(ends)) = (q, ends) else {
+/// Adds a layer's results; `quant` is what they stand for, if they are integers.
+fn compare(compared: &mut Compared, want: &[f64], got: &Tensor, quant: Option<&Quantization>) {
+    let Some(quant) = quant else {
+        for (&want, raw) in want.iter().zip(got.to_f64()) {
             compared.sums.add(want, raw);
-            continue;
-        };
+        }
+        return;
+    };
+    let ends = [quant.range.qmin, quant.range.qmax].map(f64::from);
+    for (i, (&want, raw)) in want.iter().zip(got.to_f64()).enumerate() {
+        // Channels are the last axis.
+        let q = quant.channel(i % quant.scales.len());
         // Zero is where ReLU ends, not where the range does.
         compared.clipped += usize::from(ends.contains(&raw) && raw != f64::from(q.zero_point));
-        compared.sums.add(want, real(q, raw));
+        compared.sums.add(want, real(&q, raw));
     }
 }
 
@@ -149,24 +153,30 @@ async fn values(executor: &mut Executor, images: &Tensor) -> Result<BTreeMap<Str
         .collect())
 }
 
-fn weight_bits(graph: &Graph, name: &str, bits: &BTreeMap<String, u32>) -> u32 {
-    if let Some(&bits) = bits.get(name) {
-        return bits;
+fn weight_bits(graph: &Graph, name: &str) -> u32 {
+    let value = graph.find(name).map(|id| graph.value(id));
+    match value {
+        Ok(value) => match &value.quant {
+            Some(quant) => quant.bits(),
+            None => 32 / value.dtype.lanes() as u32,
+        },
+        Err(_) => 32,
     }
-    let dtype = graph
-        .find(name)
-        .map_or(DType::F32, |id| graph.value(id).dtype);
-    32 / dtype.lanes() as u32
+}
+
+/// The name of a layer's weights.
+fn weight_name<'g>(graph: &'g Graph, node: &Node) -> Result<&'g str> {
+    let id = weights_of(node).ok_or_else(|| Error::invalid(&node.name, "it has no weights"))?;
+    Ok(&graph.value(id).name)
 }
 
 /// Float weights of a layer, what they become, and the share beyond the integer range.
 fn weights(
     float: &Graph,
     quantized: &Graph,
-    node: &Node,
+    name: &str,
     quantization: Option<&Quantization>,
 ) -> Result<(Tensor, Tensor, f64)> {
-    let name = &float.value(node.inputs[1]).name;
     let stored = |graph: &Graph| {
         let tensor = graph.find(name).ok().and_then(|id| graph.tensor(id));
         let problem = format!("the weights `{name}` are not stored");
@@ -236,22 +246,20 @@ fn quantize_one(float: &Graph, layer: &Node, params: &QuantParams) -> Result<Gra
             rewriter.copy(node)?;
             continue;
         }
-        let mut inputs: Vec<ValueId> = node
-            .inputs
-            .iter()
-            .map(|&id| rewriter.get(id))
-            .collect::<Result<_>>()?;
-        let (_, rounded, _) = weights(float, float, node, Some(params.weight(&node.name)?))?;
-        inputs[1] = rewriter
-            .graph
-            .param(&format!("{}:rounded", node.name), rounded);
+        let weight = weight_name(float, node)?;
+        let (_, rounded, _) = weights(float, float, weight, Some(params.weight(weight)?))?;
+        let rounded = rewriter.graph.param(weight, rounded);
+        let mut inputs = Vec::new();
+        for &id in &node.inputs {
+            let own = Some(id) == weights_of(node);
+            inputs.push(if own { rounded } else { rewriter.get(id)? });
+        }
         let y = rewriter.graph.push(&node.name, node.op.clone(), &inputs)?;
-        let y = match params.activations.get(&node.name) {
+        let name = &float.value(node.outputs[0]).name;
+        let y = match params.activations.get(name) {
             Some(q) => {
                 let q = Quantization::per_tensor(*q);
-                // Nothing is learned here.
-                let scales = &mut Vec::new();
-                fake_quantize(&mut rewriter.graph, &node.name, y, &q, scales)?
+                fake_quantize(&mut rewriter.graph, name, y, &q, None)?
             }
             None => y,
         };

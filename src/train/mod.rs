@@ -2,12 +2,10 @@
 //!
 //! Forward, loss, backward and update are one graph, lowered like any other: a step is one submission.
 
-mod backward;
 mod optimizer;
 mod schedule;
 mod trainer;
 
-pub use backward::{Gradients, backward};
 pub use optimizer::{Optimizer, ParamGroup};
 pub use schedule::LrSchedule;
 pub use trainer::{Trainer, argmax_rows, evaluate};

@@ -1,11 +1,9 @@
 //! Optimisers, appended to a graph as in-place updates.
 
-use std::sync::Arc;
-
-use super::backward::Gradients;
 use crate::base::{DType, Tensor};
 use crate::error::Result;
-use crate::graph::{Graph, Op, ValueId};
+use crate::graph::ops::Custom;
+use crate::graph::{Gradients, Graph, ValueId};
 use crate::kernels::adam_f32::AdamF32;
 use crate::kernels::sgd_f32::SgdF32;
 
@@ -91,7 +89,7 @@ impl Optimizer {
                     weight_decay,
                     nesterov,
                 };
-                let op = Op::Kernel(Arc::new(kernel));
+                let op = Custom::new(kernel);
                 graph.push_all(
                     &format!("sgd {name}"),
                     op,
@@ -113,7 +111,7 @@ impl Optimizer {
                     weight_decay,
                     decoupled,
                 };
-                let op = Op::Kernel(Arc::new(kernel));
+                let op = Custom::new(kernel);
                 graph.push_all(&format!("adam {name}"), op, &[param, gradient, m, v, hyper])?;
             }
         }
@@ -168,7 +166,7 @@ pub(super) fn append_updates(
                 let name = format!("clamp {}", graph.value(param).name);
                 let len = crate::base::num_elements(&graph.value(param).shape);
                 let kernel = crate::kernels::clamp_min_f32::ClampMinF32 { len, min };
-                graph.push_all(&name, Op::Kernel(Arc::new(kernel)), &[param])?;
+                graph.push_all(&name, Custom::new(kernel), &[param])?;
             }
         }
     }

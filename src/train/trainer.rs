@@ -1,12 +1,10 @@
 //! The training loop: one submission per step, the loss read back rarely.
 
-use std::sync::Arc;
-
-use super::backward::backward;
 use super::optimizer::{Optimizer, ParamGroup, append_updates};
 use crate::base::{DType, Tensor};
 use crate::error::{Error, Result};
-use crate::graph::{Device, Executor, Graph, Op, StepTime, lower};
+use crate::graph::ops::{Custom, SoftmaxCrossEntropy};
+use crate::graph::{Device, Executor, Graph, StepTime, backward, lower};
 use crate::kernels::accumulate_f32::AccumulateF32;
 
 /// A network in training on a device.
@@ -41,7 +39,7 @@ impl Trainer {
             .ok_or_else(|| Error::invalid("train", "the network has no output"))?;
         let batch = forward.value(logits).shape[0];
         let labels = forward.input("labels", DType::U32, &[batch]);
-        let loss = forward.push("loss", Op::SoftmaxCrossEntropy, &[logits, labels])?;
+        let loss = forward.push("loss", SoftmaxCrossEntropy, &[logits, labels])?;
         let all: Vec<_> = groups
             .iter()
             .flat_map(|group| group.params.iter().copied())
@@ -49,7 +47,7 @@ impl Trainer {
         let gradients = backward(&mut forward, loss, &all)?;
         append_updates(&mut forward, optimizer, groups, &gradients)?;
         let sum = forward.param("loss_sum", Tensor::zeros(&[1], DType::F32));
-        let accumulate = Op::Kernel(Arc::new(AccumulateF32 { len: 1 }));
+        let accumulate = Custom::new(AccumulateF32 { len: 1 });
         forward.push_all("accumulate loss", accumulate, &[sum, loss])?;
         forward.set_outputs(Vec::new());
         let params = all

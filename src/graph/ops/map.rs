@@ -1,0 +1,131 @@
+//! Functions of single elements.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::channels::Ties;
+use super::super::lower::Lowering;
+use super::super::tape::Tape;
+use super::super::values::{Node, Type, ValueId};
+use super::operands::{F32, Operands, REALS, one};
+use super::rules::{Operation, QuantRule, plain_rules};
+use super::{Op, Weights};
+use crate::base::{DType, QParams, Range};
+use crate::error::Result;
+use crate::kernels::map::Unary;
+use crate::kernels::{
+    reciprocal_f32::ReciprocalF32, relu_f16::ReluF16, relu_f32::ReluF32, relu_grad_f32::ReluGradF32,
+};
+
+/// `x → f(x)`, element by element.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Map {
+    /// The function.
+    pub f: Unary,
+}
+
+impl Map {
+    /// `max(0, x)`.
+    pub const RELU: Self = Self { f: Unary::Relu };
+}
+
+/// `x, dy → dy · f′(x)`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MapGrad {
+    /// The function.
+    pub f: Unary,
+}
+
+impl Operation for Map {
+    fn infer(&self, x: &Operands<'_>) -> Result<Vec<Type>> {
+        x.count(1)?;
+        self.f.check()?;
+        x.expect_dtype(0, "x", REALS)?;
+        one(x.shape(0), x.dtype(0))
+    }
+
+    fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
+        let shape = to.shape(node.inputs[0]).clone();
+        let dtype = to.dtype(node.inputs[0]);
+        match (self.f, dtype) {
+            (Unary::Relu, DType::F32) => to.step(node, ReluF32 { shape }),
+            (Unary::Relu, DType::F16) => to.step(node, ReluF16 { shape }),
+            (Unary::Reciprocal, DType::F32) => to.step(
+                node,
+                ReciprocalF32 {
+                    len: shape.iter().product(),
+                },
+            ),
+            _ => Err(crate::Error::invalid(&node.name, "not yet")),
+        }
+    }
+
+    fn gradient(&self, node: &Node, dy: ValueId, tape: &mut Tape<'_>) -> Result<()> {
+        let (x, f) = (node.inputs[0], self.f);
+        tape.add(node, x, MapGrad { f }, &[x, dy])
+    }
+
+    fn quantization(&self) -> QuantRule {
+        match self.f.fixed_range() {
+            Some((low, high)) => QuantRule::Fixed(fixed(low, high)),
+            None => QuantRule::Own,
+        }
+    }
+
+    fn weights(&self) -> Option<Weights> {
+        None
+    }
+
+    fn with_bias(&self, _node: &Node) -> Option<(Op, usize, usize)> {
+        None
+    }
+
+    fn activation(&self) -> Option<Unary> {
+        Some(self.f)
+    }
+
+    fn fuse(&self, _next: &Op) -> Option<Op> {
+        None
+    }
+
+    fn affine(&self, _graph: &super::super::Graph, _node: &Node) -> Result<Option<super::Affine>> {
+        Ok(None)
+    }
+
+    fn channels(&self, node: &Node, ties: &mut Ties<'_>) {
+        let (x, y) = (ties.last(node.inputs[0]), ties.last(node.outputs[0]));
+        ties.tie(x, y);
+    }
+
+    plain_rules!(unchanged);
+    plain_rules!(updates);
+}
+
+/// Parameters of results within a range that is known: 256 steps of it, and 0 is one of them.
+pub(super) fn fixed(low: f32, high: f32) -> QParams {
+    let scale = (high - low) / 256.0;
+    let zero_point = (-128.0 - low / scale).round_ties_even() as i32;
+    QParams {
+        scale,
+        zero_point: zero_point.clamp(-128, 127),
+        range: Range::affine(8),
+    }
+}
+
+impl Operation for MapGrad {
+    fn infer(&self, x: &Operands<'_>) -> Result<Vec<Type>> {
+        x.count(2)?;
+        self.f.check()?;
+        x.expect_dtype(0, "x", F32)?;
+        x.expect_dtype(1, "dy", F32)?;
+        x.expect_shape(1, "dy", x.shape(0))?;
+        one(x.shape(0), DType::F32)
+    }
+
+    fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
+        let shape = to.shape(node.inputs[0]).clone();
+        to.step(node, ReluGradF32 { shape })
+    }
+
+    plain_rules!(no_gradient);
+    plain_rules!();
+}

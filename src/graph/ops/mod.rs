@@ -1,0 +1,117 @@
+//! The operations of a network: mathematics, no device. One file a family, one type an operation, and in
+//! its [`Operation`] everything that the rest of the crate knows of it.
+
+mod binary;
+mod custom;
+mod loss;
+mod map;
+mod mask;
+mod movement;
+mod norm;
+mod operands;
+mod pool;
+mod product;
+mod product_grad;
+mod quantize;
+mod rules;
+
+pub use binary::Binary;
+pub use custom::Custom;
+pub use loss::{SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad};
+pub use map::{Map, MapGrad};
+pub use mask::ApplyMask;
+pub use movement::{Flatten, Reshape};
+pub use norm::{BatchNorm, BatchNormGrad, BatchNormTrain, BatchNormTrainGrad};
+pub(super) use operands::Operands;
+pub use pool::{GlobalAvgPool, GlobalAvgPoolGrad, MaxPool, MaxPoolGrad};
+pub use product::{Conv2d, Linear};
+pub use product_grad::{
+    BiasGrad, Conv2dGradInput, Conv2dGradWeight, LinearGradInput, LinearGradWeight,
+};
+pub use quantize::{Cast, Dequantize, FakeQuant, FakeQuantGrad, FakeQuantScaleGrad, Quantize};
+pub(crate) use rules::{Affine, Operation};
+pub use rules::{QuantRule, Weights};
+
+use serde::{Deserialize, Serialize};
+
+/// The enumeration of all operations, from their types.
+macro_rules! operations {
+    ($($(#[$attribute:meta])* $name:ident),* $(,)?) => {
+        /// What a node computes. Images are `[n, h, w, c]`, linear weights `[out, in]`, convolution weights
+        /// `[out, kh, kw, in / groups]`. Operands are listed in order, results after the arrow.
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Op {
+            $(
+                #[allow(missing_docs, reason = "the type says it")]
+                $(#[$attribute])*
+                $name($name),
+            )*
+        }
+
+        impl Op {
+            /// Everything that is known of the operation.
+            pub(crate) fn rules(&self) -> &dyn Operation {
+                match self {
+                    $(Self::$name(op) => op,)*
+                }
+            }
+
+            fn type_name(&self) -> &'static str {
+                match self {
+                    $(Self::$name(_) => stringify!($name),)*
+                }
+            }
+        }
+
+        $(
+            impl From<$name> for Op {
+                fn from(op: $name) -> Self {
+                    Self::$name(op)
+                }
+            }
+        )*
+    };
+}
+
+operations! {
+    // Layers.
+    Linear, Conv2d, Map, Binary, MaxPool, GlobalAvgPool, Flatten, Reshape, BatchNorm, Cast,
+    // Integers and back.
+    Quantize, Dequantize,
+    // Training.
+    BatchNormTrain, SoftmaxCrossEntropy, ApplyMask, FakeQuant,
+    // Gradients.
+    LinearGradInput, LinearGradWeight, BiasGrad, Conv2dGradInput, Conv2dGradWeight, MapGrad, MaxPoolGrad,
+    GlobalAvgPoolGrad, BatchNormTrainGrad, BatchNormGrad, SoftmaxCrossEntropyGrad, FakeQuantGrad,
+    FakeQuantScaleGrad,
+    // The application's own.
+    #[serde(skip)]
+    Custom,
+}
+
+impl Op {
+    /// The operation's name, with the kernel's for [`Custom`].
+    pub fn name(&self) -> String {
+        match self {
+            Self::Custom(custom) => custom.0.name().to_owned(),
+            other => other.type_name().to_owned(),
+        }
+    }
+
+    /// What the integers of its result stand for, if its operands are integers.
+    pub fn quantization(&self) -> QuantRule {
+        self.rules().quantization()
+    }
+
+    /// True if nothing follows the sum of a layer: neither a function nor a residual.
+    pub fn ends_in_sum(&self) -> bool {
+        let residual = self.weights().and_then(|at| at.residual);
+        self.rules().activation().is_none() && residual.is_none()
+    }
+
+    /// Where its weights are, if it has any.
+    pub fn weights(&self) -> Option<Weights> {
+        self.rules().weights()
+    }
+}

@@ -1,0 +1,208 @@
+//! What files hold, what commands take and give: a graph and everything that belongs to it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{DType, Quantization, Tensor};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Node, Source, ValueId};
+
+/// One thing that was done to a network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// The command (`train`, `prune`, `quantize`, `qat`).
+    pub did: String,
+    /// With what settings, and what came out.
+    pub with: String,
+}
+
+/// A network with its weights, its labels and its history.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    /// Architecture it was built from (`lenet5`).
+    pub arch: String,
+    /// The network, for batches of one image.
+    pub graph: Graph,
+    /// Names of the classes, if they are known.
+    pub labels: Vec<String>,
+    /// What was done to it, oldest first.
+    pub history: Vec<Event>,
+}
+
+/// One layer with weights, as tables show it.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerInfo {
+    /// The layer.
+    pub name: String,
+    /// The operation.
+    pub op: String,
+    /// Shape of the weights, output channels first.
+    pub shape: Vec<usize>,
+    /// Their element type as stored.
+    pub dtype: String,
+    /// Bits of a weight.
+    pub bits: u32,
+    /// Share of the weights that are zero.
+    pub sparsity: f64,
+    /// Multiply-accumulates of one image.
+    pub macs: u64,
+    /// Real size of one step of the result, if it is int8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_scale: Option<f32>,
+    /// The integer of the result that stands for 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_zero_point: Option<i32>,
+}
+
+impl Network {
+    /// A network without history.
+    pub fn new(arch: impl Into<String>, graph: Graph) -> Self {
+        Self {
+            arch: arch.into(),
+            graph,
+            ..Self::default()
+        }
+    }
+
+    /// The same with one more event in its history.
+    #[must_use]
+    pub fn after(mut self, did: &str, with: impl Into<String>) -> Self {
+        self.history.push(Event {
+            did: did.into(),
+            with: with.into(),
+        });
+        self
+    }
+
+    /// `fp32`, `fp16`, `int8`, `w4a8` (bits of most weights and activations), `w4` (weights alone).
+    pub fn precision(&self) -> String {
+        let stored = |node: &Node| stored_weights(&self.graph, node);
+        let weights: Vec<ValueId> = self.graph.nodes().iter().filter_map(stored).collect();
+        let types: Vec<DType> = weights
+            .iter()
+            .map(|&id| self.graph.value(id).dtype)
+            .collect();
+        if types.contains(&DType::F16) {
+            return "fp16".into();
+        }
+        if !types.contains(&DType::I8) {
+            return "fp32".into();
+        }
+        let bits = |id: &ValueId| self.graph.value(*id).quant.as_ref().map(Quantization::bits);
+        let weight_bits = most(weights.iter().filter_map(bits)).unwrap_or(8);
+        let made = self.graph.nodes().iter().flat_map(|node| &node.outputs);
+        let made = made.filter(|&&id| self.graph.value(id).dtype == DType::I8);
+        match most(made.filter_map(bits)) {
+            Some(8) if weight_bits == 8 => "int8".into(),
+            Some(bits) => format!("w{weight_bits}a{bits}"),
+            None => format!("w{weight_bits}"),
+        }
+    }
+
+    /// Layers with weights, in running order.
+    pub fn layers(&self) -> Vec<LayerInfo> {
+        let graph = &self.graph;
+        let mut out = Vec::new();
+        for node in graph.nodes() {
+            let Some(stored) = stored_weights(graph, node) else {
+                continue;
+            };
+            let value = graph.value(stored);
+            let result = graph.value(node.outputs[0]);
+            let q = result.qparams().filter(|_| result.dtype == DType::I8);
+            let full = 32 / value.dtype.lanes() as u32;
+            let y: usize = result.shape.iter().skip(1).product();
+            out.push(LayerInfo {
+                name: node.name.clone(),
+                op: node.op.name(),
+                shape: value.shape.clone(),
+                dtype: value.dtype.to_string(),
+                bits: value.quant.as_ref().map_or(full, Quantization::bits),
+                sparsity: graph.tensor(stored).map_or(0.0, |tensor| zeros(tensor)),
+                macs: (y * value.shape[1..].iter().product::<usize>()) as u64,
+                output_scale: q.map(|q| q.scale),
+                output_zero_point: q.map(|q| q.zero_point),
+            });
+        }
+        out
+    }
+
+    /// Share of zeros over the weights of all layers (biases not counted).
+    pub fn sparsity(&self) -> f64 {
+        let layers = self.layers();
+        let elements = |layer: &LayerInfo| layer.shape.iter().product::<usize>() as f64;
+        let zeros: f64 = layers.iter().map(|l| l.sparsity * elements(l)).sum();
+        zeros / layers.iter().map(elements).sum::<f64>().max(1.0)
+    }
+
+    /// Multiply-accumulates of one image through all layers.
+    pub fn macs(&self) -> u64 {
+        self.layers().iter().map(|layer| layer.macs).sum()
+    }
+
+    /// The float network, its masks multiplied into the weights: what training and quantization start from.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming `command` for a network of another precision, or weights that are not
+    /// finite.
+    pub fn float_graph(&self, command: &str) -> Result<Graph> {
+        let precision = self.precision();
+        if precision != "fp32" {
+            let problem = format!(
+                "it takes an fp32 model, this one is {precision}; start from the float model"
+            );
+            return Err(Error::invalid(command, problem));
+        }
+        let mut graph = self.graph.clone();
+        for (id, value) in self.graph.values() {
+            let Source::Param(param) = &value.source else {
+                continue;
+            };
+            if value.dtype != DType::F32 {
+                continue;
+            }
+            let mut data = param.tensor.to_f32();
+            if let Some(bad) = data.iter().find(|x| !x.is_finite()) {
+                let problem = format!("`{}` contains {bad}; the model is damaged", value.name);
+                return Err(Error::invalid(command, problem));
+            }
+            if let Some(mask) = &param.mask {
+                let words = mask.words();
+                for (i, x) in data.iter_mut().enumerate() {
+                    if words[i / 32] >> (i % 32) & 1 == 0 {
+                        *x = 0.0;
+                    }
+                }
+                graph.set_tensor(id, Arc::new(Tensor::from_f32(&value.shape, &data)?))?;
+            }
+        }
+        Ok(graph)
+    }
+}
+
+/// The weights of a layer as the graph stores them: networks with integer weights alone dequantize first.
+fn stored_weights(graph: &Graph, node: &Node) -> Option<ValueId> {
+    let at = node.op.weights()?;
+    let id = node.inputs[at.weight];
+    match graph.producer(id) {
+        Some(producer) => producer.inputs.first().copied(),
+        None => Some(id),
+    }
+}
+
+fn most(bits: impl Iterator<Item = u32>) -> Option<u32> {
+    let mut counts = std::collections::BTreeMap::new();
+    for bits in bits {
+        *counts.entry(bits).or_insert(0usize) += 1;
+    }
+    counts
+        .into_iter()
+        .max_by_key(|&(_, count)| count)
+        .map(|(bits, _)| bits)
+}
+
+fn zeros(tensor: &Tensor) -> f64 {
+    let data = tensor.to_f64();
+    data.iter().filter(|x| **x == 0.0).count() as f64 / data.len().max(1) as f64
+}
