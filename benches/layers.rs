@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wizen::base::{QParams, Requant};
-use wizen::kernels::add_i8::AddI8;
+use wizen::kernels::binary::{BinaryI8, BinaryOp};
 use wizen::kernels::conv2d_f16::Conv2dF16;
 use wizen::kernels::conv2d_f32::Conv2dF32;
 use wizen::kernels::conv2d_i8::Conv2dI8;
@@ -145,11 +145,13 @@ pub fn between() -> Vec<Case> {
         zero_point: 3,
         range: OUT.range,
     };
-    let add = AddI8 {
-        shape: vec![1, 56, 56, 64],
-        a: q,
-        b: q,
-        y: q,
+    let add = BinaryI8 {
+        op: BinaryOp::Add,
+        a: vec![1, 56, 56, 64],
+        b: vec![1, 56, 56, 64],
+        qa: q,
+        qb: q,
+        qy: q,
         requant: Requant::Float,
     };
     let pool = Pool {

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use wizen::base::{Range, Requant};
+use wizen::base::{DType, Range, Requant};
 use wizen::graph::Peaks;
-use wizen::kernels::copy_u32::CopyU32;
 use wizen::kernels::fake_quant_f32::FakeQuantF32;
+use wizen::kernels::map::{Map, Unary};
 use wizen::kernels::matmul_f16::MatmulF16;
 use wizen::kernels::matmul_f32::MatmulF32;
 use wizen::kernels::matmul_i8::MatmulI8;
+use wizen::kernels::movement::Copy;
 use wizen::kernels::observe_histogram_f32::ObserveHistogramF32;
 use wizen::kernels::observe_min_max_f32::ObserveMinMaxF32;
 use wizen::kernels::observe_moving_average_f32::ObserveMovingAverageF32;
 use wizen::kernels::quantize_i8::QuantizeI8;
-use wizen::kernels::relu_f32::ReluF32;
 use wizen::kernels::{Kernel, OutI8};
 
 use crate::naive;
@@ -144,11 +144,13 @@ pub fn memory(images: usize) -> Vec<Case> {
         channels: 64,
         constant: 0.01,
     };
-    let relu = ReluF32 {
+    let relu = Map {
         shape: shape.clone(),
+        dtype: DType::F32,
+        f: Unary::Relu,
     };
     vec![
-        Case::new(name("copy_u32"), CopyU32 { rows: len / 4 }),
+        Case::new(name("copy_u32"), Copy { rows: len / 4 }),
         Case::new(name("observe_min_max_f32"), min_max(None)),
         Case::new(name("observe_min_max_f32 by channel"), min_max(Some(3))),
         Case::new(name("observe_histogram_f32"), histogram),

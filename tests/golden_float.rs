@@ -1,6 +1,6 @@
 //! Float operations: forward and every gradient.
 
-use wizen::base::Tensor;
+use wizen::base::{DType, Tensor};
 use wizen::graph::Device;
 use wizen::kernels::batch_norm_eval_grad_input_f32::BatchNormEvalGradInputF32;
 use wizen::kernels::batch_norm_f32::BatchNormF32;
@@ -14,14 +14,12 @@ use wizen::kernels::conv2d_grad_input_f32::Conv2dGradInputF32;
 use wizen::kernels::conv2d_grad_weight_f32::Conv2dGradWeightF32;
 use wizen::kernels::global_avg_pool_f32::GlobalAvgPoolF32;
 use wizen::kernels::global_avg_pool_grad_f32::GlobalAvgPoolGradF32;
-use wizen::kernels::inv_std_f32::InvStdF32;
+use wizen::kernels::map::{Map, MapGrad, Unary};
 use wizen::kernels::matmul_f32::MatmulF32;
 use wizen::kernels::matmul_grad_input_f32::MatmulGradInputF32;
 use wizen::kernels::matmul_grad_weight_f32::MatmulGradWeightF32;
 use wizen::kernels::max_pool_f32::MaxPoolF32;
 use wizen::kernels::max_pool_grad_f32::MaxPoolGradF32;
-use wizen::kernels::relu_f32::ReluF32;
-use wizen::kernels::relu_grad_f32::ReluGradF32;
 use wizen::kernels::softmax_cross_entropy_f32::SoftmaxCrossEntropyF32;
 use wizen::kernels::softmax_cross_entropy_grad_f32::SoftmaxCrossEntropyGradF32;
 use wizen::kernels::{Conv, Pool};
@@ -133,15 +131,15 @@ pub fn conv2d(case: &Reader, device: &Device) -> CaseResult<Outputs> {
 pub fn relu(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let (x, dy) = (case.input("x")?, case.input("dy")?);
     let shape = x.shape.clone();
-    let y = run_kernel(
-        device,
-        ReluF32 {
-            shape: shape.clone(),
-        },
-        &[("x", x.f32())],
-    )?;
-    let given = [("y", y["y"].clone()), ("dy", dy.f32())];
-    let dx = run_kernel(device, ReluGradF32 { shape }, &given)?;
+    let (dtype, f) = (DType::F32, Unary::Relu);
+    let kernel = Map {
+        shape: shape.clone(),
+        dtype,
+        f,
+    };
+    let y = run_kernel(device, kernel, &[("x", x.f32())])?;
+    let given = [("x", y["y"].clone()), ("dy", dy.f32())];
+    let dx = run_kernel(device, MapGrad { shape, f }, &given)?;
     Ok(outputs([
         ("y", Array::of(&y["y"])),
         ("dx", Array::of(&dx["dx"])),
@@ -230,14 +228,18 @@ pub fn batch_norm_eval(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     )?;
     let inv_std = run_kernel(
         device,
-        InvStdF32 { len: channels, eps },
-        &[("variance", variance)],
+        Map {
+            shape: vec![channels],
+            dtype: DType::F32,
+            f: Unary::InvStd { eps },
+        },
+        &[("x", variance)],
     )?;
     let given = [
         ("x", flat(&x)),
         ("dy", flat(&dy)),
         ("mean", mean),
-        ("inv_std", inv_std["inv_std"].clone()),
+        ("inv_std", inv_std["y"].clone()),
     ];
     let params = run_kernel(device, BatchNormGradParamsF32 { rows, channels }, &given)?;
     Ok(outputs([

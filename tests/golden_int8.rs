@@ -5,7 +5,7 @@
 use wizen::base::{QParams, Range, Requant, Tensor};
 use wizen::graph::Device;
 use wizen::kernels::OutI8;
-use wizen::kernels::add_i8::AddI8;
+use wizen::kernels::binary::{BinaryI8, BinaryOp};
 use wizen::kernels::conv2d_i8::Conv2dI8;
 use wizen::kernels::global_avg_pool_i8::GlobalAvgPoolI8;
 use wizen::kernels::matmul_i8::MatmulI8;
@@ -118,11 +118,13 @@ pub fn conv2d(case: &Reader, device: &Device) -> CaseResult<Outputs> {
 
 pub fn add(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let (a, b) = (signed(case.input("a")?), signed(case.input("b")?));
-    let kernel = AddI8 {
-        shape: a.shape.clone(),
-        a: qparams(case, "a")?,
-        b: qparams(case, "b")?,
-        y: qparams(case, "y")?,
+    let kernel = BinaryI8 {
+        op: BinaryOp::Add,
+        a: a.shape.clone(),
+        b: b.shape.clone(),
+        qa: qparams(case, "a")?,
+        qb: qparams(case, "b")?,
+        qy: qparams(case, "y")?,
         requant: Requant::Float,
     };
     let y = run_kernel(device, kernel, &[("a", a.i8()), ("b", b.i8())])?;

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use crate::harness;
 use wizen::Result;
-use wizen::base::{Range, Requant, Rng, Tensor};
+use wizen::base::{DType, Range, Requant, Rng, Tensor};
 use wizen::gpu::{Spec, specialise};
 use wizen::kernels::batch_norm_f32::BatchNormF32;
 use wizen::kernels::conv2d_i8::Conv2dI8;
 use wizen::kernels::global_avg_pool_f16::GlobalAvgPoolF16;
+use wizen::kernels::map::{Map, Unary};
 use wizen::kernels::matmul_f32::MatmulF32;
 use wizen::kernels::matmul_i8::MatmulI8;
 use wizen::kernels::quantize_i8::QuantizeI8;
-use wizen::kernels::relu_f32::ReluF32;
 use wizen::kernels::{Agreement, Binding, Caps, Conv, Kernel, Launch, OutI8, Variant};
 
 /// What is wrong with a kernel.
@@ -168,36 +168,56 @@ const BEYOND: &str = "past its end";
 const VACUOUS: &str = "is as large as it";
 const TIES: &str = "is called a tie";
 
+fn relu(len: usize) -> Map {
+    Map {
+        shape: vec![len],
+        dtype: DType::F32,
+        f: Unary::Relu,
+    }
+}
+
 #[test]
 fn relu_f32() {
     use Defect::{Bound, Param, Text, Workgroups};
-    let store = "y[i] = max(0.0, x[i]);";
+    let store = "y[i] = bitcast<u32>(activation(bitcast<f32>(x[i])));";
     catches(
-        ReluF32 { shape: vec![509] },
+        relu(509),
         &[
             // A wrong constant.
-            (Text("max(0.0,", "max(0.001,"), WRONG),
+            (
+                Text(
+                    store,
+                    "y[i] = bitcast<u32>(max(0.001, bitcast<f32>(x[i])));",
+                ),
+                WRONG,
+            ),
             // A skipped tail: one element, one workgroup.
             (Param(0, -1), WRONG),
             (Workgroups(1), WRONG),
             // NaN, everywhere and in one place.
-            (
-                Text(store, "y[i] = bitcast<f32>(0x7fc00000u | (i & 0u));"),
-                WRONG,
-            ),
+            (Text(store, "y[i] = 0x7fc00000u;"), WRONG),
             (
                 Text(
                     store,
-                    "y[i] = select(max(0.0, x[i]), bitcast<f32>(0x7fc00000u | (i & 0u)), i == 500u);",
+                    "y[i] = select(bitcast<u32>(activation(bitcast<f32>(x[i]))), 0x7fc00000u, i == 500u);",
                 ),
                 WRONG,
             ),
             // An output that is not written, whole and in one place.
             (
-                Text(store, "if i == 0xffffffffu { y[i] = max(0.0, x[i]); }"),
+                Text(
+                    store,
+                    "if i == 0xffffffffu { y[i] = bitcast<u32>(activation(bitcast<f32>(x[i]))); }",
+                ),
                 WRONG,
             ),
-            (Text(store, "if i != 77u { y[i] = max(0.0, x[i]); }"), WRONG),
+            (
+                Text(
+                    store,
+                    "if i != 77u { y[i] = bitcast<u32>(activation(bitcast<f32>(x[i]))); }",
+                ),
+                WRONG,
+            ),
             // An index that is off by one, on either side.
             (Text("x[i]", "x[i + 1u]"), WRONG),
             (Text("y[i] = ", "y[i + 1u] = "), BEYOND),
@@ -205,13 +225,16 @@ fn relu_f32() {
             (
                 Text(
                     store,
-                    "y[i] = max(0.0, x[i]); if i == 0u { y[params.len] = 1.0; }",
+                    "y[i] = bitcast<u32>(activation(bitcast<f32>(x[i]))); if i == 0u { y[params.words] = 1u; }",
                 ),
                 BEYOND,
             ),
             (Param(0, 3), BEYOND),
             // The wrong half.
-            (Text("max(", "min("), WRONG),
+            (
+                Text(store, "y[i] = bitcast<u32>(min(0.0, bitcast<f32>(x[i])));"),
+                WRONG,
+            ),
             // Bounds that nothing could violate.
             (Bound(1e3), VACUOUS),
             (Bound(2.0), VACUOUS),
@@ -449,7 +472,7 @@ fn conv2d_i8_depthwise() {
 
 #[test]
 fn everything_called_a_tie_is_rejected() {
-    catches(ReluF32 { shape: vec![509] }, &[(Defect::AllTies, TIES)]);
+    catches(relu(509), &[(Defect::AllTies, TIES)]);
 }
 
 #[test]
@@ -459,8 +482,8 @@ fn a_wrong_kernel_fails_its_test() {
         return;
     }
     let kernel: Arc<dyn Kernel> = Arc::new(Broken {
-        inner: Arc::new(ReluF32 { shape: vec![7] }),
-        defect: Defect::Text("y[i] = ", "y[i] = 1.0 + "),
+        inner: Arc::new(relu(7)),
+        defect: Defect::Text("activation(b", "1.0 + activation(b"),
     });
     let args = kernel.example_args(&mut Rng::new(harness::seed()));
     let run = std::panic::AssertUnwindSafe(|| harness::check_with(kernel, args));

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use crate::harness;
 use wizen::base::Tensor;
 use wizen::graph::{Plan, Session, SessionOptions, measure_peaks};
-use wizen::kernels::accumulate_f32::AccumulateF32;
+use wizen::kernels::binary::Accumulate;
 
 #[test]
 fn every_timed_run_runs() {
     let Some(gpu) = harness::gpu() else { return };
     pollster::block_on(async {
-        let plan = Plan::single(Arc::new(AccumulateF32 { len: 1 })).expect("a plan");
+        let plan = Plan::single(Arc::new(Accumulate { len: 1 })).expect("a plan");
         let state = plan.values[plan.outputs[0]].name.clone();
         let session = Session::new(&gpu, Arc::new(plan), SessionOptions::default()).await;
         let session = session.expect("fits");

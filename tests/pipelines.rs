@@ -6,10 +6,10 @@ use std::process::Command;
 use std::sync::Arc;
 
 use wizen::Error;
-use wizen::base::Tensor;
+use wizen::base::{DType, Tensor};
 use wizen::gpu::{Access, Gpu, GpuOptions, Launch, PipelineRequest, Spec};
 use wizen::graph::{Plan, Session, SessionOptions};
-use wizen::kernels::relu_f32::ReluF32;
+use wizen::kernels::map::{Map, Unary};
 
 use crate::harness::gpu;
 
@@ -100,7 +100,8 @@ fn compute(folder: &Path) -> bool {
     };
     pollster::block_on(async {
         let gpu = Gpu::open_with(&options).await.expect("it opened before");
-        let plan = Plan::single(Arc::new(ReluF32 { shape: vec![4] })).expect("valid");
+        let (shape, dtype, f) = (vec![4], DType::F32, Unary::Relu);
+        let plan = Plan::single(Arc::new(Map { shape, dtype, f })).expect("valid");
         let session = Session::new(&gpu, plan.into(), SessionOptions::default())
             .await
             .expect("valid");

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use wizen::base::{DType, Requant, Rng, Tensor};
 use wizen::gpu::Caps;
-use wizen::graph::ops::{Binary, Map};
-use wizen::graph::{Graph, Kind, Plan, PlanBuilder, Session, SessionOptions, lower, optimize};
-use wizen::kernels::{Access, add_f32::AddF32, relu_f32::ReluF32};
+use wizen::graph::{Graph, Kind, Plan, PlanBuilder, Session, SessionOptions, lower, ops, optimize};
+use wizen::kernels::Access;
+use wizen::kernels::binary::{Binary, BinaryOp};
+use wizen::kernels::map::{Map, Unary};
 use wizen::models::{lenet5, random_weights};
 use wizen::quant::{self, QuantParams, Scheme};
 
@@ -30,11 +31,11 @@ fn random_plan(rng: &mut Rng) -> Plan {
         let b = same[rng.below(same.len())];
         let y = if rng.below(3) == 0 {
             graph
-                .push(&format!("relu{i}"), Map::RELU, &[a])
+                .push(&format!("relu{i}"), ops::Map::RELU, &[a])
                 .expect("fits")
         } else {
             graph
-                .push(&format!("add{i}"), Binary::ADD, &[a, b])
+                .push(&format!("add{i}"), ops::Binary::ADD, &[a, b])
                 .expect("fits")
         };
         values.push((width, y));
@@ -123,12 +124,20 @@ fn sharing_does_not_change_results() {
     }
 }
 
+fn relu(len: usize) -> Map {
+    Map {
+        shape: vec![len],
+        dtype: DType::F32,
+        f: Unary::Relu,
+    }
+}
+
 #[test]
 fn operands_are_checked_with_names() {
     let mut builder = PlanBuilder::default();
     let a = builder.value("a", DType::F32, &[3], Kind::Input);
     let y = builder.value("y", DType::F32, &[4], Kind::Temp);
-    builder.step("relu1", Arc::new(ReluF32 { shape: vec![3] }), vec![a, y]);
+    builder.step("relu1", Arc::new(relu(3)), vec![a, y]);
     let error = builder.finish().expect_err("3 is not 4").to_string();
     assert_eq!(
         error,
@@ -139,9 +148,12 @@ fn operands_are_checked_with_names() {
     let a = builder.value("a", DType::F32, &[3], Kind::Input);
     builder.step(
         "sum",
-        Arc::new(AddF32 {
-            shape: vec![3],
-            relu: false,
+        Arc::new(Binary {
+            op: BinaryOp::Add,
+            a: vec![3],
+            b: vec![3],
+            dtype: DType::F32,
+            act: None,
         }),
         vec![a, a, a],
     );
@@ -154,7 +166,7 @@ fn operands_are_checked_with_names() {
     let mut builder = PlanBuilder::default();
     let a = builder.value("a", DType::F32, &[0], Kind::Input);
     let y = builder.value("y", DType::F32, &[0], Kind::Temp);
-    builder.step("relu1", Arc::new(ReluF32 { shape: vec![0] }), vec![a, y]);
+    builder.step("relu1", Arc::new(relu(0)), vec![a, y]);
     assert!(builder.finish().is_err(), "zero-size tensors are refused");
 }
 

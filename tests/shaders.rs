@@ -306,10 +306,12 @@ fn every_file_is_valid_as_it_stands() {
 /// The checks above can fail: a shader with one thing wrong at a time.
 mod controls {
     use super::*;
-    use wizen::kernels::relu_f32::ReluF32;
+    use wizen::base::DType;
+    use wizen::kernels::map::{Map, Unary};
 
     fn broken(from: &str, to: &str) -> Vec<String> {
-        let kernel = ReluF32 { shape: vec![5] };
+        let (shape, dtype, f) = (vec![5], DType::F32, Unary::Relu);
+        let kernel = Map { shape, dtype, f };
         let caps = Caps::portable();
         let launch = kernel.launch(&caps).expect("fits");
         let text = specialise("relu_f32", &launch.source, &launch.spec).expect("no constants");
@@ -337,7 +339,7 @@ mod controls {
                 "var<storage, read_write> x",
                 "binds",
             ),
-            ("len: u32 }", "len: u32, more: u32 }", "bytes in Rust"),
+            ("row: u32 }", "row: u32, more: u32 }", "bytes in Rust"),
             (
                 "@group(1) @binding(0)",
                 "@group(1) @binding(1)",
@@ -353,10 +355,10 @@ mod controls {
                 "var<workgroup> w: array<vec4f, 1025>;\nconst WORKGROUP",
                 "workgroup memory",
             ),
-            ("params.len {", "arrayLength(&x) {", "arrayLength"),
+            ("params.words {", "arrayLength(&x) {", "arrayLength"),
             ("fn main", "fn other", "entry points"),
-            ("x[i]);", "x[i] + f32(f16(1.0)));", "f16"),
-            ("max(0.0,", "max(0.0 0.0,", "expected"),
+            ("(x[i])));", "(x[i]) + f32(f16(1.0))));", "f16"),
+            ("max(x,", "max(x x,", "expected"),
         ] {
             let found = broken(from, to).join("\n");
             assert!(found.contains(symptom), "{from} → {to}: {found:?}");

@@ -109,6 +109,9 @@ macro_rules! files {
 
 /// Files that shaders may include.
 const COMMON: &[(&str, &str)] = files![
+    "common/activation.wgsl",
+    "common/broadcast.wgsl",
+    "common/combine.wgsl",
     "common/conv_rows.wgsl",
     "common/cooperative_elements.wgsl",
     "common/cooperative_f16.wgsl",
@@ -134,6 +137,7 @@ const COMMON: &[(&str, &str)] = files![
     "common/residual_f32.wgsl",
     "common/residual_i8.wgsl",
     "common/residual_none.wgsl",
+    "common/slope.wgsl",
     "common/subgroup_conv.wgsl",
     "common/subgroup_f16.wgsl",
     "common/subgroup_f32.wgsl",

@@ -7,7 +7,7 @@ use super::values::{Graph, Node, Source, ValueId};
 use crate::base::{DType, QParams, Shape, Tensor, words_for};
 use crate::error::{Error, Result};
 use crate::gpu::Caps;
-use crate::kernels::{Kernel, repack_f16::RepackF16, repack_i8::RepackI8};
+use crate::kernels::{Kernel, movement::Repack};
 
 /// Choices that are not the device's to make.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -165,6 +165,11 @@ impl<'a> Lowering<'a> {
         self.builder.value(&name, DType::F32, shape, Kind::Temp)
     }
 
+    /// A value of this type that lives within the node.
+    pub fn temp_of(&mut self, name: String, dtype: DType, shape: &[usize]) -> usize {
+        self.builder.value(&name, dtype, shape, Kind::Temp)
+    }
+
     /// A tensor that lowering makes: the multipliers of a layer, the scale of a conversion.
     pub fn constant(&mut self, node: &Node, what: &str, tensor: Tensor) -> usize {
         let (name, shape) = (format!("{}:{what}", node.name), tensor.shape().to_vec());
@@ -196,20 +201,10 @@ impl<'a> Lowering<'a> {
             return Ok(());
         }
         match dtype {
-            DType::I8 => self.step(
-                node,
-                RepackI8 {
-                    from: from_shape,
-                    to: to_shape,
-                },
-            ),
-            DType::F16 => self.step(
-                node,
-                RepackF16 {
-                    from: from_shape,
-                    to: to_shape,
-                },
-            ),
+            DType::I8 | DType::F16 => {
+                let (from, to) = (from_shape, to_shape);
+                self.step(node, Repack { from, to, dtype })
+            }
             DType::F32 | DType::I32 | DType::U32 => Err(Error::invalid(
                 &node.name,
                 format!("cannot reshape {from_shape:?} to {to_shape:?}"),

@@ -14,6 +14,7 @@ mod run_cpu;
 mod session;
 mod tape;
 mod tune;
+mod value;
 mod values;
 
 pub use compare::{StepComparison, compare_steps, sqnr_db};

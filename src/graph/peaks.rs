@@ -9,7 +9,7 @@ use super::session::{Session, SessionOptions};
 use crate::base::{DType, Rng};
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::kernels::copy_u32::CopyU32;
+use crate::kernels::movement::Copy;
 use crate::kernels::probe_f16::ProbeF16;
 use crate::kernels::probe_f32::ProbeF32;
 use crate::kernels::probe_i8::ProbeI8;
@@ -149,7 +149,7 @@ async fn gops<K: Kernel + 'static>(gpu: &Gpu, probe: impl Fn(usize) -> K) -> Res
 /// # Errors
 /// What the device reports.
 pub async fn copy_gbs(gpu: &Gpu, bytes: usize) -> Result<f64> {
-    let copy = Arc::new(CopyU32 { rows: bytes / 16 });
+    let copy = Arc::new(Copy { rows: bytes / 16 });
     let moved = copy.cost().bytes;
     let session = resident(gpu, copy).await?;
     session.time_runs(1).await?;

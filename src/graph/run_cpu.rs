@@ -91,6 +91,12 @@ impl CpuSession {
                 }
                 let tensor = match binding.access {
                     Access::Write => None,
+                    // Made in parts: this is the first.
+                    Access::ReadWrite
+                        if matches!(value.kind, Kind::Temp) && first_use(&plan, arg) == i =>
+                    {
+                        None
+                    }
                     Access::Read | Access::ReadWrite => {
                         Some(self.values[arg].take().ok_or_else(|| {
                             Error::invalid(
@@ -170,4 +176,11 @@ impl CpuSession {
 fn clock() -> f64 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     START.elapsed().as_secs_f64()
+}
+
+/// The first step that has the value.
+fn first_use(plan: &Plan, value: usize) -> usize {
+    let mut steps = plan.steps.iter();
+    let found = steps.position(|step| step.args.contains(&value));
+    found.unwrap_or(plan.steps.len())
 }

@@ -76,6 +76,11 @@ pub(crate) struct Tape<'a> {
 }
 
 impl Tape<'_> {
+    /// The name of a value.
+    pub fn name(&self, id: ValueId) -> &str {
+        &self.graph.value(id).name
+    }
+
     /// The shape of a value.
     pub fn shape(&self, id: ValueId) -> Shape {
         self.graph.value(id).shape.clone()

@@ -2,7 +2,7 @@
 //!
 //! `dy`, `dx`: f32 `[rows, channels]` with `rows = n · h · w`; `gamma`, `variance ≥ 0`: f32 `[channels]`. The gradient of
 //! [`super::batch_norm_f32::BatchNormF32`], whose statistics are constants. Those of `gamma` and `beta` come from
-//! [`super::inv_std_f32::InvStdF32`] and [`super::batch_norm_grad_params_f32::BatchNormGradParamsF32`].
+//! [`super::map::Unary::InvStd`] and [`super::batch_norm_grad_params_f32::BatchNormGradParamsF32`].
 
 use super::{
     Agreement, Approx, Binding, Caps, Kernel, Launch, Spec, grid_1d, params_bytes, random_tensor,

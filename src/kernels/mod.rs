@@ -4,13 +4,8 @@
 //! what must come out, and [`Kernel::agreement`] says how closely the two have to agree. Shader file,
 //! Rust file, pipeline label, test and bench share one name: `<operation>_<storage dtype>`.
 
-pub mod accumulate_f32;
 pub mod adam_f32;
-pub mod add_f16;
-pub mod add_f32;
-pub mod add_i8;
 mod agreement;
-pub mod apply_mask_f32;
 mod approx;
 pub mod batch_norm_eval_grad_input_f32;
 pub mod batch_norm_f32;
@@ -18,12 +13,10 @@ pub mod batch_norm_grad_input_f32;
 pub mod batch_norm_grad_params_f32;
 pub mod batch_norm_stats_f32;
 pub mod batch_norm_train_f32;
-pub mod cast_f16_f32;
-pub mod cast_f32_f16;
+pub mod binary;
 pub mod channel_mask_expand;
 pub mod channel_norm_f32;
 mod channels;
-pub mod clamp_min_f32;
 pub mod column_sum_f32;
 mod conv;
 pub mod conv2d_f16;
@@ -32,7 +25,6 @@ pub mod conv2d_grad_input_f32;
 pub mod conv2d_grad_weight_f32;
 pub mod conv2d_i8;
 mod cooperative;
-pub mod copy_u32;
 mod depthwise;
 pub mod dequantize_i32;
 pub mod dequantize_i8;
@@ -45,7 +37,6 @@ pub mod global_avg_pool_f16;
 pub mod global_avg_pool_f32;
 pub mod global_avg_pool_grad_f32;
 pub mod global_avg_pool_i8;
-pub mod inv_std_f32;
 pub mod map;
 pub mod matmul_f16;
 pub mod matmul_f32;
@@ -57,6 +48,7 @@ pub mod max_pool_f16;
 pub mod max_pool_f32;
 pub mod max_pool_grad_f32;
 pub mod max_pool_i8;
+pub mod movement;
 pub mod observe_histogram_f32;
 pub mod observe_histogram_range_f32;
 pub mod observe_min_max_f32;
@@ -68,16 +60,9 @@ pub mod probe_f16;
 pub mod probe_f32;
 pub mod probe_i8;
 pub mod quantize_i8;
-pub mod reciprocal_f32;
 mod reference;
-pub mod relu_f16;
-pub mod relu_f32;
-pub mod relu_grad_f32;
-pub mod repack_f16;
-pub mod repack_i8;
 mod residual_i8;
 mod rounding;
-pub mod scale_f32;
 pub mod sgd_f32;
 pub mod softmax_cross_entropy_f32;
 pub mod softmax_cross_entropy_grad_f32;
@@ -335,30 +320,22 @@ pub fn check_args(kernel: &dyn Kernel, args: &[Tensor]) -> Result<()> {
 /// times.
 pub fn all() -> Vec<Box<dyn Kernel>> {
     [
-        accumulate_f32::samples(),
         adam_f32::samples(),
-        add_f16::samples(),
-        add_f32::samples(),
-        add_i8::samples(),
-        apply_mask_f32::samples(),
         batch_norm_eval_grad_input_f32::samples(),
         batch_norm_f32::samples(),
         batch_norm_grad_input_f32::samples(),
         batch_norm_grad_params_f32::samples(),
         batch_norm_stats_f32::samples(),
         batch_norm_train_f32::samples(),
-        cast_f16_f32::samples(),
-        cast_f32_f16::samples(),
+        binary::samples(),
         channel_mask_expand::samples(),
         channel_norm_f32::samples(),
-        clamp_min_f32::samples(),
         column_sum_f32::samples(),
         conv2d_f16::samples(),
         conv2d_f32::samples(),
         conv2d_grad_input_f32::samples(),
         conv2d_grad_weight_f32::samples(),
         conv2d_i8::samples(),
-        copy_u32::samples(),
         dequantize_i32::samples(),
         dequantize_i8::samples(),
         fake_quant_f32::samples(),
@@ -368,7 +345,7 @@ pub fn all() -> Vec<Box<dyn Kernel>> {
         global_avg_pool_f32::samples(),
         global_avg_pool_grad_f32::samples(),
         global_avg_pool_i8::samples(),
-        inv_std_f32::samples(),
+        map::samples(),
         matmul_f16::samples(),
         matmul_f32::samples(),
         matmul_grad_input_f32::samples(),
@@ -379,6 +356,7 @@ pub fn all() -> Vec<Box<dyn Kernel>> {
         max_pool_f32::samples(),
         max_pool_grad_f32::samples(),
         max_pool_i8::samples(),
+        movement::samples(),
         observe_histogram_f32::samples(),
         observe_histogram_range_f32::samples(),
         observe_min_max_f32::samples(),
@@ -387,13 +365,6 @@ pub fn all() -> Vec<Box<dyn Kernel>> {
         probe_f32::samples(),
         probe_i8::samples(),
         quantize_i8::samples(),
-        reciprocal_f32::samples(),
-        relu_f16::samples(),
-        relu_f32::samples(),
-        relu_grad_f32::samples(),
-        repack_f16::samples(),
-        repack_i8::samples(),
-        scale_f32::samples(),
         sgd_f32::samples(),
         softmax_cross_entropy_f32::samples(),
         softmax_cross_entropy_grad_f32::samples(),

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::graph::ops::{BiasGrad, Custom, QuantRule};
 use crate::graph::{Device, Executor, Graph, Rewriter, Source, ValueId, lower};
 use crate::kernels::Kernel;
-use crate::kernels::accumulate_f32::AccumulateF32;
+use crate::kernels::binary::Accumulate;
 use crate::kernels::observe_histogram_f32::ObserveHistogramF32;
 use crate::kernels::observe_histogram_range_f32::{HistogramState, ObserveHistogramRangeF32};
 use crate::kernels::observe_min_max_f32::{MinMaxState, ObserveMinMaxF32};
@@ -234,7 +234,7 @@ fn add_up(rewriter: &mut Rewriter<'_>, id: ValueId) -> Result<()> {
     let graph = &mut rewriter.graph;
     let total = graph.param(&name("total"), Tensor::zeros(&[channels], DType::F32));
     let sum = graph.push(&name("sum"), BiasGrad, &[x])?;
-    let kernel = Custom::new(AccumulateF32 { len: channels });
+    let kernel = Custom::new(Accumulate { len: channels });
     graph
         .push_all(&name("accumulate"), kernel, &[total, sum])
         .map(|_| ())

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::graph::ops::Custom;
 use crate::graph::{Gradients, Graph, ValueId};
 use crate::kernels::adam_f32::AdamF32;
+use crate::kernels::map::{MapInPlace, Unary};
 use crate::kernels::sgd_f32::SgdF32;
 
 /// An update rule, with PyTorch's semantics and names.
@@ -165,8 +166,9 @@ pub(super) fn append_updates(
             if let Some(min) = group.min {
                 let name = format!("clamp {}", graph.value(param).name);
                 let len = crate::base::num_elements(&graph.value(param).shape);
-                let kernel = crate::kernels::clamp_min_f32::ClampMinF32 { len, min };
-                graph.push_all(&name, Custom::new(kernel), &[param])?;
+                let max = f32::MAX;
+                let f = Unary::Clip { min, max };
+                graph.push_all(&name, Custom::new(MapInPlace { len, f }), &[param])?;
             }
         }
     }

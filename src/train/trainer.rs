@@ -5,7 +5,7 @@ use crate::base::{DType, Tensor};
 use crate::error::{Error, Result};
 use crate::graph::ops::{Custom, SoftmaxCrossEntropy};
 use crate::graph::{Device, Executor, Graph, StepTime, backward, lower};
-use crate::kernels::accumulate_f32::AccumulateF32;
+use crate::kernels::binary::Accumulate;
 
 /// A network in training on a device.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Trainer {
         let gradients = backward(&mut forward, loss, &all)?;
         append_updates(&mut forward, optimizer, groups, &gradients)?;
         let sum = forward.param("loss_sum", Tensor::zeros(&[1], DType::F32));
-        let accumulate = Custom::new(AccumulateF32 { len: 1 });
+        let accumulate = Custom::new(Accumulate { len: 1 });
         forward.push_all("accumulate loss", accumulate, &[sum, loss])?;
         forward.set_outputs(Vec::new());
         let params = all

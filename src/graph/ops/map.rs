@@ -11,10 +11,7 @@ use super::rules::{Operation, QuantRule, plain_rules};
 use super::{Op, Weights};
 use crate::base::{DType, QParams, Range};
 use crate::error::Result;
-use crate::kernels::map::Unary;
-use crate::kernels::{
-    reciprocal_f32::ReciprocalF32, relu_f16::ReluF16, relu_f32::ReluF32, relu_grad_f32::ReluGradF32,
-};
+use crate::kernels::map::{self, MapI8, Unary};
 
 /// `x → f(x)`, element by element.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,17 +43,15 @@ impl Operation for Map {
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
         let shape = to.shape(node.inputs[0]).clone();
         let dtype = to.dtype(node.inputs[0]);
-        match (self.f, dtype) {
-            (Unary::Relu, DType::F32) => to.step(node, ReluF32 { shape }),
-            (Unary::Relu, DType::F16) => to.step(node, ReluF16 { shape }),
-            (Unary::Reciprocal, DType::F32) => to.step(
-                node,
-                ReciprocalF32 {
-                    len: shape.iter().product(),
-                },
-            ),
-            _ => Err(crate::Error::invalid(&node.name, "not yet")),
+        if dtype != DType::I8 {
+            let f = self.f;
+            return to.step(node, map::Map { shape, dtype, f });
         }
+        let (x, y) = (to.qparams(node.inputs[0])?, to.qparams(node.outputs[0])?);
+        let table = map::table(|x| self.f.f64(f64::from(x)) as f32, x, y);
+        let table = to.constant(node, "table", table);
+        let (x, y) = (to.value(node.inputs[0])?, to.value(node.outputs[0])?);
+        to.launch(node, MapI8 { shape }, vec![x, table, y])
     }
 
     fn gradient(&self, node: &Node, dy: ValueId, tape: &mut Tape<'_>) -> Result<()> {
@@ -123,7 +118,7 @@ impl Operation for MapGrad {
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
         let shape = to.shape(node.inputs[0]).clone();
-        to.step(node, ReluGradF32 { shape })
+        to.step(node, map::MapGrad { shape, f: self.f })
     }
 
     plain_rules!(no_gradient);

@@ -9,7 +9,7 @@ use super::operands::{F32, Operands, one};
 use super::rules::{Operation, plain_rules};
 use crate::base::{DType, num_elements};
 use crate::error::Result;
-use crate::kernels::apply_mask_f32::ApplyMaskF32;
+use crate::kernels::binary;
 
 /// `x, mask u32 → x ⊙ mask`, one bit per element.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ impl Operation for ApplyMask {
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
         let shape = to.shape(node.inputs[0]).clone();
-        to.step(node, ApplyMaskF32 { shape })
+        to.step(node, binary::ApplyMask { shape })
     }
 
     fn gradient(&self, node: &Node, dy: ValueId, tape: &mut Tape<'_>) -> Result<()> {

@@ -15,12 +15,12 @@ mod product_grad;
 mod quantize;
 mod rules;
 
-pub use binary::Binary;
+pub use binary::{Binary, SumTo};
 pub use custom::Custom;
 pub use loss::{SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad};
 pub use map::{Map, MapGrad};
 pub use mask::ApplyMask;
-pub use movement::{Flatten, Reshape};
+pub use movement::{Concat, Flatten, Pad, Reshape, Slice, SliceGrad};
 pub use norm::{BatchNorm, BatchNormGrad, BatchNormTrain, BatchNormTrainGrad};
 pub(super) use operands::Operands;
 pub use pool::{GlobalAvgPool, GlobalAvgPoolGrad, MaxPool, MaxPoolGrad};
@@ -76,13 +76,14 @@ macro_rules! operations {
 
 operations! {
     // Layers.
-    Linear, Conv2d, Map, Binary, MaxPool, GlobalAvgPool, Flatten, Reshape, BatchNorm, Cast,
+    Linear, Conv2d, Map, Binary, MaxPool, GlobalAvgPool, Flatten, Reshape, Slice, Pad, Concat, BatchNorm,
+    Cast,
     // Integers and back.
     Quantize, Dequantize,
     // Training.
     BatchNormTrain, SoftmaxCrossEntropy, ApplyMask, FakeQuant,
     // Gradients.
-    LinearGradInput, LinearGradWeight, BiasGrad, Conv2dGradInput, Conv2dGradWeight, MapGrad, MaxPoolGrad,
+    LinearGradInput, LinearGradWeight, BiasGrad, Conv2dGradInput, Conv2dGradWeight, MapGrad, SumTo, SliceGrad, MaxPoolGrad,
     GlobalAvgPoolGrad, BatchNormTrainGrad, BatchNormGrad, SoftmaxCrossEntropyGrad, FakeQuantGrad,
     FakeQuantScaleGrad,
     // The application's own.

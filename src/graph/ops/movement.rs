@@ -7,10 +7,12 @@ use super::super::lower::Lowering;
 use super::super::tape::Tape;
 use super::super::values::{Node, Type, ValueId};
 use super::Op;
-use super::operands::{Operands, like};
+use super::operands::{Operands, REALS, like, one};
 use super::rules::{Operation, QuantRule, plain_rules};
-use crate::base::{Shape, num_elements};
-use crate::error::Result;
+use crate::base::{DType, QParams, Shape, num_elements};
+use crate::error::{Error, Result};
+use crate::kernels::map::{MapI8, table};
+use crate::kernels::movement::{Gather, Place};
 
 /// `x [n, …] → [n, rest]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,5 +101,282 @@ impl Operation for Reshape {
         Ok(Self { to }.into())
     }
 
+    plain_rules!(updates);
+}
+
+/// `x → y`: `size` elements along every axis, from `start` on in steps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Slice {
+    /// First element along every axis; the batch starts at 0.
+    pub start: Vec<usize>,
+    /// Elements from one to the next.
+    pub step: Vec<usize>,
+    /// Elements of the result; all there are along axis 0, the batch.
+    pub size: Vec<usize>,
+}
+
+/// `dy → dx`: what comes in where a slice was taken, zeros elsewhere.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SliceGrad {
+    /// The slice.
+    pub slice: Slice,
+    /// Shape of `x`.
+    pub x: Shape,
+}
+
+/// `x → y`: so many elements of `value` before and after it along every axis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pad {
+    /// Elements before, along every axis.
+    pub before: Vec<usize>,
+    /// Elements after.
+    pub after: Vec<usize>,
+    /// What they are.
+    pub value: f32,
+}
+
+/// `x₀, x₁, … → y`: one after another along an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Concat {
+    /// The axis.
+    pub axis: usize,
+}
+
+impl Slice {
+    fn sizes(&self, batch: usize) -> Vec<usize> {
+        let mut size = self.size.clone();
+        if let Some(first) = size.first_mut() {
+            *first = batch;
+        }
+        size
+    }
+}
+
+impl Operation for Slice {
+    fn infer(&self, x: &Operands<'_>) -> Result<Vec<Type>> {
+        x.count(1)?;
+        x.expect_dtype(0, "x", REALS)?;
+        if self.start.first() != Some(&0) || self.step.first() != Some(&1) {
+            let problem = "the batch cannot be sliced: axis 0 starts at 0, in steps of 1";
+            return Err(Error::invalid(x.at(), problem));
+        }
+        let shape = x.shape(0);
+        let size = self.sizes(shape.first().copied().unwrap_or(0));
+        let gather = Gather::slice(shape, &self.start, &self.step, &size, x.dtype(0))?;
+        like(&gather.y(), x, 0)
+    }
+
+    fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
+        let x = to.shape(node.inputs[0]);
+        let (size, dtype) = (to.shape(node.outputs[0]), to.dtype(node.inputs[0]));
+        let kernel = Gather::slice(x, &self.start, &self.step, size, dtype)?;
+        to.step(node, kernel)
+    }
+
+    fn gradient(&self, node: &Node, dy: ValueId, tape: &mut Tape<'_>) -> Result<()> {
+        let (slice, x) = (self.clone(), tape.shape(node.inputs[0]));
+        tape.add(node, node.inputs[0], SliceGrad { slice, x }, &[dy])
+    }
+
+    fn quantization(&self) -> QuantRule {
+        QuantRule::Operand
+    }
+
+    plain_rules!(fusion);
+
+    fn channels(&self, node: &Node, ties: &mut Ties<'_>) {
+        let (x, y) = (ties.last(node.inputs[0]), ties.last(node.outputs[0]));
+        let (start, step) = (self.start[x.1], self.step[x.1]);
+        ties.tie_by(y, x, |i| Some(start + i * step));
+        if step != 1 {
+            // What is left would no longer lie in equal steps.
+            ties.pin(x);
+        }
+    }
+
+    fn thinned(&self, node: &Node, kept: &Kept<'_>) -> Result<Op> {
+        let (x, y) = (node.inputs[0], node.outputs[0]);
+        let last = self.start.len().saturating_sub(1);
+        let mut thinned = self.clone();
+        if let Some(left) = kept.of((x, last)) {
+            let before = left.iter().filter(|&&i| i < self.start[last]);
+            thinned.start[last] = before.count();
+        }
+        thinned.size[last] = kept.count((y, last));
+        Ok(thinned.into())
+    }
+
+    plain_rules!(updates);
+}
+
+impl Operation for SliceGrad {
+    fn infer(&self, x: &Operands<'_>) -> Result<Vec<Type>> {
+        x.count(1)?;
+        let size = self.slice.sizes(self.x.first().copied().unwrap_or(0));
+        x.expect_dtype(0, "dy", super::operands::F32)?;
+        x.expect_shape(0, "dy", &size)?;
+        one(&self.x, DType::F32)
+    }
+
+    fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
+        let (slice, size) = (&self.slice, to.shape(node.inputs[0]));
+        let kernel = Gather::slice_grad(&self.x, &slice.start, &slice.step, size)?;
+        to.step(node, kernel)
+    }
+
+    plain_rules!(no_gradient);
+    plain_rules!();
+}
+
+impl Operation for Pad {
+    fn infer(&self, x: &Operands<'_>) -> Result<Vec<Type>> {
+        x.count(1)?;
+        x.expect_dtype(0, "x", REALS)?;
+        if self.before.first() != Some(&0) || self.after.first() != Some(&0) {
+            return Err(Error::invalid(x.at(), "the batch cannot be padded"));
+        }
+        let gather = Gather::pad(x.shape(0), &self.before, &self.after, 0.0, x.dtype(0))?;
+        like(&gather.y(), x, 0)
+    }
+
+    fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
+        let (x, dtype) = (to.shape(node.inputs[0]), to.dtype(node.inputs[0]));
+        let fill = match dtype {
+            DType::I8 => to.qparams(node.inputs[0])?.quantize(self.value) as f32,
+            DType::F32 | DType::F16 | DType::I32 | DType::U32 => self.value,
+        };
+        let kernel = Gather::pad(x, &self.before, &self.after, fill, dtype)?;
+        to.step(node, kernel)
+    }
+
+    fn gradient(&self, node: &Node, dy: ValueId, tape: &mut Tape<'_>) -> Result<()> {
+        let size = tape.shape(node.inputs[0]);
+        let slice = Slice {
+            start: self.before.clone(),
+            step: vec![1; size.len()],
+            size,
+        };
+        tape.add(node, node.inputs[0], slice, &[dy])
+    }
+
+    fn quantization(&self) -> QuantRule {
+        QuantRule::Operand
+    }
+
+    plain_rules!(fusion);
+
+    fn channels(&self, node: &Node, ties: &mut Ties<'_>) {
+        let (x, y) = (ties.last(node.inputs[0]), ties.last(node.outputs[0]));
+        let before = self.before[x.1];
+        ties.tie_by(x, y, |i| Some(i + before));
+    }
+
+    fn thinned(&self, node: &Node, kept: &Kept<'_>) -> Result<Op> {
+        let (x, y) = (node.inputs[0], node.outputs[0]);
+        let last = self.before.len().saturating_sub(1);
+        let mut thinned = self.clone();
+        if let Some(left) = kept.of((y, last)) {
+            let before = left.iter().filter(|&&i| i < self.before[last]).count();
+            thinned.before[last] = before;
+            thinned.after[last] = left.len() - before - kept.count((x, last));
+        }
+        Ok(thinned.into())
+    }
+
+    plain_rules!(updates);
+}
+
+impl Operation for Concat {
+    fn infer(&self, x: &Operands<'_>) -> Result<Vec<Type>> {
+        if x.len() == 0 {
+            x.count(1)?;
+        }
+        let mut shape = x.shape(0).to_vec();
+        if self.axis == 0 || self.axis >= shape.len() {
+            let problem = format!(
+                "axis {} of {shape:?}, expected one behind the batch",
+                self.axis
+            );
+            return Err(Error::invalid(x.at(), problem));
+        }
+        x.expect_dtype(0, "x", REALS)?;
+        for i in 1..x.len() {
+            x.expect_dtype(i, "x", &[x.dtype(0)])?;
+            let mut own = x.shape(i).to_vec();
+            if own.len() == shape.len() {
+                shape[self.axis] += own[self.axis];
+                own[self.axis] = shape[self.axis];
+            }
+            if own != shape {
+                let expected = format!("{shape:?} but along axis {}", self.axis);
+                return Err(x.wrong_shape(i, "x", &expected));
+            }
+        }
+        one(&shape, x.dtype(0))
+    }
+
+    /// Each operand takes its place; int8 that stands for other reals is looked up first.
+    fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
+        let (y, axis) = (to.value(node.outputs[0])?, self.axis);
+        let shape = to.shape(node.outputs[0]);
+        let mut start = 0;
+        for &id in &node.inputs {
+            let (x, dtype) = (to.shape(id).clone(), to.dtype(id));
+            let mut value = to.value(id)?;
+            if dtype == DType::I8 {
+                let (from, into): (QParams, QParams) =
+                    (to.qparams(id)?, to.qparams(node.outputs[0])?);
+                if from != into {
+                    let table = to.constant(node, "table", table(|x| x, from, into));
+                    let moved = to.temp_of(format!("{}:part", node.name), DType::I8, &x);
+                    to.launch(node, MapI8 { shape: x.clone() }, vec![value, table, moved])?;
+                    value = moved;
+                }
+            }
+            let next = start + x[axis];
+            let place = Place {
+                x,
+                y: shape.clone(),
+                axis,
+                start,
+                dtype,
+            };
+            to.launch(node, place, vec![value, y])?;
+            start = next;
+        }
+        Ok(())
+    }
+
+    fn gradient(&self, node: &Node, dy: ValueId, tape: &mut Tape<'_>) -> Result<()> {
+        let mut at = 0;
+        for &id in &node.inputs {
+            let size = tape.shape(id);
+            let mut start = vec![0; size.len()];
+            start[self.axis] = at;
+            at += size[self.axis];
+            let step = vec![1; size.len()];
+            tape.add(node, id, Slice { start, step, size }, &[dy])?;
+        }
+        Ok(())
+    }
+
+    fn quantization(&self) -> QuantRule {
+        QuantRule::Own
+    }
+
+    plain_rules!(fusion);
+
+    fn channels(&self, node: &Node, ties: &mut Ties<'_>) {
+        let y = ties.last(node.outputs[0]);
+        let mut start = 0;
+        for &id in &node.inputs {
+            let x = ties.last(id);
+            let offset = if x.1 == self.axis { start } else { 0 };
+            ties.tie_by(x, y, |i| Some(i + offset));
+            start += ties.shape(id)[self.axis];
+        }
+    }
+
+    plain_rules!(unchanged);
     plain_rules!(updates);
 }

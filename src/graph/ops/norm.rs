@@ -1,7 +1,5 @@
 //! Batch normalisation, and its gradients.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use super::super::channels::Ties;
@@ -18,7 +16,7 @@ use crate::kernels::{
     batch_norm_eval_grad_input_f32::BatchNormEvalGradInputF32, batch_norm_f32::BatchNormF32,
     batch_norm_grad_input_f32::BatchNormGradInputF32,
     batch_norm_grad_params_f32::BatchNormGradParamsF32, batch_norm_stats_f32::BatchNormStatsF32,
-    batch_norm_train_f32::BatchNormTrainF32, inv_std_f32::InvStdF32,
+    batch_norm_train_f32::BatchNormTrainF32, map,
 };
 
 /// `x [.., c], gamma, beta, mean, variance → y`: `(x − mean) / √(variance + ε) · gamma + beta`.
@@ -267,11 +265,12 @@ impl Operation for BatchNormGrad {
         let [dx, dgamma, dbeta] = operands(&node.outputs, node)?;
         let inv_std = to.temp(format!("{}:inv_std", node.name), &[channels]);
         let from = to.value(variance)?;
-        to.launch_arc(
-            node,
-            Arc::new(InvStdF32 { len: channels, eps }),
-            vec![from, inv_std],
-        );
+        let root = map::Map {
+            shape: vec![channels],
+            dtype: DType::F32,
+            f: Unary::InvStd { eps },
+        };
+        to.launch(node, root, vec![from, inv_std])?;
         let mut args = Vec::new();
         for id in [x, dy, mean, dgamma, dbeta] {
             args.push(to.value(id)?);

@@ -402,7 +402,7 @@ impl Operation for Conv2d {
             let axis = ties.last(id);
             ties.tie(axis, (y, 3));
         }
-        if group == 1 && self.conv.groups == channels {
+        if group == 1 && self.conv.groups > 1 && self.conv.groups == channels {
             // Depthwise: a channel goes with all that is made of it.
             let each = out / channels;
             ties.tie_by((y, 3), (x, 3), |o| Some(o / each));

@@ -11,9 +11,9 @@ use super::rules::{Operation, QuantRule, plain_rules};
 use crate::base::{DType, Range, Tensor, num_elements};
 use crate::error::{Error, Result};
 use crate::kernels::{
-    cast_f16_f32::CastF16F32, cast_f32_f16::CastF32F16, chunks_for, column_sum_f32::ColumnSumF32,
-    dequantize_i8::DequantizeI8, dequantize_i32::DequantizeI32, fake_quant_f32::FakeQuantF32,
-    fake_quant_grad_f32::FakeQuantGradF32, fake_quant_scale_grad_f32::FakeQuantScaleGradF32,
+    chunks_for, column_sum_f32::ColumnSumF32, dequantize_i8::DequantizeI8,
+    dequantize_i32::DequantizeI32, fake_quant_f32::FakeQuantF32,
+    fake_quant_grad_f32::FakeQuantGradF32, fake_quant_scale_grad_f32::FakeQuantScaleGradF32, map,
     quantize_i8::QuantizeI8,
 };
 
@@ -158,11 +158,18 @@ impl Operation for Cast {
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
         let shape = to.shape(node.inputs[0]).clone();
-        match (to.dtype(node.inputs[0]), self.to) {
-            (DType::F32, DType::F16) => to.step(node, CastF32F16 { shape }),
-            (DType::F16, DType::F32) => to.step(node, CastF16F32 { shape }),
-            _ => to.reshape(node),
+        let (from, into) = (to.dtype(node.inputs[0]), self.to);
+        if from == into {
+            return to.reshape(node);
         }
+        to.step(
+            node,
+            map::Cast {
+                shape,
+                from,
+                to: into,
+            },
+        )
     }
 
     plain_rules!(no_gradient);

@@ -1,0 +1,299 @@
+//! ```text
+//! da = a[·] − z_a, db = b[·] − z_b
+//! sum, float: y = clamp(round_ties_even((da·s_a + db·s_b) · (1/s_y)) + z_y, qmin, qmax)      in f32
+//! sum, fixed: y = clamp(((da·m_a + db·m_b + 2^(S−1)) >> S) + z_y, qmin, qmax)                in int32
+//!   m_a = round_ties_even(s_a / s_y · 2^S), m_b likewise
+//! product:    y = clamp(requant(da·db) + z_y, qmin, qmax),  M = s_a · s_b / s_y              see OutI8
+//! ```
+//!
+//! `a`, `b`, `y`: i8. The range of `y` carries a clamp that follows (a ReLU: `qmin` = `z_y`). The float rules are
+//! PyTorch's `quantized::add` and `quantized::mul`. The fixed rule of the sum rounds half up (an arithmetic shift), and
+//! is equal everywhere; `S` is the largest number up to 30 for which `255·(m_a + m_b) + 2^(S−1) < 2^31`, so that no
+//! sum overflows. A product has at most 17 bits: it is exact in int32 and in f32.
+
+use super::super::{Agreement, Binding, Caps, Kernel, Launch, OutI8, gamma, grid_1d, params_bytes};
+use super::broadcast::{self, Broadcast};
+use super::{BinaryOp, sample_shapes};
+use crate::base::{DType, QParams, Range, Requant, Shape, Tensor, num_elements};
+use crate::error::{Error, Result};
+
+/// `y = a ∘ b` of real values, operands broadcast. Bindings: `a`, `b`, `y`.
+#[derive(Clone, Debug)]
+pub struct BinaryI8 {
+    /// What is done.
+    pub op: BinaryOp,
+    /// Shape of `a`.
+    pub a: Shape,
+    /// Shape of `b`.
+    pub b: Shape,
+    /// What the integers of `a` mean; zero point within −128 ..= 127.
+    pub qa: QParams,
+    /// What the integers of `b` mean.
+    pub qb: QParams,
+    /// What the integers of `y` mean, and which are allowed.
+    pub qy: QParams,
+    /// The rule.
+    pub requant: Requant,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::NoUninit)]
+struct Params {
+    broadcast: broadcast::Params,
+    za: i32,
+    zb: i32,
+    zy: i32,
+    sa: f32,
+    sb: f32,
+    inv_sy: f32,
+    ma: i32,
+    mb: i32,
+    shift: u32,
+    qmin: i32,
+    qmax: i32,
+}
+
+impl Kernel for BinaryI8 {
+    fn name(&self) -> &'static str {
+        match self.op {
+            BinaryOp::Add => "add_i8",
+            BinaryOp::Mul => "mul_i8",
+        }
+    }
+
+    fn bindings(&self) -> Vec<Binding> {
+        vec![
+            Binding::read("a", DType::I8, self.a.clone()),
+            Binding::read("b", DType::I8, self.b.clone()),
+            Binding::write("y", DType::I8, broadcast::or_empty(&self.a, &self.b)),
+        ]
+    }
+
+    fn launch(&self, caps: &Caps) -> Result<Launch> {
+        let broadcast = Broadcast::new(self.name(), &self.a, &self.b, DType::I8)?.params;
+        let (ma, mb, shift) = match (self.op, self.requant) {
+            (BinaryOp::Add, Requant::Float) => (0, 0, 1),
+            (BinaryOp::Add, Requant::Fixed) => self.fixed_sum()?,
+            (BinaryOp::Mul, Requant::Float | Requant::Fixed) => {
+                let [multiplier, shift] = self.multiplier();
+                (multiplier as i32, 0, shift)
+            }
+        };
+        Ok(Launch {
+            source: include_str!("../../../shaders/binary/binary_i8.wgsl").into(),
+            spec: self.out().spec().with("PRODUCT", self.op == BinaryOp::Mul),
+            params: params_bytes(&Params {
+                broadcast,
+                za: self.qa.zero_point,
+                zb: self.qb.zero_point,
+                zy: self.qy.zero_point,
+                sa: self.qa.scale,
+                sb: self.qb.scale,
+                inv_sy: self.qy.inv_scale(),
+                ma,
+                mb,
+                shift,
+                qmin: self.qy.range.qmin,
+                qmax: self.qy.range.qmax,
+            }),
+            workgroups: grid_1d(broadcast.words as usize, 64, caps),
+        })
+    }
+
+    fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
+        let steps = self.steps(args)?.into_iter();
+        let Range { qmin, qmax } = self.qy.range;
+        let clamp = |q: i32| q.saturating_add(self.qy.zero_point).clamp(qmin, qmax);
+        let y: Vec<i32> = match (self.op, self.requant) {
+            (BinaryOp::Add, Requant::Float) => {
+                let (sa, sb, inv) = (self.qa.scale, self.qb.scale, self.qy.inv_scale());
+                let sum = |[da, db]: [i32; 2]| (da as f32 * sa + db as f32 * sb) * inv;
+                let round = |da_db| clamp(sum(da_db).round_ties_even() as i32);
+                steps.map(round).collect()
+            }
+            (BinaryOp::Add, Requant::Fixed) => {
+                let (ma, mb, shift) = self.fixed_sum()?;
+                let sum = |[da, db]: [i32; 2]| (da * ma + db * mb + (1 << (shift - 1))) >> shift;
+                steps.map(|da_db| clamp(sum(da_db))).collect()
+            }
+            (BinaryOp::Mul, Requant::Float | Requant::Fixed) => {
+                let (out, words) = (self.out(), self.multiplier());
+                steps.map(|[da, db]| out.apply(da * db, words)).collect()
+            }
+        };
+        args[2].store_i8(&y.into_iter().map(|y| y as i8).collect::<Vec<i8>>())
+    }
+
+    /// Float rule of the sum: two products, their sum (fused or not) and its product with `1/s_y` may each be rounded
+    /// to either neighbour: three roundings of terms that add up to at most `(|da|·s_a + |db|·s_b)/s_y`.
+    fn agreement(&self, args: &[Tensor]) -> Result<Vec<Agreement>> {
+        if self.requant == Requant::Fixed {
+            return Ok(vec![Agreement::Equal; 3]);
+        }
+        let (out, words) = (self.out(), self.multiplier());
+        let inv = f64::from(self.qy.inv_scale());
+        let [sa, sb] = [self.qa, self.qb].map(|q| f64::from(q.scale) * inv);
+        let near = |[da, db]: [i32; 2]| match self.op {
+            BinaryOp::Add => {
+                let (a, b) = (f64::from(da) * sa, f64::from(db) * sb);
+                out.undecided(a + b, gamma(3) * (a.abs() + b.abs()))
+            }
+            BinaryOp::Mul => out.near_tie(da * db, words),
+        };
+        let near_tie: Vec<bool> = self.steps(args)?.into_iter().map(near).collect();
+        let step = vec![1.0; near_tie.len()];
+        let y = Agreement::NearTie { near_tie, step };
+        Ok(vec![Agreement::Equal, Agreement::Equal, y])
+    }
+
+    fn operations(&self) -> f64 {
+        4.0 * num_elements(&broadcast::or_empty(&self.a, &self.b)) as f64
+    }
+}
+
+impl BinaryI8 {
+    fn out(&self) -> OutI8 {
+        OutI8 {
+            requant: self.requant,
+            zero_point: self.qy.zero_point,
+            range: self.qy.range,
+        }
+    }
+
+    /// The two words of a product's `M`.
+    fn multiplier(&self) -> [u32; 2] {
+        let [a, b, y] = [self.qa, self.qb, self.qy].map(|q| f64::from(q.scale));
+        self.out().multiplier(a * b / y)
+    }
+
+    /// `(m_a, m_b, S)` of the fixed rule of a sum.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a scale of the operands is so much larger than that of `y` that no `S` fits.
+    fn fixed_sum(&self) -> Result<(i32, i32, u32)> {
+        let ratio = |q: QParams| f64::from(q.scale) / f64::from(self.qy.scale);
+        for shift in (1..=30).rev() {
+            let unit = f64::from(1u32 << shift);
+            let ma = (ratio(self.qa) * unit).round_ties_even();
+            let mb = (ratio(self.qb) * unit).round_ties_even();
+            if 255.0 * (ma + mb) + unit / 2.0 < f64::from(1u32 << 31) {
+                return Ok((ma as i32, mb as i32, shift));
+            }
+        }
+        let problem = format!(
+            "scales {} and {} of `a` and `b` are too large for a `y` of scale {}",
+            self.qa.scale, self.qb.scale, self.qy.scale
+        );
+        Err(Error::invalid("add_i8", problem))
+    }
+
+    /// `[a − z_a, b − z_b]` of every element of `y`.
+    fn steps(&self, args: &[Tensor]) -> Result<Vec<[i32; 2]>> {
+        let (a, b) = (args[0].to_i8()?, args[1].to_i8()?);
+        let step = |[i, j]: [usize; 2]| {
+            let da = i32::from(a[i]) - self.qa.zero_point;
+            [da, i32::from(b[j]) - self.qb.zero_point]
+        };
+        let pairs = broadcast::pairs(self.name(), &self.a, &self.b)?;
+        Ok(pairs.into_iter().map(step).collect())
+    }
+}
+
+/// Both rules of every operation: equal scales (many ties), a ReLU, scales far apart.
+pub(super) fn samples() -> Vec<Box<dyn Kernel>> {
+    let q = |scale, zero_point, qmin| QParams {
+        scale,
+        zero_point,
+        range: Range { qmin, qmax: 127 },
+    };
+    let scales = [
+        [q(0.1, 0, -128), q(0.2, 3, -128), q(0.25, -7, -128)],
+        [q(0.5, -128, -128), q(0.5, 127, -128), q(1.0, -128, -128)],
+        [q(0.021, 5, -128), q(0.017, -9, -128), q(0.033, 11, 11)],
+        [q(1e-6, 0, -128), q(3.7, 1, -128), q(2.9, 0, -128)],
+    ];
+    let mut out: Vec<Box<dyn Kernel>> = Vec::new();
+    for &op in BinaryOp::ALL {
+        for (i, [a, b]) in sample_shapes().into_iter().enumerate() {
+            let [qa, qb, mut qy] = scales[i % 4];
+            if op == BinaryOp::Mul {
+                qy.scale = 40.0 * qa.scale * qb.scale;
+            }
+            for requant in [Requant::Float, Requant::Fixed] {
+                let (a, b) = (a.clone(), b.clone());
+                out.push(Box::new(BinaryI8 {
+                    op,
+                    a,
+                    b,
+                    qa,
+                    qb,
+                    qy,
+                    requant,
+                }));
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn q(scale: f32, zero_point: i32, qmin: i32) -> QParams {
+        let range = Range { qmin, qmax: 127 };
+        QParams {
+            scale,
+            zero_point,
+            range,
+        }
+    }
+
+    fn run(op: BinaryOp, requant: Requant, y_qmin: i32) -> Vec<i8> {
+        let kernel = BinaryI8 {
+            op,
+            a: vec![5],
+            b: vec![5],
+            qa: q(1.0, 10, -128),
+            qb: q(0.5, 0, -128),
+            qy: q(2.0, 1, y_qmin),
+            requant,
+        };
+        let mut args = [
+            Tensor::from_i8(&[5], &[10, 11, 13, 0, 127]).expect("fits"),
+            Tensor::from_i8(&[5], &[0, 6, 0, -2, 127]).expect("fits"),
+            Tensor::zeros(&[5], DType::I8),
+        ];
+        kernel.cpu(&mut args).expect("right types");
+        args[2].to_i8().expect("i8")
+    }
+
+    #[test]
+    fn by_hand() {
+        // Real sums 0, 4, 3, −11, 180.5; in steps of y 0, 2, 1.5, −5.5, 90.25.
+        assert_eq!(run(BinaryOp::Add, Requant::Float, -128), [1, 3, 3, -5, 91]);
+        assert_eq!(run(BinaryOp::Add, Requant::Fixed, -128), [1, 3, 3, -4, 91]);
+        assert_eq!(run(BinaryOp::Add, Requant::Fixed, 1), [1, 3, 3, 1, 91]);
+        // Real products 0, 3, 0, 10, 7429.5; in steps of y 0, 1.5, 0, 5, 3714.75.
+        assert_eq!(run(BinaryOp::Mul, Requant::Float, -128), [1, 3, 1, 6, 127]);
+        assert_eq!(run(BinaryOp::Mul, Requant::Fixed, 4), [4, 4, 4, 6, 127]);
+    }
+
+    #[test]
+    fn a_scale_that_cannot_be_held_is_an_error() {
+        let kernel = BinaryI8 {
+            op: BinaryOp::Add,
+            a: vec![1],
+            b: vec![1],
+            qa: q(1e9, 0, -128),
+            qb: q(1.0, 0, -128),
+            qy: q(1e-3, 0, -128),
+            requant: Requant::Fixed,
+        };
+        let error = kernel.launch(&Caps::portable()).expect_err("too large");
+        assert_eq!(
+            error.to_string(),
+            "add_i8: scales 1000000000 and 1 of `a` and `b` are too large for a `y` of scale 0.001"
+        );
+    }
+}
