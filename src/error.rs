@@ -76,6 +76,9 @@ pub enum Error {
     /// The device was lost (driver reset, unplugged, destroyed). Open it again.
     #[error("the GPU device was lost: {0}")]
     DeviceLost(String),
+    /// Whoever watched the job ended it.
+    #[error("{0}: stopped")]
+    Stopped(String),
     /// A file or folder could not be read or written.
     #[error("{path}: {source}", path = path.display())]
     Io {

@@ -86,6 +86,8 @@
 
 mod atomic;
 pub mod base;
+pub mod compress;
+pub mod data;
 mod error;
 pub mod gpu;
 pub mod graph;

@@ -1,12 +1,10 @@
 //! What files hold, what commands take and give: a graph and everything that belongs to it.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use crate::base::{DType, Quantization, Tensor};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Node, Source, ValueId};
+use crate::graph::{Graph, Node, ValueId, bake_masks};
 
 /// One thing that was done to a network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -154,30 +152,15 @@ impl Network {
             );
             return Err(Error::invalid(command, problem));
         }
-        let mut graph = self.graph.clone();
         for (id, value) in self.graph.values() {
-            let Source::Param(param) = &value.source else {
-                continue;
-            };
-            if value.dtype != DType::F32 {
-                continue;
-            }
-            let mut data = param.tensor.to_f32();
+            let data = self.graph.tensor(id).filter(|_| value.dtype == DType::F32);
+            let data = data.map(|tensor| tensor.to_f32()).unwrap_or_default();
             if let Some(bad) = data.iter().find(|x| !x.is_finite()) {
                 let problem = format!("`{}` contains {bad}; the model is damaged", value.name);
                 return Err(Error::invalid(command, problem));
             }
-            if let Some(mask) = &param.mask {
-                let words = mask.words();
-                for (i, x) in data.iter_mut().enumerate() {
-                    if words[i / 32] >> (i % 32) & 1 == 0 {
-                        *x = 0.0;
-                    }
-                }
-                graph.set_tensor(id, Arc::new(Tensor::from_f32(&value.shape, &data)?))?;
-            }
         }
-        Ok(graph)
+        bake_masks(&self.graph)
     }
 }
 

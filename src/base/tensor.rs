@@ -136,6 +136,37 @@ impl Tensor {
             .collect()
     }
 
+    /// One tensor of several that differ in their first axis alone, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::DType`] if they do not fit together, [`Error::Invalid`] for none.
+    pub fn stacked<'a>(tensors: impl IntoIterator<Item = &'a Self>) -> Result<Self> {
+        let mut tensors = tensors.into_iter();
+        let first = tensors
+            .next()
+            .ok_or_else(|| Error::invalid("stack", "there are no tensors"))?;
+        let (mut shape, dtype) = (first.shape().to_vec(), first.dtype());
+        let mut words = first.words().to_vec();
+        for tensor in tensors {
+            let rest = tensor.shape().get(1..);
+            if rest != shape.get(1..) || shape.is_empty() {
+                let expected = format!("{shape:?} but for the first axis");
+                return Err(Error::shape("stack", "tensor", expected, tensor.shape()));
+            }
+            if tensor.dtype() != dtype {
+                return Err(Error::DType {
+                    op: "stack".into(),
+                    operand: "tensor".into(),
+                    expected: dtype.to_string(),
+                    got: tensor.dtype().to_string(),
+                });
+            }
+            shape[0] += tensor.shape()[0];
+            words.extend_from_slice(tensor.words());
+        }
+        Self::from_words(&shape, dtype, words)
+    }
+
     /// Sizes of the axes.
     pub fn shape(&self) -> &[usize] {
         &self.shape

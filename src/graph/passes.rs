@@ -211,6 +211,31 @@ pub fn drop_dead(graph: &Graph) -> Result<Graph> {
     rewriter.finish()
 }
 
+/// Multiplies the masks of parameters into them; the masks stay.
+///
+/// # Errors
+/// None for a well-formed graph.
+pub fn bake_masks(graph: &Graph) -> Result<Graph> {
+    let mut out = graph.clone();
+    for (id, _) in graph.values() {
+        let (Some(tensor), Some(mask)) = (graph.tensor(id), graph.mask(id)) else {
+            continue;
+        };
+        let mut data = tensor.to_f64();
+        for (i, x) in data.iter_mut().enumerate() {
+            if mask.words()[i / 32] >> (i % 32) & 1 == 0 {
+                *x = 0.0;
+            }
+        }
+        let mut baked = tensor.as_ref().clone();
+        if matches!(baked.dtype(), DType::F32 | DType::F16) {
+            baked.store_f64(&data)?;
+            out.set_tensor(id, baked)?;
+        }
+    }
+    Ok(out)
+}
+
 /// Everything that inference wants: batch norm folded, activations and residual additions fused, dead
 /// nodes dropped.
 ///

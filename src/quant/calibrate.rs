@@ -137,7 +137,7 @@ impl Calibration {
 pub async fn calibrate(
     device: &Device,
     graph: &Graph,
-    batches: impl Iterator<Item = Result<Tensor>>,
+    batches: impl Iterator<Item = Result<Vec<Tensor>>>,
     observer: Observer,
     schemes: &LayerSchemes,
 ) -> Result<Calibration> {
@@ -149,8 +149,9 @@ pub async fn calibrate(
     let observed = insert_observers(graph, &points, &summed, observer)?;
     let mut executor = device.load(lower(&observed, &device.caps())?).await?;
     let mut seen = 0u32;
-    for images in batches {
-        executor.submit(&[&images?])?;
+    for inputs in batches {
+        let inputs = inputs?;
+        executor.submit(&inputs.iter().collect::<Vec<_>>())?;
         seen += 1;
         if seen.is_multiple_of(16) {
             // Bounds the uploads in flight; reads a few words, no activation.

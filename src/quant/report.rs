@@ -59,7 +59,7 @@ pub async fn layer_reports(
     float: &Graph,
     quantized: &Graph,
     params: &QuantParams,
-    batches: impl Iterator<Item = Result<Tensor>>,
+    batches: impl Iterator<Item = Result<Vec<Tensor>>>,
 ) -> Result<Vec<LayerReport>> {
     let layers: Vec<&Node> = weighted(float).collect();
     let mut compared = vec![Compared::default(); layers.len()];
@@ -67,10 +67,10 @@ pub async fn layer_reports(
         traced(device, float).await?,
         traced(device, quantized).await?,
     );
-    for images in batches {
-        let images = images?;
-        let want = values(&mut reference, &images).await?;
-        let got = values(&mut ours, &images).await?;
+    for inputs in batches {
+        let inputs = inputs?;
+        let want = values(&mut reference, &inputs).await?;
+        let got = values(&mut ours, &inputs).await?;
         for (node, compared) in layers.iter().zip(&mut compared) {
             let missing = || {
                 let problem = format!("the quantized network has no `{}`", node.name);
@@ -145,8 +145,8 @@ async fn traced(device: &Device, graph: &Graph) -> Result<Executor> {
         .await
 }
 
-async fn values(executor: &mut Executor, images: &Tensor) -> Result<BTreeMap<String, Tensor>> {
-    let trace = executor.trace(&[images]).await?;
+async fn values(executor: &mut Executor, inputs: &[Tensor]) -> Result<BTreeMap<String, Tensor>> {
+    let trace = executor.trace(&inputs.iter().collect::<Vec<_>>()).await?;
     let named = executor.plan().values.iter().zip(trace);
     Ok(named
         .filter_map(|(value, tensor)| tensor.map(|tensor| (value.name.clone(), tensor)))
@@ -208,8 +208,8 @@ pub async fn layer_costs(
     device: &Device,
     float: &Graph,
     params: &QuantParams,
-    batches: &[Tensor],
-    mut done: impl FnMut(),
+    batches: &[Vec<Tensor>],
+    mut done: impl FnMut() -> Result<()>,
 ) -> Result<BTreeMap<String, Option<f64>>> {
     let reference = results(device, float, batches).await?;
     let mut out = BTreeMap::new();
@@ -217,16 +217,16 @@ pub async fn layer_costs(
         let alone = quantize_one(float, node, params)?;
         let got = results(device, &alone, batches).await?;
         out.insert(node.name.clone(), crate::graph::sqnr_db(&reference, &got));
-        done();
+        done()?;
     }
     Ok(out)
 }
 
-async fn results(device: &Device, graph: &Graph, batches: &[Tensor]) -> Result<Vec<f64>> {
+async fn results(device: &Device, graph: &Graph, batches: &[Vec<Tensor>]) -> Result<Vec<f64>> {
     let mut executor = device.load(lower(graph, &device.caps())?).await?;
     let mut out = Vec::new();
-    for images in batches {
-        for tensor in executor.run(&[images]).await? {
+    for inputs in batches {
+        for tensor in executor.run(&inputs.iter().collect::<Vec<_>>()).await? {
             out.extend(tensor.to_f64());
         }
     }

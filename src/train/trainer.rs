@@ -1,10 +1,12 @@
 //! The training loop: one submission per step, the loss read back rarely.
 
+use std::sync::Arc;
+
 use super::optimizer::{Optimizer, ParamGroup, append_updates};
 use crate::base::{DType, Tensor};
 use crate::error::{Error, Result};
-use crate::graph::ops::{Custom, SoftmaxCrossEntropy};
-use crate::graph::{Device, Executor, Graph, StepTime, backward, lower};
+use crate::graph::ops::Custom;
+use crate::graph::{Device, Executor, Graph, Kind, StepTime, ValueId, backward, lower};
 use crate::kernels::binary::Accumulate;
 
 /// A network in training on a device.
@@ -14,6 +16,7 @@ pub struct Trainer {
     optimizer: Optimizer,
     lr_factors: Vec<f32>,
     params: Vec<String>,
+    loss_sum: String,
     step: u32,
     since_read: u32,
 }
@@ -22,63 +25,88 @@ pub struct Trainer {
 const MAX_IN_FLIGHT: u32 = 32;
 
 impl Trainer {
-    /// Appends loss, backward and updates to `forward` (first input images, first output logits
-    /// `[n, classes]`) and makes it resident.
+    /// Appends backward and updates to a graph that computes `loss`, a scalar, and makes it resident. The
+    /// graph's inputs are those of the network and then whatever the loss compares with.
     ///
     /// # Errors
-    /// From [`backward`] and lowering; [`Error::Invalid`] if `forward` has no output.
+    /// From [`backward`] and lowering.
     pub async fn new(
         device: &Device,
-        mut forward: Graph,
+        mut graph: Graph,
+        loss: ValueId,
         optimizer: Optimizer,
         groups: &[ParamGroup],
     ) -> Result<Self> {
-        let logits = *forward
-            .outputs()
-            .first()
-            .ok_or_else(|| Error::invalid("train", "the network has no output"))?;
-        let batch = forward.value(logits).shape[0];
-        let labels = forward.input("labels", DType::U32, &[batch]);
-        let loss = forward.push("loss", SoftmaxCrossEntropy, &[logits, labels])?;
         let all: Vec<_> = groups
             .iter()
             .flat_map(|group| group.params.iter().copied())
             .collect();
-        let gradients = backward(&mut forward, loss, &all)?;
-        append_updates(&mut forward, optimizer, groups, &gradients)?;
-        let sum = forward.param("loss_sum", Tensor::zeros(&[1], DType::F32));
+        let gradients = backward(&mut graph, loss, &all)?;
+        append_updates(&mut graph, optimizer, groups, &gradients)?;
+        let sum = graph.param("loss_sum", Tensor::zeros(&[1], DType::F32));
         let accumulate = Custom::new(Accumulate { len: 1 });
-        forward.push_all("accumulate loss", accumulate, &[sum, loss])?;
-        forward.set_outputs(Vec::new());
+        graph.push_all("accumulate loss", accumulate, &[sum, loss])?;
+        graph.set_outputs(Vec::new());
+        let sum = graph.value(sum).name.clone();
         let params = all
             .iter()
-            .map(|&id| forward.value(id).name.clone())
+            .map(|&id| graph.value(id).name.clone())
             .collect();
-        let executor = device.load(lower(&forward, &device.caps())?).await?;
+        let executor = device.load(lower(&graph, &device.caps())?).await?;
         let lr_factors = groups.iter().map(|group| group.lr_factor).collect();
         Ok(Self {
             executor,
             optimizer,
             lr_factors,
             params,
+            loss_sum: sum,
             step: 0,
             since_read: 0,
         })
     }
 
-    /// One step on a batch: images, labels `u32 [n]`. Waits for the device only now and then.
+    /// One step on a batch: a tensor for every input of the network, and for every one of the loss (labels
+    /// `u32 [n]`). Waits for the device only now and then.
     ///
     /// # Errors
     /// For tensors that do not fit, and what the device reports.
-    pub async fn step(&mut self, images: &Tensor, labels: &Tensor, lr: f32) -> Result<()> {
+    pub async fn step(&mut self, inputs: &[&Tensor], lr: f32) -> Result<()> {
         self.step += 1;
         let hypers = self.hypers(lr)?;
-        let inputs: Vec<&Tensor> = [images, labels].into_iter().chain(&hypers).collect();
+        let inputs: Vec<&Tensor> = inputs.iter().copied().chain(&hypers).collect();
         self.executor.submit(&inputs)?;
         self.since_read += 1;
         if self.since_read.is_multiple_of(MAX_IN_FLIGHT) {
-            self.executor.read("loss_sum").await?;
+            self.executor.read(&self.loss_sum).await?;
         }
+        Ok(())
+    }
+
+    /// Everything that a step changes — parameters, running statistics, the optimizer's moments — by name.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub async fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        let plan = Arc::clone(self.executor.plan());
+        let mut out = Vec::new();
+        for value in &plan.values {
+            if matches!(value.kind, Kind::State(_)) {
+                out.push((value.name.clone(), self.executor.read(&value.name).await?));
+            }
+        }
+        Ok(out)
+    }
+
+    /// Goes on where [`Self::state`] was read, after so many steps.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::Shape`] or [`Error::DType`] for a state of another network.
+    pub fn restore(&mut self, step: u32, state: &[(String, Tensor)]) -> Result<()> {
+        for (name, tensor) in state {
+            self.executor.write(name, tensor)?;
+        }
+        self.step = step;
+        self.since_read = 0;
         Ok(())
     }
 
@@ -88,9 +116,9 @@ impl Trainer {
     /// [`Error::Invalid`] if the loss is not finite (the learning rate is too high, or the weights were
     /// not finite); what the device reports.
     pub async fn mean_loss(&mut self) -> Result<f32> {
-        let sum = self.executor.read("loss_sum").await?.as_f32()?[0];
+        let sum = self.executor.read(&self.loss_sum).await?.as_f32()?[0];
         self.executor
-            .write("loss_sum", &Tensor::zeros(&[1], DType::F32))?;
+            .write(&self.loss_sum, &Tensor::zeros(&[1], DType::F32))?;
         let mean = sum / self.since_read.max(1) as f32;
         self.since_read = 0;
         if !mean.is_finite() {
@@ -118,9 +146,9 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Executor::profile`].
-    pub async fn profile(&mut self, images: &Tensor, labels: &Tensor) -> Result<Vec<StepTime>> {
+    pub async fn profile(&mut self, inputs: &[&Tensor]) -> Result<Vec<StepTime>> {
         let hypers: Vec<Tensor> = self.hypers(0.0)?;
-        let inputs: Vec<&Tensor> = [images, labels].into_iter().chain(&hypers).collect();
+        let inputs: Vec<&Tensor> = inputs.iter().copied().chain(&hypers).collect();
         self.executor.profile(&inputs).await
     }
 
@@ -163,24 +191,4 @@ pub fn argmax_rows(logits: &Tensor) -> Vec<usize> {
             .0
     };
     logits.to_f32().chunks(classes).map(row).collect()
-}
-
-/// Runs `batches` (images and labels, all of the graph's batch size; `count` of the last one's rows
-/// are real) through a classifier and returns the predicted classes, in order.
-///
-/// # Errors
-/// For tensors that do not fit, and what the device reports.
-pub async fn evaluate(
-    executor: &mut Executor,
-    batches: impl Iterator<Item = (Tensor, usize)>,
-) -> Result<Vec<usize>> {
-    let mut classes = Vec::new();
-    for (images, count) in batches {
-        let outputs = executor.run(&[&images]).await?;
-        let logits = outputs
-            .first()
-            .ok_or_else(|| Error::invalid("evaluate", "the network has no output"))?;
-        classes.extend(argmax_rows(logits).into_iter().take(count));
-    }
-    Ok(classes)
 }

@@ -1,0 +1,189 @@
+//! Post-training quantization: ranges from data, integers, and how far each layer is from the float one.
+
+use super::judge::batch_for;
+use super::Job;
+use crate::base::{Requant, Tensor};
+use crate::data::Data;
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::network::Network;
+use crate::quant::{
+    self, LayerReport, LayerSchemes, Observer, QuantParams, Scheme, WeightMethod,
+};
+
+/// How to quantize.
+#[derive(Clone, Debug)]
+pub struct QuantizeOptions {
+    /// Of the network, and of single layers.
+    pub schemes: LayerSchemes,
+    /// How ranges of activations are found; `None` = as the scheme's conventions do.
+    pub observer: Option<Observer>,
+    /// How scales of weights are found; `None` = what suits their bits.
+    pub weights: Option<WeightMethod>,
+    /// How accumulators are rounded.
+    pub requant: Requant,
+    /// Items to calibrate on.
+    pub items: usize,
+    /// Items on which each layer alone is judged; 0 = none.
+    pub alone: usize,
+}
+
+impl Default for QuantizeOptions {
+    /// int8 with wizen's own conventions, rounded by integers alone: equal on every device. 128 items.
+    fn default() -> Self {
+        Self {
+            schemes: Scheme::INT8.into(),
+            observer: None,
+            weights: None,
+            requant: Requant::Fixed,
+            items: 128,
+            alone: 0,
+        }
+    }
+}
+
+impl QuantizeOptions {
+    fn observer(&self) -> Observer {
+        let scheme = self.schemes.network();
+        self.observer.unwrap_or_else(|| Observer::for_scheme(scheme))
+    }
+}
+
+/// A quantized network and how far each layer is from the float one.
+#[derive(Clone, Debug)]
+pub struct Quantized {
+    /// The network.
+    pub network: Network,
+    /// Its layers.
+    pub layers: Vec<LayerReport>,
+}
+
+/// Items of one calibration batch, at most.
+const CALIBRATION_BATCH: usize = 32;
+/// Items of one comparison, small enough to hold every activation of.
+const REPORT_BATCH: usize = 8;
+
+/// Post-training quantization of a float network on representative inputs; no labels are needed.
+///
+/// # Errors
+/// [`Error::Invalid`] for a network that is not float, an operation without integer form, inputs that give
+/// no finite ranges, or no inputs at all; from reading `data`; what the device reports; [`Error::Stopped`].
+pub async fn quantize(
+    job: &Job<'_>,
+    network: &Network,
+    data: &dyn Data,
+    options: &QuantizeOptions,
+) -> Result<Quantized> {
+    let scheme = options.schemes.network();
+    let float = quant::prepare(&network.float_graph("quantize")?, scheme)?;
+    let params = calibrate(job, &float, data, options).await?;
+    let frozen = freeze(&float, &params, options, network, "quantize")?;
+    let layers = report(job, &float, &frozen.graph, &params, (data, options.alone)).await?;
+    Ok(Quantized {
+        network: frozen,
+        layers,
+    })
+}
+
+/// Ranges of activations from data, scales of weights from the weights, for a graph as
+/// [`quant::prepare`] makes it.
+///
+/// # Errors
+/// As [`quantize`].
+pub async fn calibrate(
+    job: &Job<'_>,
+    graph: &Graph,
+    data: &dyn Data,
+    options: &QuantizeOptions,
+) -> Result<QuantParams> {
+    let weights = quant::choose_weights(graph, &options.schemes, options.weights)?;
+    if options.schemes.network().activation_range().is_none() {
+        return Ok(QuantParams {
+            weights,
+            ..QuantParams::default()
+        });
+    }
+    let count = options.items.min(data.len());
+    if count == 0 {
+        return Err(Error::invalid("calibrate", "there are no inputs to calibrate on"));
+    }
+    let batch = batch_for(graph, CALIBRATION_BATCH).min(count);
+    let mut stage = job.stage("calibrate", count.div_ceil(batch));
+    let batches = data.in_order(count, batch).map(|batch| {
+        stage.step(1)?;
+        batch.map(|(inputs, _)| inputs)
+    });
+    let graph = graph.with_batch(batch)?;
+    let observer = options.observer();
+    let found = quant::calibrate(job.device(), &graph, batches, observer, &options.schemes);
+    Ok(found.await?.with_weights(weights))
+}
+
+/// Puts a float graph and its parameters into the form of the scheme.
+///
+/// # Errors
+/// As [`quant::freeze`], [`quant::to_f16`] and [`quant::to_weight_only`].
+pub fn freeze(
+    graph: &Graph,
+    params: &QuantParams,
+    options: &QuantizeOptions,
+    origin: &Network,
+    did: &str,
+) -> Result<Network> {
+    let scheme = options.schemes.network();
+    let graph = match scheme {
+        Scheme::Fp16 => quant::to_f16(graph)?,
+        Scheme::WeightOnly { .. } => quant::to_weight_only(graph, params)?,
+        Scheme::Integer { .. } => quant::freeze(graph, params, options.requant)?,
+    };
+    let layers = options.schemes.layers();
+    let own: Vec<String> = layers
+        .map(|(layer, scheme)| format!(" {layer}={scheme}"))
+        .collect();
+    let with = format!(
+        "{scheme}{} {} {:?}, {} items",
+        own.concat(),
+        options.observer(),
+        options.requant,
+        options.items
+    );
+    let frozen = Network {
+        graph,
+        ..origin.clone()
+    };
+    Ok(frozen.after(did, with))
+}
+
+/// Compares each layer's result with the float network's on some items, and measures what each layer
+/// alone costs on `alone` of them.
+pub(super) async fn report(
+    job: &Job<'_>,
+    float: &Graph,
+    frozen: &Graph,
+    params: &QuantParams,
+    (data, alone): (&dyn Data, usize),
+) -> Result<Vec<LayerReport>> {
+    let count = data.len().min(CALIBRATION_BATCH);
+    // Comparing holds every activation of a batch twice.
+    let batch = batch_for(float, REPORT_BATCH).min(count);
+    let inputs = |count: usize, batch: usize| {
+        data.in_order(count, batch)
+            .map(|batch| batch.map(|(inputs, _)| inputs))
+    };
+    let (one, other) = (float.with_batch(batch)?, frozen.with_batch(batch)?);
+    let batches = inputs(count, batch);
+    let device = job.device();
+    let mut layers = quant::layer_reports(device, &one, &other, params, batches).await?;
+    if alone > 0 && !params.weights.is_empty() {
+        let count = alone.min(data.len());
+        let batch = batch.min(count);
+        let batches: Vec<Vec<Tensor>> = inputs(count, batch).collect::<Result<_>>()?;
+        let mut stage = job.stage("each layer alone", layers.len());
+        let float = float.with_batch(batch)?;
+        let costs = quant::layer_costs(device, &float, params, &batches, || stage.step(1)).await?;
+        for layer in &mut layers {
+            layer.alone_sqnr_db = costs.get(&layer.name).copied().flatten();
+        }
+    }
+    Ok(layers)
+}

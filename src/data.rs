@@ -1,0 +1,114 @@
+//! Where a workflow's inputs come from: below the readers that make such things and the workflows that take
+//! them.
+
+use crate::base::{Rng, Tensor};
+use crate::error::Result;
+
+/// Inputs of a network, by number, in any order and as often as they are asked for.
+///
+/// Implement it for whatever the application has: a folder, a camera's ring buffer, generated images.
+pub trait Data {
+    /// What it is called in messages.
+    fn name(&self) -> &str;
+
+    /// How many items there are.
+    fn len(&self) -> usize;
+
+    /// True if there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// One tensor for every input of the network, `[items, …]`.
+    ///
+    /// # Errors
+    /// Whatever reading runs into.
+    fn inputs(&self, items: &[usize]) -> Result<Vec<Tensor>>;
+
+    /// What the loss compares with, `[items, …]`: class numbers (u32) for a classifier. None without labels.
+    ///
+    /// # Errors
+    /// Whatever reading runs into.
+    fn targets(&self, items: &[usize]) -> Result<Vec<Tensor>>;
+
+    /// Class numbers of all items, if they are known.
+    fn labels(&self) -> Option<&[u32]>;
+
+    /// As [`Self::inputs`], changed at random for training.
+    ///
+    /// # Errors
+    /// Whatever reading runs into.
+    fn augmented(&self, items: &[usize], rng: &mut Rng) -> Result<Vec<Tensor>> {
+        let _ = rng;
+        self.inputs(items)
+    }
+
+    /// The first `count` items in batches of exactly `batch`: the last is filled up with copies of its last
+    /// item; the number beside each batch counts the real ones. Sources that read files do it while the
+    /// caller works.
+    fn in_order(&self, count: usize, batch: usize) -> Batches<'_> {
+        let starts = (0..count.min(self.len())).step_by(batch.max(1));
+        let count = count.min(self.len());
+        Box::new(starts.map(move |start| {
+            let (items, real) = padded(start, count, batch);
+            Ok((self.inputs(&items)?, real))
+        }))
+    }
+}
+
+/// Inputs of each batch, and how many of its items are real.
+pub type Batches<'a> = Box<dyn Iterator<Item = Result<(Vec<Tensor>, usize)>> + 'a>;
+
+/// The items of a batch from `start` on, of `count` in all, and how many of them are real.
+pub(crate) fn padded(start: usize, count: usize, batch: usize) -> (Vec<usize>, usize) {
+    let real = batch.min(count - start);
+    let items = (0..batch).map(|i| start + i.min(real - 1)).collect();
+    (items, real)
+}
+
+/// Items numbered from 0, made by a function: images that the application draws or has in memory.
+pub struct FromFn<F> {
+    name: String,
+    len: usize,
+    make: F,
+}
+
+impl<F: Fn(usize) -> Result<Vec<Tensor>>> FromFn<F> {
+    /// `len` items; `make` gives one tensor `[1, …]` for every input of the network.
+    pub fn new(name: impl Into<String>, len: usize, make: F) -> Self {
+        Self {
+            name: name.into(),
+            len,
+            make,
+        }
+    }
+}
+
+impl<F: Fn(usize) -> Result<Vec<Tensor>>> Data for FromFn<F> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn inputs(&self, items: &[usize]) -> Result<Vec<Tensor>> {
+        let made: Vec<Vec<Tensor>> = items
+            .iter()
+            .map(|&i| (self.make)(i))
+            .collect::<Result<_>>()?;
+        let inputs = made.first().map_or(0, Vec::len);
+        (0..inputs)
+            .map(|input| Tensor::stacked(made.iter().filter_map(|item| item.get(input))))
+            .collect()
+    }
+
+    fn targets(&self, _items: &[usize]) -> Result<Vec<Tensor>> {
+        Ok(Vec::new())
+    }
+
+    fn labels(&self) -> Option<&[u32]> {
+        None
+    }
+}

@@ -1,0 +1,180 @@
+//! Losses: any function from the results of a network to a scalar of its graph. These are the usual ones.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::base::DType;
+use crate::error::{Error, Result};
+use crate::graph::ops::{Binary, Distill, Map, MeanSquare, SoftmaxCrossEntropy};
+use crate::graph::{Graph, Node, Source, ValueId};
+use crate::kernels::map::Unary;
+
+/// What a network learns to make small.
+#[derive(Clone)]
+pub enum Loss {
+    /// Mean cross-entropy of the softmax of the first result, against class numbers.
+    CrossEntropy,
+    /// Mean squared difference between the first result and what is wanted.
+    MeanSquare,
+    /// Agreement with another network on the same inputs, without labels.
+    Distill(Distillation),
+    /// The sum of others, each multiplied by a number.
+    Sum(Vec<(f32, Loss)>),
+    /// Anything else: appends what computes it, inputs for what it compares with included, and returns a
+    /// scalar `[1]`. It may use every value of the graph; the results of the network are its outputs.
+    Custom(Arc<Append>),
+}
+
+/// Appends a loss to a graph.
+pub type Append = dyn Fn(&mut Graph) -> Result<ValueId> + Send + Sync;
+
+/// A network to agree with.
+#[derive(Clone, Debug)]
+pub struct Distillation {
+    /// The parent, with inputs like those of the network that learns.
+    pub teacher: Graph,
+    /// What logits are divided by before the softmax (Hinton et al. 2015).
+    pub temperature: f32,
+    /// Inner values that shall be alike as well, by their names in both networks: the mean squared difference
+    /// of each is added.
+    pub values: Vec<String>,
+}
+
+impl fmt::Debug for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CrossEntropy => f.write_str("CrossEntropy"),
+            Self::MeanSquare => f.write_str("MeanSquare"),
+            Self::Distill(with) => write!(f, "Distill(T = {}, {:?})", with.temperature, with.values),
+            Self::Sum(parts) => f.debug_list().entries(parts).finish(),
+            Self::Custom(_) => f.write_str("Custom"),
+        }
+    }
+}
+
+impl Loss {
+    /// Appends the loss to a graph whose outputs are the results of the network, and returns it. What it
+    /// compares with becomes an input.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a network without results or a teacher with other inputs; [`Error::Shape`] for
+    /// results that do not fit.
+    pub fn append(&self, graph: &mut Graph) -> Result<ValueId> {
+        let result = graph.outputs().first().copied();
+        let result = result.ok_or_else(|| Error::invalid("train", "the network has no result"));
+        match self {
+            Self::CrossEntropy => {
+                let logits = result?;
+                let batch = graph.value(logits).shape[0];
+                let labels = graph.input("labels", DType::U32, &[batch]);
+                graph.push("loss", SoftmaxCrossEntropy, &[logits, labels])
+            }
+            Self::MeanSquare => {
+                let y = result?;
+                let shape = graph.value(y).shape.clone();
+                let wanted = graph.input("wanted", DType::F32, &shape);
+                graph.push("loss", MeanSquare, &[y, wanted])
+            }
+            Self::Distill(with) => with.append(graph),
+            Self::Sum(parts) => {
+                let mut sum = None;
+                for (factor, part) in parts {
+                    let part = part.append(graph)?;
+                    let f = Unary::Scale { factor: *factor };
+                    let part = graph.push("part of the loss", Map { f }, &[part])?;
+                    sum = Some(match sum {
+                        None => part,
+                        Some(sum) => graph.push("loss", Binary::ADD, &[sum, part])?,
+                    });
+                }
+                sum.ok_or_else(|| Error::invalid("train", "a sum of no losses"))
+            }
+            Self::Custom(append) => append(graph),
+        }
+    }
+}
+
+impl Distillation {
+    fn append(&self, graph: &mut Graph) -> Result<ValueId> {
+        let own = graph.outputs().to_vec();
+        let taught = insert(graph, &self.teacher)?;
+        let mut loss = None;
+        let mut add = |graph: &mut Graph, part: ValueId| -> Result<()> {
+            loss = Some(match loss {
+                None => part,
+                Some(sum) => graph.push("loss", Binary::ADD, &[sum, part])?,
+            });
+            Ok(())
+        };
+        if own.len() != self.teacher.outputs().len() {
+            let problem = "the teacher has another number of results";
+            return Err(Error::invalid("distill", problem));
+        }
+        for (&y, teacher) in own.iter().zip(self.teacher.outputs()) {
+            let part = match graph.value(y).shape.len() {
+                2 => {
+                    let temperature = self.temperature;
+                    let op = Distill { temperature };
+                    graph.push("distillation", op, &[y, taught(*teacher)?])?
+                }
+                _ => graph.push("distillation", MeanSquare, &[y, taught(*teacher)?])?,
+            };
+            add(graph, part)?;
+        }
+        for name in &self.values {
+            let (y, teacher) = (graph.find(name)?, self.teacher.find(name)?);
+            let part = graph.push("distillation", MeanSquare, &[y, taught(teacher)?])?;
+            add(graph, part)?;
+        }
+        loss.ok_or_else(|| Error::invalid("distill", "the teacher has no results"))
+    }
+}
+
+/// Puts another network into the graph, on the same inputs; the result finds its values.
+fn insert(
+    graph: &mut Graph,
+    other: &Graph,
+) -> Result<impl Fn(ValueId) -> Result<ValueId> + use<>> {
+    let ours = graph.inputs();
+    let mut ids: Vec<Option<ValueId>> = vec![None; other.values().count()];
+    let mut at = std::collections::HashMap::new();
+    for (i, (id, value)) in other.values().enumerate() {
+        at.insert(id, i);
+        ids[i] = match &value.source {
+            Source::Input => {
+                let position = other.inputs().iter().position(|&input| input == id);
+                let own = position.and_then(|i| ours.get(i)).copied();
+                let fits = |id: &ValueId| {
+                    let own = graph.value(*id);
+                    own.shape == value.shape && own.dtype == value.dtype
+                };
+                let own = own.filter(fits).ok_or_else(|| {
+                    let problem = format!("the teacher's input `{}` is another one", value.name);
+                    Error::invalid("distill", problem)
+                })?;
+                Some(own)
+            }
+            Source::Param(param) => {
+                Some(graph.param(&format!("teacher {}", value.name), Arc::clone(&param.tensor)))
+            }
+            Source::Node => None,
+        };
+    }
+    for node in other.nodes() {
+        let Node {
+            name,
+            op,
+            inputs,
+            outputs,
+        } = node;
+        let inputs: Vec<ValueId> = inputs.iter().filter_map(|id| ids[at[id]]).collect();
+        let made = graph.push_all(&format!("teacher {name}"), op.clone(), &inputs)?;
+        for (old, new) in outputs.iter().zip(made) {
+            ids[at[old]] = Some(new);
+        }
+    }
+    Ok(move |id: ValueId| {
+        let found = at.get(&id).and_then(|&i| ids[i]);
+        found.ok_or_else(|| Error::invalid("distill", "the teacher has no such value"))
+    })
+}
