@@ -2,10 +2,11 @@
 //!
 //! `cargo run --release --example resnet18_ptq resnet18.safetensors CALIBRATION_FOLDER TEST_FOLDER`
 
-use wizen::base::Requant;
+use wizen::base::{Preprocess, Requant};
 use wizen::gpu::Gpu;
 use wizen::graph::{Device, Graph, lower, optimize, sqnr_db};
-use wizen::io::{Dataset, ImageTransform, Loaded, float_tensors, load_image_folder};
+use wizen::io::{Dataset, Loaded, float_tensors, load_image_folder};
+use wizen::models::Imported;
 use wizen::quant::{self, Observer, Scheme};
 use wizen::{Network, models};
 
@@ -22,19 +23,19 @@ async fn run(file: &str, calibration: &str, test: &str) -> wizen::Result<()> {
     let Loaded::Foreign(tensors) = Network::load(file)? else {
         return Err(wizen::Error::format(file, "it is no foreign checkpoint"));
     };
-    let (arch, weights) = models::import(None, &float_tensors(&tensors)?)?;
+    let Imported { arch, weights, .. } = models::import(None, &float_tensors(&tensors)?)?;
     let float = optimize(&models::build(&arch, 1, &weights)?)?;
 
     let device = Device::Gpu(Gpu::open().await?);
-    let transform = ImageTransform::default();
-    let images = load_image_folder(calibration, &transform)?;
+    let preprocess = Preprocess::preset("imagenet", [224, 224, 3])?;
+    let images = load_image_folder(calibration, &preprocess)?;
     let batches = (0..images.len()).map(|i| Ok(images.batch(&[i])?.0));
     let schemes = Scheme::INT8.into();
     let found = quant::calibrate(&device, &float, batches, Observer::Auto, &schemes).await?;
     let params = found.with_weights(quant::choose_weights(&float, &schemes, None)?);
     let int8 = quant::freeze(&float, &params, Requant::Fixed)?;
 
-    let images = load_image_folder(test, &transform)?.take(20);
+    let images = load_image_folder(test, &preprocess)?.take(20);
     let (want, got) = (
         logits(&device, &float, &images).await?,
         logits(&device, &int8, &images).await?,

@@ -1,8 +1,9 @@
 //! Files that are whole or absent.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufWriter, Error as IoError, ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 
@@ -38,29 +39,58 @@ pub fn write_atomic(
     };
     fs::create_dir_all(folder).map_err(Error::io(folder))?;
 
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".wizen-").suffix(".part");
-    // tempfile's own default is a file that nobody else may read.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let temporary = builder.tempfile_in(folder).map_err(Error::io(folder))?;
-
-    let mut writer = BufWriter::with_capacity(1 << 16, temporary);
+    let (file, temporary) = Temporary::create(folder)?;
+    let mut writer = BufWriter::with_capacity(1 << 16, file);
     write(&mut writer)?;
-    let temporary = writer
+    let file = writer
         .into_inner()
         .map_err(|error| Error::io(path)(error.into_error()))?;
     if let Some(permissions) = old_permissions {
-        temporary
-            .as_file()
-            .set_permissions(permissions)
-            .map_err(Error::io(path))?;
+        file.set_permissions(permissions).map_err(Error::io(path))?;
     }
-    temporary.as_file().sync_all().map_err(Error::io(path))?;
-    temporary
-        .persist(path)
-        .map_err(|error| Error::io(path)(error.error))?;
+    file.sync_all().map_err(Error::io(path))?;
+    // Some systems rename no open file.
+    drop(file);
+    fs::rename(&temporary.path, path).map_err(Error::io(path))?;
+    temporary.keep();
     Ok(())
+}
+
+/// A new file of ours, removed when it goes out of scope.
+struct Temporary {
+    path: PathBuf,
+    remove: bool,
+}
+
+impl Temporary {
+    fn create(folder: &Path) -> Result<(File, Self)> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let name = format!(".wizen-{}-{number}.part", std::process::id());
+            let path = folder.join(name);
+            match File::create_new(&path) {
+                Ok(file) => return Ok((file, Self { path, remove: true })),
+                // What an interrupted run left behind.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Error::io(folder)(error)),
+            }
+        }
+    }
+
+    /// It has another name now.
+    fn keep(mut self) {
+        self.remove = false;
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if self.remove {
+            // There is nobody left to tell; the write has failed with a sentence of its own.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 /// Permissions of the file to replace, if there is one; refuses what a rename should not replace.

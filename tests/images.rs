@@ -7,7 +7,8 @@ use image::{
     DynamicImage, GrayImage, ImageBuffer, ImageEncoder, ImageFormat, Luma, LumaA, Rgb, RgbImage,
     Rgba,
 };
-use wizen::io::{ImageTransform, load_data, load_image_folder};
+use wizen::base::{Colour, Preprocess, Resize};
+use wizen::io::{Augment, load_data, load_image, load_image_folder};
 
 use crate::data::real;
 
@@ -28,19 +29,26 @@ fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(digits).collect()
 }
 
-/// RGB stretched to `size`, `x / 255`.
-fn plain(size: [usize; 2]) -> ImageTransform {
-    ImageTransform {
-        resize: None,
-        crop: size,
-        mean: vec![0.0; 3],
-        std: vec![1.0; 3],
-    }
+fn preset(name: &str, input: [usize; 3]) -> Preprocess {
+    Preprocess::preset(name, input).expect("a preset")
 }
 
-fn values(transform: &ImageTransform, path: &Path) -> Vec<f32> {
-    let x = transform.load(path).expect("an image");
-    assert_eq!(x.shape(), transform.shape());
+fn imagenet() -> Preprocess {
+    preset("imagenet", [224, 224, 3])
+}
+
+fn gray([height, width]: [usize; 2]) -> Preprocess {
+    preset("unit", [height, width, 1])
+}
+
+/// RGB stretched to `size`, `x / 255`.
+fn plain([height, width]: [usize; 2]) -> Preprocess {
+    preset("unit", [height, width, 3])
+}
+
+fn values(preprocess: &Preprocess, path: &Path) -> Vec<f32> {
+    let x = load_image(path, preprocess).expect("an image");
+    assert_eq!(x.shape(), preprocess.shape());
     x.as_f32().expect("f32").to_vec()
 }
 
@@ -59,11 +67,11 @@ fn resizing_is_a_triangle_as_wide_as_the_reduction() {
     let path = dir.path().join("row.png");
     // Halved: pixel centres at 0.5, 1.5, 2.5 around 1 with weights 1 − |distance| / 2, that is 3, 3, 1 of 7.
     row(&[0, 70, 210, 35]).save(&path).expect("writable");
-    let halved = values(&ImageTransform::gray([1, 2]), &path);
+    let halved = values(&gray([1, 2]), &path);
     assert_eq!(halved, over_255(&[60, 115]));
     // Doubled: plain linear interpolation, the border repeated.
     row(&[0, 200]).save(&path).expect("writable");
-    let doubled = values(&ImageTransform::gray([1, 4]), &path);
+    let doubled = values(&gray([1, 4]), &path);
     assert_eq!(doubled, over_255(&[0, 50, 150, 200]));
     // The same along columns, for all three channels.
     let colours = [[0, 255, 10], [200, 55, 10]];
@@ -73,7 +81,7 @@ fn resizing_is_a_triangle_as_wide_as_the_reduction() {
     assert_eq!(values(&plain([4, 1]), &path), over_255(&expected));
     // Reduced by a third: 3 pixels to 2, weights 1 − |distance| / 1.5 around 0.75: 5, 3 of 8 (5/6, 1/2).
     row(&[0, 80, 240]).save(&path).expect("writable");
-    let reduced = values(&ImageTransform::gray([1, 2]), &path);
+    let reduced = values(&gray([1, 2]), &path);
     assert_eq!(reduced, over_255(&[30, 180]));
 }
 
@@ -81,8 +89,8 @@ fn resizing_is_a_triangle_as_wide_as_the_reduction() {
 fn the_middle_is_cut_out_and_normalised() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("wide.png");
-    let mut transform = ImageTransform::imagenet([2, 2]);
-    assert_eq!(transform.resize, Some(2));
+    let mut transform = preset("imagenet", [2, 2, 3]);
+    assert_eq!(transform.resize, Resize::Shorter(2));
     // Margins of 1, 2 and 3 pixels; half of them, rounded half to even: 0, 1, 2. Nothing is resized.
     for (width, left) in [(3, 0), (4, 1), (5, 2)] {
         let picture = RgbImage::from_fn(width, 2, |x, y| Rgb([x as u8, 100 + y as u8, 255]));
@@ -107,6 +115,60 @@ fn the_middle_is_cut_out_and_normalised() {
 }
 
 #[test]
+fn a_picture_of_the_right_size_is_left_as_it_is() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("picture.png");
+    let pixels: Vec<u8> = (0..4 * 6 * 3).map(|i| i * 3).collect();
+    let save = |width, height| {
+        let picture = RgbImage::from_raw(width, height, pixels.clone()).expect("as many pixels");
+        picture.save(&path).expect("writable");
+    };
+    save(6, 4);
+    let mut preprocess = plain([4, 6]);
+    for resize in [
+        Resize::None,
+        Resize::Shorter(9),
+        Resize::Stretch([5, 8]),
+        Resize::Stretch([4, 6]),
+    ] {
+        preprocess.resize = resize;
+        assert_eq!(values(&preprocess, &path), over_255(&pixels), "{resize:?}");
+    }
+    // Another size that is not to be resized is cut, and refused where there is nothing to cut.
+    (preprocess.size, preprocess.resize) = ([4, 4], Resize::None);
+    let middle: Vec<u8> = pixels
+        .chunks(18)
+        .flat_map(|row| row[3..15].to_vec())
+        .collect();
+    assert_eq!(values(&preprocess, &path), over_255(&middle));
+    (preprocess.colour, preprocess.divisor) = (Colour::Bgr, 1.0);
+    let turned: Vec<f32> = middle
+        .chunks(3)
+        .flat_map(|p| [p[2], p[1], p[0]].map(f32::from))
+        .collect();
+    assert_eq!(values(&preprocess, &path), turned);
+    save(3, 8);
+    let error = load_image(&path, &preprocess)
+        .expect_err("too narrow")
+        .to_string();
+    assert!(
+        error.contains("3 x 8 pixels, less than the 4 x 4"),
+        "{error}"
+    );
+    assert!(error.contains("picture.png"), "{error}");
+    // Stretched beyond the size, then cut: 0, 50, 150, 200.
+    let flat = RgbImage::from_fn(2, 1, |x, _| Rgb([200 * x as u8; 3]));
+    flat.save(&path).expect("writable");
+    let mut wide = plain([3, 2]);
+    wide.resize = Resize::Stretch([3, 4]);
+    (wide.size, wide.colour) = ([3, 2], Colour::Rgb);
+    assert_eq!(
+        values(&wide, &path),
+        over_255(&[[50; 3], [150; 3]].concat().repeat(3))
+    );
+}
+
+#[test]
 fn every_kind_of_pixel_becomes_rgb() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("picture");
@@ -122,7 +184,7 @@ fn every_kind_of_pixel_becomes_rgb() {
     let pixels = [[1u8, 130, 254], [77, 0, 255]];
     let at = |x: u32| pixels[x as usize];
     let rgb = [1, 130, 254, 77, 0, 255];
-    let gray = [130, 130, 130, 0, 0, 0];
+    let grays = [130, 130, 130, 0, 0, 0];
     save(RgbImage::from_fn(2, 1, |x, _| Rgb(at(x))).into());
     says("RGB", rgb);
     save(ImageBuffer::from_fn(2, 1, |x, _| Rgb(at(x).map(wide))).into());
@@ -135,11 +197,11 @@ fn every_kind_of_pixel_becomes_rgb() {
     );
     says("RGBA: alpha is left out", rgb);
     save(ImageBuffer::from_fn(2, 1, |x, _| Luma([at(x)[1]])).into());
-    says("gray", gray);
+    says("gray", grays);
     save(ImageBuffer::from_fn(2, 1, |x, _| Luma([wide(at(x)[1])])).into());
-    says("gray of 16 bits", gray);
+    says("gray of 16 bits", grays);
     save(ImageBuffer::from_fn(2, 1, |x, _| LumaA([at(x)[1], 9])).into());
-    says("gray with alpha", gray);
+    says("gray with alpha", grays);
     std::fs::write(&path, bytes(PALETTE)).expect("writable");
     says("palette", [200, 100, 50, 10, 20, 30]);
     // (255 − C) · (255 − K) / 255 and so on: pure values, one block, no loss.
@@ -157,7 +219,7 @@ fn every_kind_of_pixel_becomes_rgb() {
         })
         .into(),
     );
-    let x = values(&ImageTransform::gray([1, 3]), &path);
+    let x = values(&gray([1, 3]), &path);
     for (luma, weight) in x.iter().zip([0.2126, 0.7152, 0.0722]) {
         // Rounded to a whole level, in either direction.
         assert!((luma * 255.0 - 250.0 * weight).abs() < 1.0 + 1e-4, "{x:?}");
@@ -180,7 +242,7 @@ fn the_camera_may_be_held_upright() {
             image::ExtendedColorType::L8,
         )
         .expect("writable");
-    let x = values(&ImageTransform::gray([3, 2]), &path);
+    let x = values(&gray([3, 2]), &path);
     assert_eq!(x, over_255(&[40, 10, 50, 20, 60, 30]));
 }
 
@@ -192,10 +254,9 @@ fn the_smallest_and_the_largest() {
     for (width, height) in [(1, 1), (1, 3), (5000, 4000)] {
         let flat = RgbImage::from_pixel(width, height, colour);
         flat.save(&path).expect("writable");
-        let transform = ImageTransform {
-            mean: vec![0.0; 3],
-            std: vec![1.0; 3],
-            ..ImageTransform::default()
+        let transform = Preprocess {
+            resize: Resize::Shorter(256),
+            ..plain([224, 224])
         };
         let x = values(&transform, &path);
         let expected = over_255(&colour.0);
@@ -203,7 +264,7 @@ fn the_smallest_and_the_largest() {
     }
     let says = |width, height, words: &str| {
         GrayImage::new(width, height).save(&path).expect("writable");
-        let error = ImageTransform::default().load(&path).expect_err(words);
+        let error = load_image(&path, &imagenet()).expect_err(words);
         let error = error.to_string();
         assert!(
             error.contains(words) && error.contains("flat.png"),
@@ -220,7 +281,7 @@ fn the_smallest_and_the_largest() {
     crc.update(&bomb[12..29]);
     bomb[29..33].copy_from_slice(&crc.sum().to_be_bytes());
     std::fs::write(&path, &bomb).expect("writable");
-    let error = ImageTransform::default().load(&path).expect_err("a bomb");
+    let error = load_image(&path, &imagenet()).expect_err("a bomb");
     assert!(
         error.to_string().contains("268435456 bytes decoded"),
         "{error}"
@@ -233,7 +294,9 @@ fn damage_is_a_sentence() {
     let path = dir.path().join("broken.jpg");
     let says = |content: &[u8], words: &str| {
         std::fs::write(&path, content).expect("writable");
-        let error = plain([8, 8]).load(&path).expect_err(words).to_string();
+        let error = load_image(&path, &plain([8, 8]))
+            .expect_err(words)
+            .to_string();
         assert!(
             error.contains(words) && error.contains("broken.jpg"),
             "{error}"
@@ -264,14 +327,14 @@ fn damage_is_a_sentence() {
             let mut bad = good.clone();
             bad[at] ^= 0x5a;
             std::fs::write(&path, bad).expect("writable");
-            if let Err(error) = plain([8, 8]).load(&path) {
+            if let Err(error) = load_image(&path, &plain([8, 8])) {
                 assert!(error.to_string().contains("broken.jpg"), "{error}");
             }
         }
     }
-    let error = plain([8, 8]).load(dir.path()).expect_err("a folder");
+    let error = load_image(dir.path(), &plain([8, 8])).expect_err("a folder");
     assert!(error.to_string().contains("not a file"), "{error}");
-    let missing = plain([8, 8]).load(dir.path().join("missing.png"));
+    let missing = load_image(dir.path().join("missing.png"), &plain([8, 8]));
     assert!(
         missing
             .expect_err("missing")
@@ -299,7 +362,7 @@ fn labels_in_a_table() {
         dot(folder.join(name), level);
     }
     std::fs::write(folder.join("notes.txt"), "none of ours").expect("writable");
-    let load = || load_image_folder(&folder, &ImageTransform::gray([1, 1]));
+    let load = || load_image_folder(&folder, &gray([1, 1]));
     let lines = "synset,filename,class_index\nn1,sub/d.PNG,7\nn2,\"b, c.png\", 0\nn3,a.png,7\n";
     std::fs::write(&table, lines).expect("writable");
     let data = load().expect("a table");
@@ -319,7 +382,7 @@ fn labels_in_a_table() {
         data.batch(&[1]).expect("in range")
     );
     assert!(first.batch(&[2]).is_err());
-    let splits = load_data(&folder, [1, 1, 1]).expect("images");
+    let splits = load_data(&folder, &gray([1, 1])).expect("images");
     assert!(!splits.held_out && splits.train == splits.test);
 
     let says = |lines: &str, words: &str| {
@@ -359,7 +422,7 @@ fn labels_in_a_table() {
 fn labels_by_folder() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let folder = dir.path().join("animals");
-    let load = || load_image_folder(&folder, &ImageTransform::gray([1, 1]));
+    let load = || load_image_folder(&folder, &gray([1, 1]));
     let says = |words: &str| {
         let error = load().expect_err(words).to_string();
         assert!(
@@ -384,8 +447,12 @@ fn labels_by_folder() {
     assert_eq!(x.as_f32().expect("f32"), over_255(&[7, 6, 5]));
     // Shifts move decoded images, too: by one pixel of one, nothing is left.
     let mut rng = wizen::base::Rng::new(3);
+    let augment = Augment {
+        shift: 1,
+        flip: true,
+    };
     let (x, _) = data
-        .batch_augmented(&[0; 64], &mut rng, 1)
+        .batch_augmented(&[0; 64], &mut rng, augment)
         .expect("in range");
     let x = x.as_f32().expect("f32");
     let kept = x.iter().filter(|&&v| v == 7.0 / 255.0).count();
@@ -399,7 +466,6 @@ fn labels_by_folder() {
         std::fs::remove_dir_all(folder.join(class)).expect("writable");
     }
     says("its images have no labels");
-    assert!(load_data(&folder, [8, 8, 2]).is_err());
 }
 
 #[test]
@@ -407,7 +473,7 @@ fn real_photographs_are_read() {
     let Some(folder) = real("imagenet-mini") else {
         return;
     };
-    let transform = ImageTransform::default();
+    let transform = imagenet();
     for (set, images, classes) in [("calib", 128, 1000), ("eval", 300, 1000)] {
         let data = load_image_folder(folder.join(set), &transform).expect("complete");
         assert_eq!((data.len(), data.image_shape()), (images, [224, 224, 3]));

@@ -1,5 +1,6 @@
 //! One test binary: wgpu is linked once.
 
+mod checkpoints;
 mod cli;
 mod cli_errors;
 mod data;

@@ -11,7 +11,7 @@ use wizen::graph::{
     CpuSession, Device, Graph, LowerOptions, Node, Op, SessionOptions, ValueId, compare_steps,
     lower, lower_with, optimize, sqnr_db,
 };
-use wizen::models::{self, Foreign, ResNet, Weights};
+use wizen::models::{self, Foreign, ResNet, Shortcut, Weights};
 use wizen::quant::{self, Observer, Scheme};
 
 use crate::harness;
@@ -20,10 +20,12 @@ use crate::harness;
 fn small() -> ResNet {
     ResNet {
         image: 12,
+        channels: 3,
         stem: 3,
         stem_width: 8,
         stages: vec![(2, 8), (1, 20)],
         bottleneck: false,
+        shortcut: Shortcut::Projection,
         classes: 7,
     }
 }
@@ -358,7 +360,8 @@ fn import(
         .iter()
         .map(|(name, shape, data)| (name.as_str(), shape.as_slice(), data.clone()))
         .collect();
-    models::import(arch, &tensors)
+    let found = models::import(arch, &tensors)?;
+    Ok((found.arch, found.weights))
 }
 
 #[test]
@@ -414,10 +417,12 @@ fn foreign_weights_come_in_whole_or_not_at_all() {
 fn other_residual_networks_build_and_run() {
     let tiny = |bottleneck, stem, image| ResNet {
         image,
+        channels: 3,
         stem,
         stem_width: 4,
         stages: vec![(1, 4), (1, 6)],
         bottleneck,
+        shortcut: Shortcut::Projection,
         classes: 3,
     };
     for net in [tiny(true, 3, 8), tiny(false, 7, 32), tiny(true, 7, 40)] {

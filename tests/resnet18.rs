@@ -4,11 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use wizen::Network;
-use wizen::base::{Requant, Tensor};
+use wizen::base::{Preprocess, Requant, Tensor};
 use wizen::graph::{Device, Graph, Plan, SessionOptions, compare_steps, lower, optimize, sqnr_db};
-use wizen::io::{
-    Dataset, ImageTransform, Loaded, float_tensors, load_image_folder, read_safetensors,
-};
+use wizen::io::{Dataset, Loaded, float_tensors, load_image_folder, read_safetensors};
+use wizen::models::{self, Imported};
 use wizen::quant::{self, Observer, Scheme};
 use wizen::train::argmax_rows;
 
@@ -25,14 +24,19 @@ fn network(file: &Path) -> Graph {
         panic!("not a foreign file");
     };
     let floats = float_tensors(&tensors).expect("float");
-    let (arch, weights) = wizen::models::import(None, &floats).expect("torchvision's names");
+    let Imported { arch, weights, .. } =
+        models::import(None, &floats).expect("torchvision's names");
     assert_eq!(arch, "resnet18");
     let graph = wizen::models::build(&arch, 1, &weights).expect("builds");
     optimize(&graph).expect("folds")
 }
 
 fn photographs(folder: &Path) -> Dataset {
-    load_image_folder(folder, &ImageTransform::default()).expect("complete")
+    load_image_folder(
+        folder,
+        &Preprocess::preset("imagenet", [224, 224, 3]).expect("a preset"),
+    )
+    .expect("complete")
 }
 
 fn batch(data: &Dataset, first: usize, count: usize) -> Tensor {

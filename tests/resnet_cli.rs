@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use image::{Rgb, RgbImage};
 use wizen::base::Rng;
 use wizen::io::{StoredTensor, StoredType, write_safetensors};
-use wizen::models::ResNet;
+use wizen::models::{ResNet, Shortcut};
 
 use crate::cli::{fails, json, text, wizen};
 use crate::resnet::{foreign, random};
@@ -16,10 +16,12 @@ const CLASSES: usize = 5;
 fn net() -> ResNet {
     ResNet {
         image: 32,
+        channels: 3,
         stem: 3,
         stem_width: 8,
         stages: vec![(1, 8), (1, 16), (1, 16)],
         bottleneck: false,
+        shortcut: Shortcut::Projection,
         classes: CLASSES,
     }
 }

@@ -1,12 +1,15 @@
 //! Plain data and arithmetic: no device, no files.
 
 mod dtype;
+pub(crate) mod parallel;
+mod preprocess;
 mod qparams;
 mod requant;
 mod rng;
 mod tensor;
 
 pub use dtype::{DType, Shape, num_elements, row_words, words_for};
+pub use preprocess::{Colour, Preprocess, Resize};
 pub use qparams::{QParams, Quantization, Range};
 pub use requant::{FixedMultiplier, Requant};
 pub use rng::Rng;

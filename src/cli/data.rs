@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
-use wizen::base::{Rng, Tensor};
+use wizen::base::{Preprocess, Rng, Tensor};
 use wizen::graph::Graph;
-use wizen::io::{Dataset, Splits, load_data, load_splits, synthetic_splits};
+use wizen::io::{Augment, Dataset, Splits, load_data, load_splits, synthetic_splits};
 use wizen::{Error, Result};
 
 use super::context::Context;
@@ -17,7 +17,7 @@ const SYNTHETIC_SEED: u64 = 1;
 /// The data in `folder` as a network takes it; without a folder, synthetic digits.
 pub fn splits(folder: Option<&Path>, graph: &Graph, synthetic: (usize, usize)) -> Result<Splits> {
     match folder {
-        Some(folder) => load_data(folder, image_shape(graph)?),
+        Some(folder) => load_data(folder, &Preprocess::for_input(image_shape(graph)?)?),
         None => digits(None, synthetic),
     }
 }
@@ -40,7 +40,7 @@ pub fn splits_to_learn(
     Ok(splits)
 }
 
-/// The MNIST files in `folder`; without one, synthetic digits.
+/// The MNIST or CIFAR-10 files in `folder`; without one, synthetic digits.
 pub fn digits(folder: Option<&Path>, synthetic: (usize, usize)) -> Result<Splits> {
     match folder {
         Some(folder) => load_splits(folder),
@@ -92,18 +92,18 @@ pub fn check_fits(graph: &Graph, data: &Dataset) -> Result<()> {
     Ok(())
 }
 
-/// Endless batches in a new random order every epoch, optionally shifted by up to `max_shift` pixels.
+/// Endless batches in a new random order every epoch, changed at random.
 pub struct Shuffled<'a> {
     data: &'a Dataset,
     batch: usize,
-    max_shift: usize,
+    augment: Augment,
     order: Vec<usize>,
     at: usize,
     rng: Rng,
 }
 
 impl<'a> Shuffled<'a> {
-    pub fn new(data: &'a Dataset, batch: usize, max_shift: usize, seed: u64) -> Result<Self> {
+    pub fn new(data: &'a Dataset, batch: usize, augment: Augment, seed: u64) -> Result<Self> {
         if batch == 0 || data.len() < batch {
             let problem = format!("it has {} images, a batch takes {batch}", data.len());
             return Err(Error::invalid(data.name(), problem));
@@ -112,7 +112,7 @@ impl<'a> Shuffled<'a> {
         Ok(Self {
             data,
             batch,
-            max_shift,
+            augment,
             order,
             at: usize::MAX,
             rng: Rng::new(seed).fork(77),
@@ -131,11 +131,8 @@ impl<'a> Shuffled<'a> {
         }
         let indices = &self.order[self.at..self.at + self.batch];
         self.at += self.batch;
-        if self.max_shift == 0 {
-            return self.data.batch(indices);
-        }
         self.data
-            .batch_augmented(indices, &mut self.rng, self.max_shift)
+            .batch_augmented(indices, &mut self.rng, self.augment)
     }
 }
 
@@ -244,7 +241,7 @@ mod tests {
     #[test]
     fn an_error_is_the_last_that_comes() {
         let files = ["missing-a.png", "missing-b.png"].map(Into::into).to_vec();
-        let transform = wizen::io::ImageTransform::gray([1, 1]);
+        let transform = Preprocess::preset("unit", [1, 1, 1]).expect("a preset");
         let data = Dataset::from_files("files", files, vec![0; 2], transform, 1);
         let mut batches = in_order(&data.expect("not read yet"), 1);
         let error = batches.next().expect("an item").expect_err("no such file");
@@ -254,7 +251,15 @@ mod tests {
 
     #[test]
     fn large_images_come_in_smaller_batches() {
-        let data = |side| Dataset::new("d", vec![0; 300 * side], vec![0; 300], [side, 1, 1], 1);
+        let data = |side: usize| {
+            Dataset::new(
+                "d",
+                vec![0; 300 * side],
+                vec![0; 300],
+                [side / 16, 16, 1],
+                1,
+            )
+        };
         assert_eq!(batch_size(&data(784).expect("consistent"), 250), 250);
         assert_eq!(batch_size(&data(1 << 16).expect("consistent"), 250), 64);
         assert_eq!(batch_size(&numbered(3), 250), 3);

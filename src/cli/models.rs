@@ -13,10 +13,15 @@ pub fn load(path: &Path, arch: Option<&str>) -> Result<Network> {
     match Network::load(path)? {
         Loaded::Wizen(model) => Ok(*model),
         Loaded::Foreign(tensors) => {
-            let (arch, weights) = float_tensors(&tensors)
+            let found = float_tensors(&tensors)
                 .and_then(|floats| models::import(arch, &floats))
                 .map_err(|e| Error::format(path, e.to_string()))?;
-            float_model(&arch, &weights)
+            let mut network = float_model(&found.arch, &found.weights)?;
+            for (name, mask) in found.masks {
+                let id = network.graph.find(&name)?;
+                network.graph.set_mask(id, Some(mask.into()))?;
+            }
+            Ok(network)
         }
     }
 }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use comfy_table::CellAlignment;
 use serde::Serialize;
+use wizen::base::Preprocess;
 use wizen::graph::lower;
-use wizen::io::{Dataset, ImageTransform, read_class_names};
+use wizen::io::{Dataset, read_class_names};
 use wizen::{Error, Result};
 
 use super::context::{Context, percent, table};
@@ -65,10 +66,10 @@ pub async fn run(context: &Context, args: PredictArgs) -> Result<()> {
         Some(path) => read_class_names(path, known)?,
         None => (0..known).map(|index| index.to_string()).collect(),
     };
-    let transform = ImageTransform::for_input(data::image_shape(&model.graph)?)?;
+    let preprocess = Preprocess::for_input(data::image_shape(&model.graph)?)?;
     // What the images show is the question: their labels are not looked at.
     let unknown = vec![0; args.images.len()];
-    let images = Dataset::from_files("images", args.images.clone(), unknown, transform, 1)?;
+    let images = Dataset::from_files("images", args.images.clone(), unknown, preprocess, 1)?;
     let device = context.device().await?;
     let batch = data::batch_size(&images, BATCH);
     let plan = lower(

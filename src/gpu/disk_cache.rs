@@ -118,10 +118,24 @@ fn read(path: &Path) -> Result<Vec<u8>, IoError> {
     decode(fs::read(path)?).map_err(|problem| IoError::new(ErrorKind::InvalidData, problem))
 }
 
+/// CRC-32 as zip and PNG have it: polynomial 0xedb88320, bits reversed.
 fn crc(data: &[u8]) -> [u8; 4] {
-    let mut crc = flate2::Crc::new();
-    crc.update(data);
-    crc.sum().to_le_bytes()
+    const TABLE: [u32; 256] = {
+        let mut table = [0; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            let (mut sum, mut bit) = (byte as u32, 0);
+            while bit < 8 {
+                sum = (sum >> 1) ^ (0xedb8_8320 * (sum & 1));
+                bit += 1;
+            }
+            table[byte] = sum;
+            byte += 1;
+        }
+        table
+    };
+    let step = |sum: u32, &byte: &u8| (sum >> 8) ^ TABLE[(sum as u8 ^ byte) as usize];
+    (!data.iter().fold(!0, step)).to_le_bytes()
 }
 
 fn encode(data: &[u8]) -> Vec<u8> {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::PoisonError;
 
 #[cfg(not(target_arch = "wasm32"))]
-use rayon::prelude::*;
+use crate::base::parallel::*;
 
 use super::device::{Gpu, from_wgpu_error};
 use super::disk_cache::DiskCache;

@@ -1,21 +1,22 @@
 //! Labelled images, in memory or in files.
 
+#[cfg(feature = "data")]
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
-use super::picture::ImageTransform;
-use crate::base::{Rng, Tensor};
+use super::augment::{Augment, Move};
+use crate::base::parallel::*;
+use crate::base::{Preprocess, Rng, Tensor};
 use crate::error::{Error, Result};
 
-/// Images of one size with one label each. At least one image; every label is below `classes`. A clone
-/// shares the pixels.
+/// Images with one label each, as a network takes them. At least one image; every label is below `classes`.
+/// A clone shares the pixels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
     source: Source,
+    preprocess: Preprocess,
+    augment: Augment,
     labels: Vec<u32>,
-    image_shape: [usize; 3],
     classes: usize,
     name: String,
     synthetic: bool,
@@ -24,13 +25,11 @@ pub struct Dataset {
 /// Where the images are.
 #[derive(Clone, Debug, PartialEq)]
 enum Source {
-    /// `[n, height, width, channels]`, 0 ..= 255.
+    /// `[n, height, width, channels]`, 0 ..= 255, of the size that the network takes.
     Pixels(Arc<Vec<u8>>),
     /// Decoded whenever they are asked for; one path per label.
-    Files {
-        paths: Arc<Vec<PathBuf>>,
-        transform: ImageTransform,
-    },
+    #[cfg(feature = "data")]
+    Files(Arc<Vec<PathBuf>>),
 }
 
 /// The images to learn from and those to judge by.
@@ -45,12 +44,27 @@ pub struct Splits {
     pub held_out: bool,
 }
 
+impl Splits {
+    /// As [`Dataset::with_preprocess`], both sets.
+    ///
+    /// # Errors
+    /// As [`Dataset::with_preprocess`].
+    pub fn with_preprocess(self, preprocess: &Preprocess) -> Result<Self> {
+        Ok(Self {
+            train: self.train.with_preprocess(preprocess)?,
+            test: self.test.with_preprocess(preprocess)?,
+            ..self
+        })
+    }
+}
+
 impl Dataset {
-    /// From pixels `[n, height, width, channels]` (0 ..= 255) and `n` labels.
+    /// From pixels `[n, height, width, channels]` (0 ..= 255) and `n` labels; the network takes
+    /// `x / 255` (the preset `unit`) unless [`Dataset::with_preprocess`] says otherwise.
     ///
     /// # Errors
     /// [`Error::Invalid`] if there is no image, if the pixels are not `n` images of `image_shape =
-    /// [height, width, channels]`, or if a label is not below `classes`.
+    /// [height, width, channels]`, if a label is not below `classes`, and as [`Preprocess::preset`].
     pub fn new(
         name: impl Into<String>,
         images: Vec<u8>,
@@ -58,16 +72,14 @@ impl Dataset {
         image_shape: [usize; 3],
         classes: usize,
     ) -> Result<Self> {
-        let data = Self {
-            source: Source::Pixels(Arc::new(images)),
+        let unit = Preprocess::preset("unit", image_shape)?;
+        Self::of(
+            name.into(),
+            Source::Pixels(Arc::new(images)),
             labels,
-            image_shape,
+            unit,
             classes,
-            name: name.into(),
-            synthetic: false,
-        };
-        data.check()?;
-        Ok(data)
+        )
     }
 
     /// From JPEG and PNG files with a label each. Nothing is read yet: batches decode the files, so that
@@ -75,43 +87,54 @@ impl Dataset {
     ///
     /// # Errors
     /// [`Error::Invalid`] if there is no file, if the labels are not as many as the files or not below
-    /// `classes`, and as [`ImageTransform::check`].
+    /// `classes`, and as [`Preprocess::check`].
+    #[cfg(feature = "data")]
     pub fn from_files(
         name: impl Into<String>,
         paths: Vec<PathBuf>,
         labels: Vec<u32>,
-        transform: ImageTransform,
+        preprocess: Preprocess,
         classes: usize,
     ) -> Result<Self> {
-        transform.check()?;
+        let files = Source::Files(Arc::new(paths));
+        Self::of(name.into(), files, labels, preprocess, classes)
+    }
+
+    fn of(
+        name: String,
+        source: Source,
+        labels: Vec<u32>,
+        preprocess: Preprocess,
+        classes: usize,
+    ) -> Result<Self> {
         let data = Self {
-            image_shape: transform.shape(),
-            source: Source::Files {
-                paths: Arc::new(paths),
-                transform,
-            },
+            source,
+            preprocess,
+            augment: Augment::default(),
             labels,
             classes,
-            name: name.into(),
+            name,
             synthetic: false,
         };
         data.check()?;
         Ok(data)
     }
 
+    fn wrong(&self, problem: String) -> Error {
+        Error::invalid(format!("data set `{}`", self.name), problem)
+    }
+
     fn check(&self) -> Result<()> {
-        let wrong =
-            |problem: String| Err(Error::invalid(format!("data set `{}`", self.name), problem));
-        let (labels, image_shape, classes) = (&self.labels, self.image_shape, self.classes);
+        self.preprocess.check()?;
+        let wrong = |problem: String| Err(self.wrong(problem));
+        let (labels, image_shape, classes) = (&self.labels, self.image_shape(), self.classes);
         if labels.is_empty() {
             return wrong("it has no images".to_string());
         }
         match &self.source {
             Source::Pixels(pixels) => {
-                let expected = image_shape
-                    .iter()
-                    .try_fold(labels.len(), |product, &dim| product.checked_mul(dim));
-                if expected != Some(pixels.len()) || pixels.is_empty() {
+                let expected = labels.len().checked_mul(self.image_len());
+                if expected != Some(pixels.len()) {
                     return wrong(format!(
                         "{} labels with images of {image_shape:?} do not fit {} pixels",
                         labels.len(),
@@ -119,14 +142,16 @@ impl Dataset {
                     ));
                 }
             }
-            Source::Files { paths, .. } if paths.len() != labels.len() => {
+            #[cfg(feature = "data")]
+            Source::Files(paths) if paths.len() != labels.len() => {
                 return wrong(format!(
                     "{} labels do not fit {} files",
                     labels.len(),
                     paths.len()
                 ));
             }
-            Source::Files { .. } => {}
+            #[cfg(feature = "data")]
+            Source::Files(_) => {}
         }
         if let Some((i, label)) = labels
             .iter()
@@ -138,6 +163,40 @@ impl Dataset {
             ));
         }
         Ok(())
+    }
+
+    /// The same images for a network that takes them otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] as [`Preprocess::check`], and for images in memory if it asks for another size or
+    /// other channels: they are not resized.
+    pub fn with_preprocess(self, preprocess: &Preprocess) -> Result<Self> {
+        preprocess.check()?;
+        let (have, want) = (self.image_shape(), preprocess.shape());
+        if self.pixels().is_some() && have != want {
+            return Err(self.wrong(format!(
+                "its images are {have:?} (height, width, channels), the model takes {want:?}; use a model or \
+                 images of the other size"
+            )));
+        }
+        let preprocess = preprocess.clone();
+        Ok(Self { preprocess, ..self })
+    }
+
+    /// What is done to the images.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// The same images, with these changes recommended to those who learn from them.
+    #[must_use]
+    pub fn with_augment(self, augment: Augment) -> Self {
+        Self { augment, ..self }
+    }
+
+    /// The random changes that suit these images: whether a mirrored one still shows the same.
+    pub fn augment(&self) -> Augment {
+        self.augment
     }
 
     /// The same data, marked as generated rather than collected.
@@ -160,7 +219,7 @@ impl Dataset {
 
     /// `[height, width, channels]` of one image.
     pub fn image_shape(&self) -> [usize; 3] {
-        self.image_shape
+        self.preprocess.shape()
     }
 
     /// Number of classes; labels are below it.
@@ -187,7 +246,8 @@ impl Dataset {
     pub fn pixels(&self) -> Option<&[u8]> {
         match &self.source {
             Source::Pixels(pixels) => Some(pixels),
-            Source::Files { .. } => None,
+            #[cfg(feature = "data")]
+            Source::Files(_) => None,
         }
     }
 
@@ -202,62 +262,58 @@ impl Dataset {
             Source::Pixels(pixels) => {
                 Source::Pixels(Arc::new(pixels[..n * self.image_len()].to_vec()))
             }
-            Source::Files { paths, transform } => Source::Files {
-                paths: Arc::new(paths[..n].to_vec()),
-                transform: transform.clone(),
-            },
+            #[cfg(feature = "data")]
+            Source::Files(paths) => Source::Files(Arc::new(paths[..n].to_vec())),
         };
         Self {
             source,
             labels: self.labels[..n].to_vec(),
             name: self.name.clone(),
+            preprocess: self.preprocess.clone(),
             ..*self
         }
     }
 
     fn image_len(&self) -> usize {
-        self.image_shape.iter().product()
+        self.image_shape().iter().product()
     }
 
-    /// Images and labels at these indices: `f32 [n, h, w, c]` and `u32 [n]`. Pixels in memory become
-    /// `x = pixel / 255` in 0 ..= 1 (no mean, no deviation), files what their [`ImageTransform`] says,
-    /// decoded on all cores.
+    /// Images and labels at these indices: `f32 [n, h, w, c]` as [`Preprocess`] says and `u32 [n]`. Files
+    /// are decoded on all cores.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if an index is not below [`Dataset::len`]; for files as [`ImageTransform::load`].
+    /// [`Error::Invalid`] if an index is not below [`Dataset::len`]; for files as [`super::load_image`].
     pub fn batch(&self, indices: &[usize]) -> Result<(Tensor, Tensor)> {
-        self.gather(indices, || (0, 0))
+        self.gather(indices, Move::default)
     }
 
-    /// As [`Dataset::batch`], each image moved by a whole number of pixels, uniformly drawn from
-    /// `−max_shift ..= max_shift` along both axes; zeros come in at the border.
+    /// As [`Dataset::batch`], each image changed at random.
     ///
     /// # Errors
-    /// As [`Dataset::batch`], and if `max_shift` exceeds an image side.
+    /// As [`Dataset::batch`], and if the shift exceeds an image side.
     pub fn batch_augmented(
         &self,
         indices: &[usize],
         rng: &mut Rng,
-        max_shift: usize,
+        augment: Augment,
     ) -> Result<(Tensor, Tensor)> {
-        let [height, width, _] = self.image_shape;
-        if max_shift > height.min(width) {
-            return Err(Error::invalid(
-                "batch_augmented",
-                format!("max_shift is {max_shift}, more than a side of {height} x {width} images"),
-            ));
+        let [height, width, _] = self.image_shape();
+        let shift = augment.shift;
+        if shift > height.min(width) {
+            let problem =
+                format!("the shift is {shift}, more than a side of {height} x {width} images");
+            return Err(Error::invalid("batch_augmented", problem));
         }
-        let mut draw = || rng.below(2 * max_shift + 1) as isize - max_shift as isize;
-        self.gather(indices, || (draw(), draw()))
+        self.gather(indices, || augment.draw(rng))
     }
 
-    /// `shift` gives (rows down, columns right) for each image in turn.
+    /// `change` is called for each image in turn.
     fn gather(
         &self,
         indices: &[usize],
-        mut shift: impl FnMut() -> (isize, isize),
+        mut change: impl FnMut() -> Move,
     ) -> Result<(Tensor, Tensor)> {
-        let [height, width, channels] = self.image_shape;
+        let shape @ [height, width, channels] = self.image_shape();
         let mut labels = Vec::with_capacity(indices.len());
         for &index in indices {
             labels.push(*self.labels.get(index).ok_or_else(|| {
@@ -265,19 +321,21 @@ impl Dataset {
                 Error::invalid("batch", problem)
             })?);
         }
-        let shifts: Vec<_> = indices.iter().map(|_| shift()).collect();
+        let changes: Vec<_> = indices.iter().map(|_| change()).collect();
+        let mut black = vec![0f32; channels];
+        self.preprocess.normalise(&vec![0; channels], &mut black);
         let image_len = self.image_len();
         let mut x = vec![0f32; indices.len() * image_len];
         x.par_chunks_exact_mut(image_len)
             .zip(indices)
-            .zip(&shifts)
-            .try_for_each(|((out, &index), &shift)| {
-                if shift == (0, 0) {
+            .zip(&changes)
+            .try_for_each(|((out, &index), change)| {
+                if *change == Move::default() {
                     return self.read(index, out);
                 }
                 let mut still = vec![0f32; image_len];
                 self.read(index, &mut still)?;
-                shifted(&still, out, self.image_shape, shift);
+                change.apply(&still, out, shape, &black);
                 Ok(())
             })?;
         let x = Tensor::from_f32(&[indices.len(), height, width, channels], &x)?;
@@ -288,34 +346,13 @@ impl Dataset {
     fn read(&self, index: usize, out: &mut [f32]) -> Result<()> {
         match &self.source {
             Source::Pixels(pixels) => {
-                let image = &pixels[index * self.image_len()..];
-                for (y, &x) in out.iter_mut().zip(image) {
-                    *y = f32::from(x) / 255.0;
-                }
+                let image = &pixels[index * self.image_len()..][..self.image_len()];
+                self.preprocess.normalise(image, out);
                 Ok(())
             }
-            Source::Files { paths, transform } => transform.load_into(&paths[index], out),
+            #[cfg(feature = "data")]
+            Source::Files(paths) => super::picture::load_into(&paths[index], &self.preprocess, out),
         }
-    }
-}
-
-/// Copies `image` into `out`, which holds zeros, moved by (rows down, columns right).
-fn shifted(image: &[f32], out: &mut [f32], shape: [usize; 3], (down, right): (isize, isize)) {
-    let [height, width, channels] = shape;
-    // Destination columns `first .. last` have a source column inside the image.
-    let first = right.max(0) as usize;
-    let last = width.saturating_add_signed(right).min(width);
-    if first >= last {
-        return;
-    }
-    let source_first = first.saturating_add_signed(-right);
-    let length = (last - first) * channels;
-    for row in 0..height {
-        let Some(from) = row.checked_add_signed(-down).filter(|&r| r < height) else {
-            continue;
-        };
-        let source = &image[(from * width + source_first) * channels..][..length];
-        out[(row * width + first) * channels..][..length].copy_from_slice(source);
     }
 }
 
@@ -349,29 +386,62 @@ mod tests {
     }
 
     #[test]
-    fn shifts_fill_with_zero() {
-        let shifted = |down, right| {
-            let (x, _) = tiny().gather(&[0], || (down, right)).expect("in range");
-            let x: Vec<u32> = x
-                .to_f32()
-                .iter()
-                .map(|v| (v * 255.0).round() as u32)
-                .collect();
+    fn changes_fill_with_black() {
+        let moved = |down, right, flip| {
+            let change = Move { down, right, flip };
+            let (x, _) = tiny().gather(&[0], || change).expect("in range");
+            let x = x.to_f32().into_iter();
+            let x: Vec<u32> = x.map(|v| (v * 255.0).round() as u32).collect();
             [[x[0], x[1], x[2]], [x[3], x[4], x[5]]]
         };
-        assert_eq!(shifted(0, 0), [[0, 10, 20], [30, 40, 50]]);
-        assert_eq!(shifted(-1, 0), [[30, 40, 50], [0, 0, 0]]);
-        assert_eq!(shifted(1, 1), [[0, 0, 0], [0, 0, 10]]);
-        assert_eq!(shifted(0, -2), [[20, 0, 0], [50, 0, 0]]);
-        assert_eq!(shifted(0, 3), [[0; 3]; 2]);
-        assert_eq!(shifted(-2, -3), [[0; 3]; 2]);
-        let (data, mut rng) = (tiny(), Rng::new(1));
-        let still = data
-            .batch_augmented(&[0, 1], &mut rng, 0)
-            .expect("in range");
-        assert_eq!(still, data.batch(&[0, 1]).expect("in range"));
-        assert!(data.batch_augmented(&[0; 50], &mut rng, 2).is_ok());
-        assert!(data.batch_augmented(&[0], &mut rng, 3).is_err());
+        assert_eq!(moved(0, 0, false), [[0, 10, 20], [30, 40, 50]]);
+        assert_eq!(moved(-1, 0, false), [[30, 40, 50], [0, 0, 0]]);
+        assert_eq!(moved(1, 1, false), [[0, 0, 0], [0, 0, 10]]);
+        assert_eq!(moved(0, -2, false), [[20, 0, 0], [50, 0, 0]]);
+        assert_eq!(moved(0, 3, false), [[0; 3]; 2]);
+        assert_eq!(moved(-2, -3, true), [[0; 3]; 2]);
+        assert_eq!(moved(0, 0, true), [[20, 10, 0], [50, 40, 30]]);
+        assert_eq!(moved(-1, 1, true), [[0, 50, 40], [0, 0, 0]]);
+        // Black is what a pixel of 0 becomes.
+        let mnist = Preprocess::preset("mnist", [2, 3, 1]).expect("a preset");
+        let dark = tiny().with_preprocess(&mnist).expect("the same size");
+        let away = || Move {
+            down: 2,
+            ..Move::default()
+        };
+        let (x, _) = dark.gather(&[2], away).expect("in range");
+        assert_eq!(x.to_f32(), [-0.1307f32 / 0.3081; 6]);
+        let wide = Preprocess::preset("mnist", [3, 3, 1]).expect("a preset");
+        let error = tiny().with_preprocess(&wide).expect_err("another size");
+        assert!(error.to_string().contains("[2, 3, 1]"), "{error}");
+    }
+
+    #[test]
+    fn changes_are_drawn_evenly_and_by_the_seed() {
+        let data = tiny();
+        let draw = |seed, shift, flip, n| {
+            let (mut rng, augment) = (Rng::new(seed), Augment { shift, flip });
+            data.batch_augmented(&vec![1; n], &mut rng, augment)
+        };
+        assert_eq!(
+            draw(1, 0, false, 2).expect("in range"),
+            data.batch(&[1, 1]).expect("in range")
+        );
+        assert!(draw(1, 3, false, 1).is_err());
+        let batch = |seed| draw(seed, 1, true, 1800).expect("in range").0;
+        assert_eq!(batch(5), batch(5));
+        assert_ne!(batch(5), batch(6));
+        // Nine places, two directions: each 100 times, five deviations of √(1800 · 1/18 · 17/18) around it.
+        let mut counts = std::collections::BTreeMap::new();
+        for image in batch(5).to_f32().chunks(6) {
+            let key: Vec<u32> = image.iter().map(|x| x.to_bits()).collect();
+            *counts.entry(key).or_insert(0) += 1;
+        }
+        assert_eq!(counts.len(), 18);
+        assert!(
+            counts.values().all(|n| (51..=149).contains(n)),
+            "{counts:?}"
+        );
     }
 
     #[test]

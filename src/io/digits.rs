@@ -5,7 +5,7 @@
 //! of 20 pixels, puts its centre of mass near the middle of 28 x 28 (as MNIST does), and inks every pixel
 //! by its distance to the pen's path.
 
-use rayon::prelude::*;
+use crate::base::parallel::*;
 
 use super::dataset::{Dataset, Splits};
 use super::strokes::{STYLES, Stroke};

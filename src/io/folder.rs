@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::dataset::{Dataset, Splits};
-use super::mnist;
-use super::picture::ImageTransform;
 use super::table::{read_text, rows};
+use super::{cifar, mnist};
+use crate::base::Preprocess;
 use crate::error::{Error, Result};
 
 /// Endings of image files, in any case.
@@ -25,8 +25,8 @@ const ENDINGS: [&str; 3] = ["jpg", "jpeg", "png"];
 /// # Errors
 /// [`Error::Io`] for what cannot be read; [`Error::Format`] if there are no images or no labels, for a
 /// damaged or empty table (with the line), and for a file that the table names and the folder lacks;
-/// [`Error::Invalid`] as [`ImageTransform::check`].
-pub fn load_image_folder(folder: impl AsRef<Path>, transform: &ImageTransform) -> Result<Dataset> {
+/// [`Error::Invalid`] as [`Preprocess::check`].
+pub fn load_image_folder(folder: impl AsRef<Path>, preprocess: &Preprocess) -> Result<Dataset> {
     let folder = folder.as_ref();
     let content = list(folder)?;
     let (paths, labels, classes) = match table_beside(folder)? {
@@ -34,26 +34,39 @@ pub fn load_image_folder(folder: impl AsRef<Path>, transform: &ImageTransform) -
         None => from_subfolders(folder, content)?,
     };
     let name = format!("images ({})", folder.display());
-    Dataset::from_files(name, paths, labels, transform.clone(), classes)
+    Dataset::from_files(name, paths, labels, preprocess.clone(), classes)
 }
 
-/// Loads a folder with MNIST's files ([`super::load_splits`]) or with images ([`load_image_folder`]) for a
-/// network that takes `input = [height, width, channels]`. A folder of images holds one set: it is both
+/// Loads what a folder holds, as a network takes it: MNIST's files or CIFAR-10's binary batches
+/// ([`load_splits`]), else images ([`load_image_folder`]). A folder of images holds one set: it is both
 /// `train` and `test`, and [`Splits::held_out`] is false.
 ///
 /// # Errors
-/// As those two, and as [`ImageTransform::for_input`].
-pub fn load_data(folder: impl AsRef<Path>, input: [usize; 3]) -> Result<Splits> {
+/// As those two, and as [`Dataset::with_preprocess`].
+pub fn load_data(folder: impl AsRef<Path>, preprocess: &Preprocess) -> Result<Splits> {
     let folder = folder.as_ref();
-    if mnist::any_file(folder) {
-        return mnist::load_splits(folder);
+    if mnist::any_file(folder) || cifar::is_cifar10(folder) {
+        return load_splits(folder)?.with_preprocess(preprocess);
     }
-    let images = load_image_folder(folder, &ImageTransform::for_input(input)?)?;
+    let images = load_image_folder(folder, preprocess)?;
     Ok(Splits {
         train: images.clone(),
         test: images,
         held_out: false,
     })
+}
+
+/// Loads a folder with the four files of MNIST ([`load_mnist`](super::load_mnist)) or with CIFAR-10's binary
+/// batches ([`load_cifar10`](super::load_cifar10)); pixels are `x / 255`.
+///
+/// # Errors
+/// As those two.
+pub fn load_splits(folder: impl AsRef<Path>) -> Result<Splits> {
+    let folder = folder.as_ref();
+    if cifar::is_cifar10(folder) {
+        return cifar::load_cifar10(folder);
+    }
+    mnist::load_mnist(folder)
 }
 
 type Labelled = (Vec<PathBuf>, Vec<u32>, usize);
@@ -148,8 +161,8 @@ fn from_subfolders(folder: &Path, content: Content) -> Result<Labelled> {
     }
     match (paths.is_empty(), content.images.is_empty(), empty) {
         (true, true, _) => wrong(
-            "there are no images (.jpg, .jpeg, .png) in this folder, nor in folders in it; expected images or \
-             the four MNIST files"
+            "there are no images (.jpg, .jpeg, .png) in this folder, nor in folders in it; expected images, \
+             the four MNIST files or CIFAR-10's binary batches"
                 .to_owned(),
         ),
         (true, false, _) => wrong(format!(

@@ -24,7 +24,7 @@ const WANTED: [(&str, usize); 4] = [
 /// # Errors
 /// [`Error::Format`] if files are missing (it lists them) or do not belong together; else as
 /// [`read_idx`] and [`Dataset::new`].
-pub fn load_splits(folder: impl AsRef<Path>) -> Result<Splits> {
+pub fn load_mnist(folder: impl AsRef<Path>) -> Result<Splits> {
     let folder = folder.as_ref();
     if !folder.is_dir() {
         let problem = "there is no such folder; expected one with the four MNIST files";
@@ -103,13 +103,13 @@ mod tests {
     fn mnist_folders() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = |name: &str| folder.path().join(name);
-        let error = load_splits(path("nowhere")).expect_err("missing");
+        let error = load_mnist(path("nowhere")).expect_err("missing");
         assert!(error.to_string().contains("no such folder"), "{error}");
 
         write_idx(path("train-images-idx3-ubyte.gz"), &[3, 2, 2], &[9; 12]).expect("writable");
         write_idx(path("train-labels.idx1-ubyte"), &[3], &[0, 9, 5]).expect("writable");
         write_idx(path("t10k-images-idx3-ubyte"), &[1, 2, 2], &[7; 4]).expect("writable");
-        let error = load_splits(folder.path())
+        let error = load_mnist(folder.path())
             .expect_err("a file is missing")
             .to_string();
         assert!(
@@ -119,18 +119,16 @@ mod tests {
 
         let labels = path("t10k-labels-idx1-ubyte.gz");
         write_idx(&labels, &[2], &[1, 2]).expect("writable");
-        let error = load_splits(folder.path())
+        let error = load_mnist(folder.path())
             .expect_err("two labels, one image")
             .to_string();
         assert!(error.contains("it has 2 labels, but"), "{error}");
         write_idx(&labels, &[1], &[10]).expect("writable");
-        let error = load_splits(folder.path())
-            .expect_err("label 10")
-            .to_string();
+        let error = load_mnist(folder.path()).expect_err("label 10").to_string();
         assert!(error.contains("label of image 0 is 10"), "{error}");
 
         write_idx(&labels, &[1], &[4]).expect("writable");
-        let splits = load_splits(folder.path()).expect("complete");
+        let splits = load_mnist(folder.path()).expect("complete");
         assert_eq!(splits.train.labels(), [0, 9, 5]);
         assert_eq!(splits.test.pixels(), Some(&[7; 4][..]));
         assert_eq!(

@@ -4,30 +4,51 @@
 //! that follow, and nothing is allocated from a number that a file merely claims. Everything written
 //! goes to a temporary name first ([`write_atomic`]).
 
+mod augment;
+mod cifar;
 mod container;
 mod dataset;
 mod digits;
 mod encoding;
+#[cfg(feature = "data")]
 mod folder;
+#[cfg(feature = "data")]
 mod idx;
+#[cfg(feature = "data")]
 mod labels;
+#[cfg(feature = "data")]
 mod mnist;
 mod model;
 mod packing;
+#[cfg(feature = "data")]
 mod picture;
+#[cfg(feature = "pth")]
+mod pth;
+#[cfg(feature = "data")]
+mod resample;
 mod stored;
 mod strokes;
+#[cfg(feature = "data")]
 mod table;
+mod weights;
 
 pub use crate::atomic::write_atomic;
+pub use augment::Augment;
+pub use cifar::load_cifar10;
 pub use container::{Contents, read_safetensors, write_safetensors};
 pub use dataset::{Dataset, Splits};
 pub use digits::synthetic_splits;
-pub use folder::{load_data, load_image_folder};
+#[cfg(feature = "data")]
+pub use folder::{load_data, load_image_folder, load_splits};
+#[cfg(feature = "data")]
 pub use idx::{Idx, read_idx, write_idx};
+#[cfg(feature = "data")]
 pub use labels::read_class_names;
-pub use mnist::load_splits;
-pub use model::{FileSize, Loaded};
+#[cfg(feature = "data")]
+pub use mnist::load_mnist;
 pub use packing::{mask_len, pack_bits, packed_len, sparse_decode, sparse_encode, unpack_bits};
-pub use picture::ImageTransform;
+#[cfg(feature = "data")]
+pub use picture::load_image;
 pub use stored::{FloatTensor, StoredTensor, StoredType, float_tensors};
+pub use weights::{is_safetensors, read_weights};
+pub use model::{FileSize, Loaded};

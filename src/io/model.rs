@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::container::{read_safetensors, write_safetensors};
 use super::encoding::{Encoding, beside, decode, encode};
 use super::stored::{StoredTensor, StoredType};
+use super::weights::{is_safetensors, read_weights};
 use crate::base::{DType, Quantization, Range, Requant, Shape};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Op, Source, ValueId};
@@ -178,13 +179,16 @@ impl Network {
         })
     }
 
-    /// Reads a file that [`Network::save`] wrote; the tensors as they are if it is a safetensors file of
-    /// somebody else.
+    /// Reads a file that [`Network::save`] wrote; the tensors as they are if it is somebody else's
+    /// ([`read_weights`]).
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`] for unreadable, truncated or inconsistent files.
     pub fn load(path: impl AsRef<Path>) -> Result<Loaded> {
         let path = path.as_ref();
+        if !is_safetensors(path)? {
+            return Ok(Loaded::Foreign(read_weights(path)?));
+        }
         let (metadata, tensors) = read_safetensors(path)?;
         let (Some(format), Some(json)) = (metadata.get(FORMAT_KEY), metadata.get(MODEL_KEY)) else {
             return Ok(Loaded::Foreign(tensors));

@@ -3,200 +3,84 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use image::imageops::{FilterType, crop_imm, resize};
+use super::resample::resize;
+use crate::base::{Colour, Preprocess, Resize, Tensor};
+use crate::error::{Error, Result};
 use image::{
     DynamicImage, ExtendedColorType, GrayImage, ImageDecoder, ImageError, ImageReader, Limits,
     RgbImage,
 };
 use libjpeg_turbo_rs::PixelFormat;
-use serde::{Deserialize, Serialize};
 
-use crate::base::Tensor;
-use crate::error::{Error, Result};
-
-/// Largest side of an image, in pixels, before and after resizing.
-const MAX_SIDE: u32 = 16_384;
+const MAX_SIDE: u32 = Preprocess::MAX_SIDE as u32;
 /// Largest file, and largest decoded image, in bytes.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// ImageNet's mean and deviation of red, green, blue in 0 ..= 1: what published networks were trained with.
-const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
-
-/// How an image file becomes numbers, as torchvision's `Resize`, `CenterCrop`, `ToTensor`, `Normalize`
-/// (where the crop would start between two pixels, it starts at the even one):
-/// `y = (x / 255 − mean) / std`, f32, `[height, width, channels]`.
+/// Reads a JPEG or PNG file as a network takes it: `f32 [height, width, channels]`. What the file is, its
+/// content tells.
 ///
-/// Resizing is bilinear with antialiasing (a triangle as wide as the reduction), on 8 bits per channel.
-/// A JPEG's orientation tag is obeyed; an alpha channel and colour profiles are ignored.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ImageTransform {
-    /// The shorter side, in pixels, to which images are resized, the longer in proportion; `None` = images
-    /// are stretched to exactly `crop`.
-    pub resize: Option<usize>,
-    /// Height and width of what is cut out of the middle.
-    pub crop: [usize; 2],
-    /// Mean per channel: three numbers for RGB, one for gray (Rec. 709 luma of coloured images).
-    pub mean: Vec<f32>,
-    /// Deviation per channel.
-    pub std: Vec<f32>,
+/// The steps are those of torchvision's `Resize`, `CenterCrop`, `ToTensor`, `Normalize` (where the crop would
+/// start between two pixels, it starts at the even one). Resizing is bilinear with antialiasing (a triangle as
+/// wide as the reduction), on 8 bits per channel, pixel for pixel that of Pillow. A JPEG's orientation tag is obeyed; an alpha channel and
+/// colour profiles are ignored.
+///
+/// # Errors
+/// [`Error::Io`] for a file that cannot be read; [`Error::Format`], with the path, for one that is not
+/// JPEG or PNG, damaged or cut short, larger than 16384 pixels a side or 256 MiB decoded, too narrow
+/// to be resized, or too small not to be; [`Error::Invalid`] as [`Preprocess::check`].
+pub fn load_image(path: impl AsRef<Path>, preprocess: &Preprocess) -> Result<Tensor> {
+    preprocess.check()?;
+    let shape = preprocess.shape();
+    let mut out = vec![0f32; shape.iter().product()];
+    load_into(path.as_ref(), preprocess, &mut out)?;
+    Tensor::from_f32(&shape, &out)
 }
 
-impl Default for ImageTransform {
-    /// ImageNet's: shorter side 256, crop 224.
-    fn default() -> Self {
-        Self::imagenet([224, 224])
-    }
+/// As [`load_image`], into a slice of exactly the product of [`Preprocess::shape`].
+pub(super) fn load_into(path: &Path, preprocess: &Preprocess, out: &mut [f32]) -> Result<()> {
+    let wrong = |problem: String| Error::format(path, problem);
+    let image = decode(&read(path)?).map_err(wrong)?;
+    apply(image, preprocess, out).map_err(wrong)
 }
 
-impl ImageTransform {
-    /// ImageNet's mean and deviation, for images of `crop = [height, width]`; the shorter side is resized to
-    /// 256 for a crop of 224, in proportion for others.
-    pub fn imagenet(crop: [usize; 2]) -> Self {
-        let side = crop[0].max(crop[1]);
-        Self {
-            resize: Some((side * 256 + 112) / 224),
-            crop,
-            mean: IMAGENET_MEAN.to_vec(),
-            std: IMAGENET_STD.to_vec(),
-        }
-    }
-
-    /// Gray images stretched to `size = [height, width]`, `y = x / 255`, as MNIST's files are read.
-    pub fn gray(size: [usize; 2]) -> Self {
-        Self {
-            resize: None,
-            crop: size,
-            mean: vec![0.0],
-            std: vec![1.0],
-        }
-    }
-
-    /// The transform for a network that takes `[height, width, channels]`: [`ImageTransform::imagenet`] for
-    /// three channels, [`ImageTransform::gray`] for one.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for another number of channels, or sides that no image has.
-    pub fn for_input(shape: [usize; 3]) -> Result<Self> {
-        let [height, width, channels] = shape;
-        let transform = match channels {
-            1 => Self::gray([height, width]),
-            3 => Self::imagenet([height, width]),
-            _ => {
-                let problem = format!(
-                    "the model takes {channels} channels; image files give 1 (gray) or 3 (RGB)"
-                );
-                return Err(Error::invalid("images", problem));
-            }
-        };
-        transform.check()?;
-        Ok(transform)
-    }
-
-    /// `[height, width, channels]` of every image.
-    pub fn shape(&self) -> [usize; 3] {
-        [self.crop[0], self.crop[1], self.mean.len()]
-    }
-
-    /// Checks the numbers against each other.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for sides of 0 or above 16384, a crop larger than `resize`, other than one or
-    /// three channels, or a deviation that cannot divide.
-    pub fn check(&self) -> Result<()> {
-        let wrong = |problem: String| Err(Error::invalid("image transform", problem));
-        let sides = self.crop.iter().chain(&self.resize);
-        if let Some(bad) = sides
-            .into_iter()
-            .find(|s| !(1..=MAX_SIDE as usize).contains(s))
-        {
-            return wrong(format!("a side is {bad}, expected 1 to {MAX_SIDE} pixels"));
-        }
-        if let Some(side) = self
-            .resize
-            .filter(|&side| side < self.crop[0].max(self.crop[1]))
-        {
-            let [height, width] = self.crop;
-            return wrong(format!(
-                "the crop of {height} x {width} is larger than the shorter side, {side}"
+/// `Err` is the rest of a sentence about the image.
+fn apply(
+    image: DynamicImage,
+    preprocess: &Preprocess,
+    out: &mut [f32],
+) -> std::result::Result<(), String> {
+    let [height, width] = preprocess.size.map(|side| side as u32);
+    let have = (image.height(), image.width());
+    let (new_height, new_width) = match preprocess.resize {
+        _ if have == (height, width) => have,
+        Resize::Shorter(side) => resized(have.0, have.1, side as u32)?,
+        Resize::Stretch([height, width]) => (height as u32, width as u32),
+        Resize::None if have.0 < height || have.1 < width => {
+            return Err(format!(
+                "it is {} x {} pixels, less than the {width} x {height} that the model takes, and is not to be \
+                 resized",
+                have.1, have.0
             ));
         }
-        if ![1, 3].contains(&self.mean.len()) || self.mean.len() != self.std.len() {
-            return wrong(format!(
-                "mean has {} and std {} numbers, expected one each (gray) or three each (RGB)",
-                self.mean.len(),
-                self.std.len()
-            ));
-        }
-        let usable = |(mean, std): (&f32, &f32)| mean.is_finite() && std.is_normal();
-        if !self.mean.iter().zip(&self.std).all(usable) {
-            return wrong(format!(
-                "mean {:?} and std {:?} cannot normalise",
-                self.mean, self.std
-            ));
-        }
-        Ok(())
+        Resize::None => have,
+    };
+    let top = centre_start(new_height, height);
+    let left = centre_start(new_width, width);
+    let (pixels, channels) = match preprocess.colour {
+        Colour::Gray => (image.into_luma8().into_raw(), 1),
+        Colour::Rgb | Colour::Bgr => (image.into_rgb8().into_raw(), 3),
+    };
+    let from = [have.0 as usize, have.1 as usize, channels];
+    let pixels = resize(&pixels, from, [new_height as usize, new_width as usize]);
+    // The middle, row by row.
+    let row = width as usize * channels;
+    let rows = pixels
+        .chunks_exact(new_width as usize * channels)
+        .skip(top as usize);
+    for (pixels, y) in rows.zip(out.chunks_exact_mut(row)) {
+        preprocess.normalise(&pixels[left as usize * channels..][..row], y);
     }
-
-    /// Reads a JPEG or PNG file: `f32 [height, width, channels]`. What the file is, its content tells.
-    ///
-    /// # Errors
-    /// [`Error::Io`] for a file that cannot be read; [`Error::Format`], with the path, for one that is not
-    /// JPEG or PNG, damaged or cut short, larger than 16384 pixels a side or 256 MiB decoded, or too narrow
-    /// to be resized; [`Error::Invalid`] as [`ImageTransform::check`].
-    pub fn load(&self, path: impl AsRef<Path>) -> Result<Tensor> {
-        self.check()?;
-        let shape = self.shape();
-        let mut out = vec![0f32; shape.iter().product()];
-        self.load_into(path.as_ref(), &mut out)?;
-        Tensor::from_f32(&shape, &out)
-    }
-
-    /// As [`ImageTransform::load`], into a slice of exactly the product of [`ImageTransform::shape`].
-    pub(super) fn load_into(&self, path: &Path, out: &mut [f32]) -> Result<()> {
-        let wrong = |problem: String| Error::format(path, problem);
-        let image = decode(&read(path)?).map_err(wrong)?;
-        self.apply(image, out).map_err(wrong)
-    }
-
-    /// `Err` is the rest of a sentence about the image.
-    fn apply(&self, image: DynamicImage, out: &mut [f32]) -> std::result::Result<(), String> {
-        let [height, width] = self.crop.map(|side| side as u32);
-        let (new_height, new_width) = match self.resize {
-            Some(side) => resized(image.height(), image.width(), side as u32)?,
-            None => (height, width),
-        };
-        let top = centre_start(new_height, height);
-        let left = centre_start(new_width, width);
-        // `resize` returns images that have the size already as they are.
-        if self.mean.len() == 1 {
-            let image = resize(
-                &image.into_luma8(),
-                new_width,
-                new_height,
-                FilterType::Triangle,
-            );
-            self.normalise(&crop_imm(&image, left, top, width, height).to_image(), out);
-        } else {
-            let image = resize(
-                &image.into_rgb8(),
-                new_width,
-                new_height,
-                FilterType::Triangle,
-            );
-            self.normalise(&crop_imm(&image, left, top, width, height).to_image(), out);
-        }
-        Ok(())
-    }
-
-    fn normalise(&self, pixels: &[u8], out: &mut [f32]) {
-        let channels = self.mean.len();
-        for (pixel, y) in pixels.chunks(channels).zip(out.chunks_mut(channels)) {
-            for (c, (&x, y)) in pixel.iter().zip(y).enumerate() {
-                *y = (f32::from(x) / 255.0 - self.mean[c]) / self.std[c];
-            }
-        }
-    }
+    Ok(())
 }
 
 /// Height and width with the shorter side `side`; the longer is rounded down, as torchvision does.
@@ -341,32 +225,6 @@ mod tests {
         assert_eq!(resized(1, 1, 256), Ok((256, 256)));
         assert_eq!(resized(64, 1, 256), Ok((16_384, 256)));
         assert!(resized(65, 1, 256).is_err_and(|e| e.contains("too narrow")));
-        let sides = [224, 28, 32, 299, 1].map(|side| ImageTransform::imagenet([side; 2]).resize);
-        assert_eq!(sides, [256, 32, 37, 342, 1].map(Some));
-    }
-
-    #[test]
-    fn numbers_that_do_not_fit_are_refused() {
-        let good = ImageTransform::default();
-        assert_eq!((good.resize, good.shape()), (Some(256), [224, 224, 3]));
-        good.check().expect("the default is good");
-        let says = |change: fn(&mut ImageTransform), words: &str| {
-            let mut bad = ImageTransform::default();
-            change(&mut bad);
-            let error = bad.check().expect_err(words).to_string();
-            assert!(error.contains(words), "{error}");
-        };
-        says(|t| t.crop[0] = 0, "a side is 0");
-        says(|t| t.resize = Some(1 << 20), "a side is 1048576");
-        says(
-            |t| t.resize = Some(223),
-            "larger than the shorter side, 223",
-        );
-        says(|t| t.mean = vec![0.0], "mean has 1 and std 3");
-        says(|t| t.std[1] = 0.0, "cannot normalise");
-        says(|t| t.mean[2] = f32::NAN, "cannot normalise");
-        let error = ImageTransform::for_input([8, 8, 4]).expect_err("four channels");
-        assert!(error.to_string().contains("4 channels"), "{error}");
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //! `og = o / groups` of `y`. The caller has put `−x_zero_point · Σ w[o]`, over all taps, into `bias`: hence the
 //! padding adds `x_zero_point · w`, which is the real 0. Sums are exact and the same in any order.
 
-use rayon::prelude::*;
+use crate::base::parallel::*;
 
 use super::conv2d_f32::{forward, with_residual};
 use super::cooperative::with_cooperative_conv;

@@ -11,7 +11,7 @@
 //! the chunks. `x`, `dy`: f32, any shape. Chunk `j` holds the elements `j·n .. (j + 1)·n` of a channel
 //! in memory order, `n` = length of a channel / chunks, rounded up.
 
-use rayon::prelude::*;
+use crate::base::parallel::*;
 
 use super::channels::Channels;
 pub use super::channels::chunks_for;

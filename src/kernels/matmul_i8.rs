@@ -7,7 +7,7 @@
 //! `y`: i8 `[m, n]`. The zero point of `x` is not seen here: the caller has put `−z_x · Σ_t w[j, t]` into `bias`.
 //! Sums are exact and the same in any order; they wrap like any int32 if `k` and `bias` are that large.
 
-use rayon::prelude::*;
+use crate::base::parallel::*;
 
 use super::cooperative::with_cooperative;
 use super::tile_i8::TileI8;

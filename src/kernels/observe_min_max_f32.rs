@@ -5,7 +5,7 @@
 //! counted in the last number. Counts are modulo 2³². `x`: f32, any shape. [`MinMaxState`] makes and
 //! reads the state.
 
-use rayon::prelude::*;
+use crate::base::parallel::*;
 
 use super::channels::{Channels, chunks_up_to};
 use super::float_bits::{float_of_key, key_of};

@@ -1,6 +1,6 @@
 //! Sums of products in f64: the CPU side of matrix products and convolutions.
 
-use rayon::prelude::*;
+use crate::base::parallel::*;
 
 use super::{Agreement, Conv, gamma, ulp_f16, ulp_f32};
 use crate::base::DType;

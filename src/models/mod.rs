@@ -4,9 +4,9 @@ mod import;
 mod lenet5;
 mod resnet;
 
-pub use import::{Foreign, import};
+pub use import::{Foreign, Imported, import};
 pub use lenet5::{LENET5_PARAMS, lenet5};
-pub use resnet::ResNet;
+pub use resnet::{ResNet, Shortcut};
 
 use std::collections::BTreeMap;
 
@@ -35,8 +35,8 @@ pub fn param_shapes(arch: &str) -> Result<Vec<(String, Shape)>> {
 
 fn unknown(arch: &str) -> Error {
     let problem = format!(
-        "there is no architecture `{arch}`; there are lenet5, resnet18, resnet34, resnet50, resnet101 and \
-         resnet152"
+        "there is no architecture `{arch}`; there are lenet5, resnet18, resnet34, resnet50, resnet101, resnet152 \
+         and, for CIFAR, resnet20, resnet32, resnet44 and resnet56"
     );
     Error::invalid("arch", problem)
 }

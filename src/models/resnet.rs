@@ -21,6 +21,8 @@ const EXPANSION: usize = 4;
 pub struct ResNet {
     /// Side of the (square) images.
     pub image: usize,
+    /// Channels of the images: 3, or 1 for gray ones.
+    pub channels: usize,
     /// Side of the first filter: 7 with stride 2 and a max-pool behind it, 3 without either (CIFAR).
     pub stem: usize,
     /// Channels behind the first convolution.
@@ -29,8 +31,19 @@ pub struct ResNet {
     pub stages: Vec<(usize, usize)>,
     /// Blocks are 1×1, 3×3, 1×1 with four times the width behind them; else two 3×3.
     pub bottleneck: bool,
+    /// The short way of blocks that change the shape.
+    pub shortcut: Shortcut,
     /// Width of the result.
     pub classes: usize,
+}
+
+/// How the short way of a block gets the shape of the long one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortcut {
+    /// A 1×1 convolution with its batch norm.
+    Projection,
+    /// Every second row and column, and as many channels of zeros before as behind (option A of He et al.).
+    Pad,
 }
 
 /// One convolution of a block and the batch norm behind it.
@@ -53,12 +66,39 @@ impl Unit {
 struct Block {
     name: String,
     units: Vec<Unit>,
-    downsample: Option<Unit>,
+    short: Short,
+}
+
+enum Short {
+    Identity,
+    Projection(Unit),
+    /// `stride`, channels in and out.
+    Pad(usize, usize, usize),
 }
 
 impl ResNet {
-    /// The network of this name for ImageNet (224 × 224, 1000 classes): resnet18, 34, 50, 101, 152.
+    /// The network of this name, for ImageNet (224 × 224, 1000 classes): resnet18, 34, 50, 101, 152; or for
+    /// CIFAR-10 (32 × 32, 10 classes): resnet20, 32, 44, 56.
     pub fn named(arch: &str) -> Option<Self> {
+        let cifar = match arch {
+            "resnet20" => Some(3),
+            "resnet32" => Some(5),
+            "resnet44" => Some(7),
+            "resnet56" => Some(9),
+            _ => None,
+        };
+        if let Some(blocks) = cifar {
+            return Some(Self {
+                image: 32,
+                channels: 3,
+                stem: 3,
+                stem_width: 16,
+                stages: vec![(blocks, 16), (blocks, 32), (blocks, 64)],
+                bottleneck: false,
+                shortcut: Shortcut::Pad,
+                classes: 10,
+            });
+        }
         let (bottleneck, blocks) = match arch {
             "resnet18" => (false, [2, 2, 2, 2]),
             "resnet34" => (false, [3, 4, 6, 3]),
@@ -69,10 +109,12 @@ impl ResNet {
         };
         Some(Self {
             image: 224,
+            channels: 3,
             stem: 7,
             stem_width: 64,
             stages: blocks.into_iter().zip([64, 128, 256, 512]).collect(),
             bottleneck,
+            shortcut: Shortcut::Projection,
             classes: 1000,
         })
     }
@@ -94,16 +136,31 @@ impl ResNet {
         if stages.is_empty() || first("bn1.weight".into()).is_none() {
             return None;
         }
-        // OIHW or OHWI: the third axis is a side of the filter in both.
+        // OIHW or OHWI: the third axis is a side of the filter in both, the second only in OHWI.
         let stem_side = stem[2];
-        Some(Self {
+        let mut net = Self {
             image: if stem_side == 3 { 32 } else { 224 },
+            channels: if stem[1] == stem_side {
+                stem[3]
+            } else {
+                stem[1]
+            },
             stem: if stem_side == 3 { 3 } else { 7 },
             stem_width: stem[0],
             bottleneck: first("layer1.0.conv3.weight".into()).is_some(),
+            shortcut: Shortcut::Projection,
             classes: first("fc.weight".into()).unwrap_or(1000),
             stages,
-        })
+        };
+        // CIFAR's networks without a single projection.
+        let projects = |block: &Block| match &block.short {
+            Short::Projection(unit) => first(format!("{}.weight", unit.conv)).is_some(),
+            Short::Identity | Short::Pad(..) => false,
+        };
+        if net.stem == 3 && !net.bottleneck && !net.blocks().iter().any(projects) {
+            net.shortcut = Shortcut::Pad;
+        }
+        Some(net)
     }
 
     /// `resnet18`, `resnet34`, …: twice the blocks (three times with bottlenecks) and two more layers.
@@ -135,7 +192,7 @@ impl ResNet {
             norm: "bn1".into(),
             kernel: self.stem,
             stride: if self.stem == 3 { 1 } else { 2 },
-            from: 3,
+            from: self.channels,
             to: self.stem_width,
         }
     }
@@ -167,17 +224,21 @@ impl ResNet {
                     from,
                     to,
                 });
-                let downsample = (stride != 1 || from != to).then(|| Unit {
-                    conv: format!("{name}.downsample.0"),
-                    norm: format!("{name}.downsample.1"),
-                    kernel: 1,
-                    stride,
-                    from,
-                    to,
-                });
+                let short = match self.shortcut {
+                    _ if stride == 1 && from == to => Short::Identity,
+                    Shortcut::Pad => Short::Pad(stride, from, to),
+                    Shortcut::Projection => Short::Projection(Unit {
+                        conv: format!("{name}.downsample.0"),
+                        norm: format!("{name}.downsample.1"),
+                        kernel: 1,
+                        stride,
+                        from,
+                        to,
+                    }),
+                };
                 blocks.push(Block {
                     units: units.collect(),
-                    downsample,
+                    short,
                     name,
                 });
                 from = to;
@@ -198,14 +259,16 @@ impl ResNet {
         unit(&self.stem_unit());
         for block in self.blocks() {
             block.units.iter().for_each(&mut unit);
-            block.downsample.iter().for_each(&mut unit);
+            if let Short::Projection(projection) = &block.short {
+                unit(projection);
+            }
         }
         out.push(("fc.weight".into(), vec![self.classes, self.features()]));
         out.push(("fc.bias".into(), vec![self.classes]));
         out
     }
 
-    /// `images [n, image, image, 3] → logits [n, classes]`.
+    /// `images [n, image, image, channels] → logits [n, classes]`.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a missing weight, [`Error::Shape`] for one of another shape, for images that
@@ -216,7 +279,7 @@ impl ResNet {
             weights,
             arch: self.name(),
         };
-        let shape = [batch, self.image, self.image, 3];
+        let shape = [batch, self.image, self.image, self.channels];
         let x = builder.graph.input("images", DType::F32, &shape);
         let x = builder.unit(x, &self.stem_unit())?;
         let mut x = builder.graph.push("relu", Map::RELU, &[x])?;
@@ -278,12 +341,25 @@ impl Builder<'_> {
             .push(&unit.norm, BatchNorm { eps: EPS }, &operands)
     }
 
-    /// `relu(x' + long way of x)`; `x'` is `x`, or its downsampling.
+    /// `x[:, ::stride, ::stride, :]` between `(to − from) / 2` channels of zeros on either side.
+    fn slice_and_pad(
+        &mut self,
+        block: &str,
+        _x: ValueId,
+        _stride: usize,
+        _channels: [usize; 2],
+    ) -> Result<ValueId> {
+        let problem = "its shortcuts slice and pad channels, for which there are no operations yet";
+        Err(Error::invalid(format!("{}: {block}", self.arch), problem))
+    }
+
+    /// `relu(x' + long way of x)`; `x'` is `x`, or the short way that gives it the other shape.
     fn block(&mut self, x: ValueId, block: &Block) -> Result<ValueId> {
         let name = &block.name;
-        let short = match &block.downsample {
-            Some(unit) => self.unit(x, unit)?,
-            None => x,
+        let short = match &block.short {
+            Short::Identity => x,
+            Short::Projection(unit) => self.unit(x, unit)?,
+            &Short::Pad(stride, from, to) => self.slice_and_pad(name, x, stride, [from, to])?,
         };
         let mut long = x;
         for (i, unit) in block.units.iter().enumerate() {
@@ -312,6 +388,11 @@ mod tests {
             ("resnet18", 11_689_512),
             ("resnet34", 21_797_672),
             ("resnet50", 25_557_032),
+            // As their author counts: "0.27M", "0.46M", "0.66M", "0.85M".
+            ("resnet20", 269_722),
+            ("resnet32", 464_154),
+            ("resnet44", 658_586),
+            ("resnet56", 853_018),
         ] {
             let net = ResNet::named(arch).expect("known");
             assert_eq!(net.name(), arch);
@@ -324,15 +405,17 @@ mod tests {
 
     #[test]
     fn recognised_by_its_tensors() {
-        let small = ResNet {
-            image: 32,
-            stem: 3,
-            stem_width: 16,
-            stages: vec![(3, 16), (3, 32), (3, 64)],
-            bottleneck: false,
-            classes: 10,
+        let named = |arch: &str| ResNet::named(arch).expect("known");
+        let (padded, deep) = (named("resnet20"), named("resnet50"));
+        let projected = ResNet {
+            shortcut: Shortcut::Projection,
+            ..padded.clone()
         };
-        for net in [small, ResNet::named("resnet50").expect("known")] {
+        let gray = ResNet {
+            channels: 1,
+            ..deep.clone()
+        };
+        for net in [padded, projected, deep, gray] {
             let params: std::collections::BTreeMap<_, _> = net.params().into_iter().collect();
             let found = ResNet::recognise(|name| params.get(name).cloned());
             assert_eq!(found.as_ref(), Some(&net));

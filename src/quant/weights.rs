@@ -1,6 +1,6 @@
 //! Weights: symmetric scales of a few bits, one per channel, and the integers.
 
-use rayon::prelude::*;
+use crate::base::parallel::*;
 use serde::{Deserialize, Serialize};
 
 use super::qparams::{Convention, choose};
