@@ -18,15 +18,19 @@ fn slices_from_every_place_in_every_step() {
         for start in 0..5usize {
             for step in 1..4 {
                 for size in 1..=(13 - start).div_ceil(step) {
-                    let [start, step, size] = [[1, start], [2, step], [3, size]];
-                    check(Gather::slice(&[6, 13], &start, &step, &size, dtype));
+                    let taken: [&[usize]; 3] = [&[1, start], &[2, step], &[3, size]];
+                    check(Gather::slice(&[6, 13], taken, dtype));
                     if dtype == DType::F32 {
-                        check(Gather::slice_grad(&[6, 13], &start, &step, &size));
+                        check(Gather::slice_grad(&[6, 13], taken));
                     }
                 }
             }
         }
     }
+}
+
+fn pad(x: &[usize], around: [&[usize]; 2], fill: f32, dtype: DType) {
+    check(Gather::pad(x, around, fill, dtype));
 }
 
 #[test]
@@ -35,33 +39,31 @@ fn pads_of_every_width() {
         for before in 0..5 {
             for after in 0..5 {
                 let fill = [0.0, -3.0][(before + after) % 2];
-                check(Gather::pad(
-                    &[3, 2, 5],
-                    &[1, 0, before],
-                    &[0, 2, after],
-                    fill,
-                    dtype,
-                ));
-                check(Gather::pad(
+                pad(&[3, 2, 5], [&[1, 0, before], &[0, 2, after]], fill, dtype);
+                pad(
                     &[2, 3, 4, 8],
-                    &[0, before, 1, 0],
-                    &[0, 0, after, 0],
+                    [&[0, before, 1, 0], &[0, 0, after, 0]],
                     fill,
                     dtype,
-                ));
+                );
             }
         }
     }
-    let five = [1, 1, 1, 1, 1, 2];
-    check(Gather::pad(
-        &[2, 1, 2, 1, 2, 3],
-        &five,
-        &five,
-        1.0,
-        DType::I8,
-    ));
+    let six = [1, 1, 1, 1, 1, 2];
+    pad(&[2, 1, 2, 1, 2, 3], [&six, &six], 1.0, DType::I8);
     for dtype in [DType::U32, DType::I32] {
-        check(Gather::pad(&[5], &[1], &[2], 7.0, dtype));
+        pad(&[5], [&[1], &[2]], 7.0, dtype);
+    }
+}
+
+fn place(x: &[usize], y: &[usize], axis: usize, start: usize, dtype: DType) -> Place {
+    let (x, y) = (x.to_vec(), y.to_vec());
+    Place {
+        x,
+        y,
+        axis,
+        start,
+        dtype,
     }
 }
 
@@ -70,22 +72,8 @@ fn parts_at_every_place() {
     for dtype in DTYPES {
         for start in 0..9 {
             for size in 1..=9 - start {
-                let (x, y, axis) = (vec![3, size], vec![3, 9], 1);
-                harness::check(Box::new(Place {
-                    x,
-                    y,
-                    axis,
-                    start,
-                    dtype,
-                }));
-                let (x, y, axis) = (vec![2, size, 5], vec![2, 9, 5], 1);
-                harness::check(Box::new(Place {
-                    x,
-                    y,
-                    axis,
-                    start,
-                    dtype,
-                }));
+                check(Ok(place(&[3, size], &[3, 9], 1, start, dtype)));
+                check(Ok(place(&[2, size, 5], &[2, 9, 5], 1, start, dtype)));
             }
         }
     }
@@ -100,14 +88,7 @@ fn parts_make_a_whole() {
     let mut start = 0;
     for (i, size) in sizes.into_iter().enumerate() {
         let x = Tensor::from_i8(&[2, size], &vec![i as i8; 2 * size]).expect("fits");
-        let (shape, axis, dtype) = (vec![2, size], 1, DType::I8);
-        let kernel = Place {
-            x: shape,
-            y: vec![2, 13],
-            axis,
-            start,
-            dtype,
-        };
+        let kernel = place(&[2, size], &[2, 13], 1, start, DType::I8);
         let mut args = [x, y];
         kernel.cpu(&mut args).expect("fits");
         [_, y] = args;
@@ -141,12 +122,6 @@ fn folded_grids() {
     for rows in [1, 63, 255, 256, 257, 256 * 65_535 / 16 + 1] {
         harness::check(Box::new(Copy { rows }));
     }
-    let (start, step, size) = ([0, 1], [1, 1], [70_000, 63]);
-    check(Gather::slice(
-        &[70_000, 65],
-        &start,
-        &step,
-        &size,
-        DType::F32,
-    ));
+    let taken: [&[usize]; 3] = [&[0, 1], &[1, 1], &[70_000, 63]];
+    check(Gather::slice(&[70_000, 65], taken, DType::F32));
 }

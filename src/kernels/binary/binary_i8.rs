@@ -40,17 +40,10 @@ pub struct BinaryI8 {
 #[derive(Clone, Copy, bytemuck::NoUninit)]
 struct Params {
     broadcast: broadcast::Params,
-    za: i32,
-    zb: i32,
-    zy: i32,
-    sa: f32,
-    sb: f32,
-    inv_sy: f32,
-    ma: i32,
-    mb: i32,
-    shift: u32,
-    qmin: i32,
-    qmax: i32,
+    zero_points: [i32; 3],
+    scales: [f32; 3],
+    sum: [i32; 3],
+    range: [i32; 2],
 }
 
 impl Kernel for BinaryI8 {
@@ -84,17 +77,10 @@ impl Kernel for BinaryI8 {
             spec: self.out().spec().with("PRODUCT", self.op == BinaryOp::Mul),
             params: params_bytes(&Params {
                 broadcast,
-                za: self.qa.zero_point,
-                zb: self.qb.zero_point,
-                zy: self.qy.zero_point,
-                sa: self.qa.scale,
-                sb: self.qb.scale,
-                inv_sy: self.qy.inv_scale(),
-                ma,
-                mb,
-                shift,
-                qmin: self.qy.range.qmin,
-                qmax: self.qy.range.qmax,
+                zero_points: [self.qa, self.qb, self.qy].map(|q| q.zero_point),
+                scales: [self.qa.scale, self.qb.scale, self.qy.inv_scale()],
+                sum: [ma, mb, shift as i32],
+                range: [self.qy.range.qmin, self.qy.range.qmax],
             }),
             workgroups: grid_1d(broadcast.words as usize, 64, caps),
         })

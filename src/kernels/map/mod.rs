@@ -105,6 +105,11 @@ impl Unary {
         uniform(shape, 1e-3, 3.0, rng)
     }
 
+    fn results(self, x: &Tensor) -> Vec<Approx> {
+        let x = Approx::elements(x).into_iter();
+        x.map(|x| self.approx(x)).collect()
+    }
+
     /// Selections in f32 are exact.
     fn agreement(self, results: &[Approx], dtype: DType) -> Agreement {
         let exact = match dtype {
@@ -146,12 +151,12 @@ impl Kernel for Map {
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
-        let y = self.results(args);
+        let y = self.f.results(&args[0]);
         store(&mut args[1], &y)
     }
 
     fn agreement(&self, args: &[Tensor]) -> Result<Vec<Agreement>> {
-        let y = self.f.agreement(&self.results(args), self.dtype);
+        let y = self.f.agreement(&self.f.results(&args[0]), self.dtype);
         Ok(vec![Agreement::Equal, y])
     }
 
@@ -166,13 +171,6 @@ impl Kernel for Map {
             .store_f64(&x)
             .expect("a float tensor of this length");
         args
-    }
-}
-
-impl Map {
-    fn results(&self, args: &[Tensor]) -> Vec<Approx> {
-        let x = Approx::elements(&args[0]).into_iter();
-        x.map(|x| self.f.approx(x)).collect()
     }
 }
 
@@ -257,12 +255,13 @@ impl Kernel for MapInPlace {
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
-        let x = self.results(args);
+        let x = self.f.results(&args[0]);
         store(&mut args[0], &x)
     }
 
     fn agreement(&self, args: &[Tensor]) -> Result<Vec<Agreement>> {
-        Ok(vec![self.f.agreement(&self.results(args), DType::F32)])
+        let x = self.f.results(&args[0]);
+        Ok(vec![self.f.agreement(&x, DType::F32)])
     }
 
     fn operations(&self) -> f64 {
@@ -271,13 +270,6 @@ impl Kernel for MapInPlace {
 
     fn example_args(&self, rng: &mut Rng) -> Vec<Tensor> {
         vec![self.f.example(&[self.len], rng)]
-    }
-}
-
-impl MapInPlace {
-    fn results(&self, args: &[Tensor]) -> Vec<Approx> {
-        let x = Approx::elements(&args[0]).into_iter();
-        x.map(|x| self.f.approx(x)).collect()
     }
 }
 

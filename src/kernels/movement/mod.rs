@@ -14,7 +14,7 @@ mod place;
 mod repack;
 
 pub use copy::Copy;
-pub use gather::{Along, Gather};
+pub use gather::Gather;
 pub use place::Place;
 pub use repack::Repack;
 

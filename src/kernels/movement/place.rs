@@ -24,18 +24,6 @@ pub struct Place {
     pub dtype: DType,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::NoUninit)]
-struct Params {
-    words: u32,
-    span: u32,
-    start: u32,
-    len: u32,
-    y_row: u32,
-    x_row_words: u32,
-    y_row_words: u32,
-}
-
 impl Kernel for Place {
     fn name(&self) -> &'static str {
         label(["place_u32", "place_f16", "place_i8"], self.dtype)
@@ -55,7 +43,8 @@ impl Kernel for Place {
         let lanes = self.dtype.lanes();
         let ends = self.start + x_row;
         // Where no word is shared, elements of a row are words of it.
-        let whole = self.start % lanes == 0 && (ends % lanes == 0 || ends == y_row);
+        let whole =
+            self.start.is_multiple_of(lanes) && (ends.is_multiple_of(lanes) || ends == y_row);
         let (lanes, row) = if last && !whole {
             (lanes, [self.start, x_row, y_row])
         } else if last {
@@ -68,18 +57,20 @@ impl Kernel for Place {
         let [start, len, y_row] = row;
         let span = (start + len).div_ceil(lanes) - start / lanes;
         let rows: usize = self.y[..self.axis].iter().product();
+        let row_words = [len, y_row].map(|row: usize| row.div_ceil(lanes));
+        let params = [
+            rows * span,
+            span,
+            start,
+            len,
+            y_row,
+            row_words[0],
+            row_words[1],
+        ];
         Ok(Launch {
             source: include_str!("../../../shaders/movement/place.wgsl").into(),
             spec: Spec::new().with("LANES", lanes as u32),
-            params: params_bytes(&Params {
-                words: (rows * span) as u32,
-                span: span as u32,
-                start: start as u32,
-                len: len as u32,
-                y_row: y_row as u32,
-                x_row_words: len.div_ceil(lanes) as u32,
-                y_row_words: y_row.div_ceil(lanes) as u32,
-            }),
+            params: params_bytes(&params.map(|number| number as u32)),
             workgroups: grid_1d(rows * span, 64, caps),
         })
     }

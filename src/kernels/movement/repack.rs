@@ -19,16 +19,6 @@ pub struct Repack {
     pub dtype: DType,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::NoUninit)]
-struct Params {
-    words: u32,
-    x_row: u32,
-    x_row_words: u32,
-    y_row: u32,
-    y_row_words: u32,
-}
-
 impl Kernel for Repack {
     fn name(&self) -> &'static str {
         label(["repack_u32", "repack_f16", "repack_i8"], self.dtype)
@@ -47,17 +37,13 @@ impl Kernel for Repack {
             return Err(Error::shape(self.name(), "y", expected, &self.to));
         }
         let words = words_for(&self.to, self.dtype);
-        let row = |shape: &Shape| shape.last().copied().unwrap_or(1) as u32;
+        let row = |shape: &Shape| shape.last().copied().unwrap_or(1);
+        let [x_words, y_words] = [&self.from, &self.to].map(|s| row_words(s, self.dtype));
+        let params = [words, row(&self.from), x_words, row(&self.to), y_words];
         Ok(Launch {
             source: include_str!("../../../shaders/movement/repack.wgsl").into(),
             spec: Spec::new().with("LANES", self.dtype.lanes() as u32),
-            params: params_bytes(&Params {
-                words: words as u32,
-                x_row: row(&self.from),
-                x_row_words: row_words(&self.from, self.dtype) as u32,
-                y_row: row(&self.to),
-                y_row_words: row_words(&self.to, self.dtype) as u32,
-            }),
+            params: params_bytes(&params.map(|number| number as u32)),
             workgroups: grid_1d(words, 64, caps),
         })
     }
