@@ -95,6 +95,7 @@ pub mod io;
 pub mod kernels;
 pub mod models;
 mod network;
+mod open;
 pub mod prune;
 pub mod quant;
 #[cfg(feature = "report")]
@@ -103,6 +104,7 @@ pub mod train;
 
 pub use error::{Error, Result};
 pub use network::{Event, LayerInfo, Network};
+pub use open::open;
 pub use wgpu;
 
 /// README's example compiles.

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{DType, Quantization, Tensor};
+use crate::base::{DType, Preprocess, Quantization, Tensor};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Node, ValueId, bake_masks};
+use crate::graph::{Graph, Node, ValueId, bake_masks, optimize};
 
 /// One thing that was done to a network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub struct Network {
     pub arch: String,
     /// The network, for batches of one image.
     pub graph: Graph,
+    /// What is done to a picture before the network sees it; `None` if that is not known, or it takes none.
+    pub preprocess: Option<Preprocess>,
     /// Names of the classes, if they are known.
     pub labels: Vec<String>,
     /// What was done to it, oldest first.
@@ -71,6 +73,25 @@ impl Network {
             with: with.into(),
         });
         self
+    }
+
+    /// `[height, width, channels]` of its input, if it takes one image.
+    pub fn image_shape(&self) -> Option<[usize; 3]> {
+        match self.graph.inputs().as_slice() {
+            &[id] => match *self.graph.value(id).shape.as_slice() {
+                [_, height, width, channels] => Some([height, width, channels]),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// What runs: batch norms folded, masks multiplied in, activations and residual additions fused.
+    ///
+    /// # Errors
+    /// As [`optimize`].
+    pub fn runnable(&self) -> Result<Graph> {
+        optimize(&bake_masks(&self.graph)?)
     }
 
     /// `fp32`, `fp16`, `int8`, `w4a8` (bits of most weights and activations), `w4` (weights alone).

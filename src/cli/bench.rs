@@ -137,40 +137,45 @@ async fn variants(
 ) -> Result<Vec<(String, Graph)>> {
     let precision = model.precision();
     if precision != "fp32" {
-        return Ok(vec![(precision, models::runnable(&model)?)]);
+        return Ok(vec![(precision, model.runnable()?)]);
     }
-    // Speed does not depend on what the images show: random pixels give ranges good enough.
-    let data = random_images(&model.graph)?;
-    let mut out = vec![(
-        "fp32".to_owned(),
-        jobs::ready_to_quantize(&model, "bench", Scheme::INT8)?,
-    )];
+    // Speed does not depend on what the inputs hold: random numbers give ranges good enough.
+    let data = random_inputs(&model.graph);
+    let float = model.float_graph("bench")?;
+    let mut out = vec![("fp32".to_owned(), wizen::graph::optimize(&float)?)];
     for scheme in [Scheme::Fp16, Scheme::INT8] {
-        let settings = QuantizeSettings {
+        let options = QuantizeOptions {
             schemes: scheme.into(),
-            observer: Observer::MinMax,
-            alone: 0,
-            weights: None,
+            observer: Some(Observer::MinMax),
             requant: Requant::Float,
-            images: CALIBRATION,
+            items: CALIBRATION,
+            ..QuantizeOptions::default()
         };
-        let float = jobs::ready_to_quantize(&model, "bench", scheme)?;
-        let params = jobs::calibrate(context, device, &float, &data, &settings).await?;
-        let frozen = jobs::freeze(&float, &params, &settings, &model, "bench")?;
+        let float = wizen::quant::prepare(&float, scheme)?;
+        let params = compress::calibrate(&context.job(device), &float, &data, &options).await?;
+        let frozen = compress::freeze(&float, &params, &options, &model, "bench")?;
         out.push((scheme.to_string(), frozen.graph));
     }
     Ok(out)
 }
 
-/// Images that int8 networks are calibrated on.
+/// Inputs that int8 networks are calibrated on.
 const CALIBRATION: usize = 4;
 
-fn random_images(graph: &Graph) -> Result<Dataset> {
-    let shape = data::image_shape(graph)?;
-    let mut rng = wizen::base::Rng::new(1);
-    let pixels = CALIBRATION * shape.iter().product::<usize>();
-    let pixels = (0..pixels).map(|_| rng.below(256) as u8).collect();
-    Dataset::new("random", pixels, vec![0; CALIBRATION], shape, 1)
+fn random_inputs(graph: &Graph) -> impl Data {
+    let shapes: Vec<Vec<usize>> = graph
+        .inputs()
+        .iter()
+        .map(|&id| graph.value(id).shape.clone())
+        .collect();
+    FromFn::new("random", CALIBRATION, move |item| {
+        let mut rng = wizen::base::Rng::new(1).fork(item as u64);
+        let tensor = |shape: &Vec<usize>| {
+            let numbers: Vec<f32> = (0..shape.iter().product()).map(|_| rng.uniform()).collect();
+            Tensor::from_f32(shape, &numbers)
+        };
+        shapes.iter().map(tensor).collect()
+    })
 }
 
 async fn measure(
@@ -184,23 +189,21 @@ async fn measure(
     let plan = lower(&graph, &device.caps())?;
     let costs: Vec<(Cost, DType)> = plan.steps.iter().map(cost).collect();
     let mut executor = device.load(plan).await?;
-    let shape = graph.value(graph.inputs()[0]).shape.clone();
-    let mut rng = wizen::base::Rng::new(1);
-    let pixels: Vec<f32> = (0..shape.iter().product()).map(|_| rng.uniform()).collect();
-    let images = wizen::base::Tensor::from_f32(&shape, &pixels)?;
+    let inputs = random_inputs(&graph).inputs(&[0])?;
+    let inputs: Vec<&Tensor> = inputs.iter().collect();
     let warm_up = if matches!(device, Device::Gpu(_)) {
         2
     } else {
         0
     };
     for _ in 0..warm_up {
-        executor.run(&[&images]).await?;
+        executor.run(&inputs).await?;
     }
     let bar = context.progress(&format!("bench {precision}"), args.runs);
     let mut times = Vec::with_capacity(args.runs);
     for _ in 0..args.runs {
         let start = Instant::now();
-        executor.run(&[&images]).await?;
+        executor.run(&inputs).await?;
         times.push(start.elapsed().as_secs_f64() * 1e3);
         bar.inc(1);
     }
@@ -223,7 +226,7 @@ async fn measure(
     };
     let profiled = match device {
         Device::Gpu(gpu) if !gpu.caps().timestamps => Vec::new(),
-        _ => executor.profile(&[&images]).await?,
+        _ => executor.profile(&inputs).await?,
     };
     let ran: Vec<String> = match &executor {
         Executor::Gpu(session) => session.variants().iter().map(|v| v.to_string()).collect(),

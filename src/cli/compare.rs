@@ -62,10 +62,10 @@ struct Run {
     /// Shape of each value, and its elements as the reals that they stand for.
     values: BTreeMap<String, (Vec<usize>, Vec<f64>)>,
     trace: Vec<Option<Tensor>>,
-    logits: Tensor,
+    results: Vec<Tensor>,
 }
 
-async fn run_traced(device: &Device, graph: &Graph, images: &Tensor) -> Result<Run> {
+async fn run_traced(device: &Device, graph: &Graph, inputs: &[Tensor]) -> Result<Run> {
     let options = SessionOptions {
         trace: true,
         ..SessionOptions::default()
@@ -73,13 +73,9 @@ async fn run_traced(device: &Device, graph: &Graph, images: &Tensor) -> Result<R
     let mut executor = device
         .load_with(lower(graph, &device.caps())?, options)
         .await?;
-    let logits = executor
-        .run(&[images])
-        .await?
-        .into_iter()
-        .next()
-        .ok_or_else(|| Error::invalid("compare", "the network has no output"))?;
-    let trace = executor.trace(&[images]).await?;
+    let inputs: Vec<&Tensor> = inputs.iter().collect();
+    let results = executor.run(&inputs).await?;
+    let trace = executor.trace(&inputs).await?;
     let quants: BTreeMap<&str, &Quantization> = graph
         .values()
         .filter_map(|(_, value)| Some((value.name.as_str(), value.quant.as_ref()?)))
@@ -97,35 +93,34 @@ async fn run_traced(device: &Device, graph: &Graph, images: &Tensor) -> Result<R
         executor,
         values,
         trace,
-        logits,
+        results,
     })
 }
 
 pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
     let model = models::load(&args.model, args.arch.as_deref())?;
-    let network = models::runnable(&model)?;
-    let splits = data::splits(args.data.as_deref(), &model.graph, (1, 500))?;
+    let network = model.runnable()?;
+    let splits = data::splits(args.data.as_deref(), &model, (1, 500))?;
     if args.limit == 0 {
         return Err(Error::invalid("--limit", "it must be at least 1"));
     }
     let test = splits.test.take(args.limit);
-    data::check_fits(&model.graph, &test)?;
-    let traced = jobs::batch_for(&network, TRACED).min(test.len());
-    let (images, _) = test.batch(&(0..traced).collect::<Vec<_>>())?;
+    let traced = batch_for(&network, TRACED).min(test.len());
+    let inputs = data::first(&test, traced)?;
     let device = context.device().await?;
     let graph = network.with_batch(traced)?;
-    let ours = run_traced(&device, &graph, &images).await?;
+    let ours = run_traced(&device, &graph, &inputs).await?;
     let other_file = Path::new(&args.against);
     let (steps, theirs, other, other_graph, against) = if other_file.is_file() {
         let other = models::load(other_file, args.arch.as_deref())?;
-        let other_network = models::runnable(&other)?;
-        let theirs = run_traced(&device, &other_network.with_batch(traced)?, &images).await?;
+        let other_network = other.runnable()?;
+        let theirs = run_traced(&device, &other_network.with_batch(traced)?, &inputs).await?;
         let steps = by_name(&ours, &theirs);
         let name = format!("{} {}", other.arch, other.precision());
         (steps, theirs, device.clone(), other_network, name)
     } else {
         let other = context.open(&args.against).await?;
-        let theirs = run_traced(&other, &graph, &images).await?;
+        let theirs = run_traced(&other, &graph, &inputs).await?;
         let steps = match other {
             // Each step on the device's own inputs: a bad step shows where it is.
             Device::Cpu => compare_steps(ours.executor.plan(), &ours.trace)?,
@@ -137,7 +132,7 @@ pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
     let results =
         compare_results(context, &test, (&device, &network), (&other, &other_graph)).await?;
     let output = Output {
-        equal: steps.iter().all(|step| step.differing == 0) && ours.logits == theirs.logits,
+        equal: steps.iter().all(|step| step.differing == 0) && ours.results == theirs.results,
         steps,
         agreement: results.same as f64 / test.len() as f64,
         output_sqnr_db: sqnr_db(&results.theirs, &results.ours),
@@ -162,18 +157,20 @@ async fn compare_results(
     ours: (&Device, &Graph),
     theirs: (&Device, &Graph),
 ) -> Result<Results> {
-    let batch = data::batch_size(test, BATCH);
+    let batch = eval_batch(ours.1, BATCH).min(test.len());
     let mut sides = Vec::new();
     for (device, graph) in [ours, theirs] {
         let plan = lower(&graph.with_batch(batch)?, &device.caps())?;
         let mut executor = device.load(plan).await?;
         let bar = context.progress(&format!("on {}", device.name()), test.len());
         let (mut logits, mut classes) = (Vec::new(), Vec::new());
-        for images in data::in_order(test, batch) {
-            let (images, count) = images?;
-            let outputs = executor.run(&[&images]).await?;
-            let values = outputs[0].to_f64();
-            logits.extend_from_slice(&values[..values.len() / batch * count]);
+        for inputs in test.in_order(test.len(), batch) {
+            let (inputs, count) = inputs?;
+            let outputs = executor.run(&inputs.iter().collect::<Vec<_>>()).await?;
+            for output in &outputs {
+                let values = output.to_f64();
+                logits.extend_from_slice(&values[..values.len() / batch * count]);
+            }
             classes.extend(argmax_rows(&outputs[0]).into_iter().take(count));
             bar.inc(count as u64);
         }

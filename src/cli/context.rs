@@ -1,6 +1,7 @@
 //! Device, progress bars, tables and JSON: how commands talk to the outside.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
@@ -8,11 +9,15 @@ use etcetera::BaseStrategy;
 use etcetera::base_strategy::choose_native_strategy;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use wizen::compress::{Control, Job};
 use wizen::gpu::{AdapterChoice, Gpu, GpuOptions};
 use wizen::graph::Device;
 use wizen::{Error, Result};
 
 use super::Common;
+
+/// Set when the user wants the job to end.
+pub static STOP: AtomicBool = AtomicBool::new(false);
 
 /// What every command gets.
 #[derive(Debug)]
@@ -89,6 +94,36 @@ impl Context {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A job on this device whose stages are progress bars.
+    pub fn job<'a>(&'a self, device: &'a Device) -> Job<'a> {
+        let mut current: Option<(String, ProgressBar)> = None;
+        Job::watched(device, move |update| {
+            if current
+                .as_ref()
+                .is_none_or(|(stage, _)| stage != update.stage)
+            {
+                let bar = self.progress(update.stage, update.of);
+                if let Some((_, old)) = current.replace((update.stage.to_owned(), bar)) {
+                    old.finish_and_clear();
+                }
+            }
+            if let Some((_, bar)) = &current {
+                bar.set_position(update.done as u64);
+                if let Some(loss) = update.loss {
+                    bar.set_message(format!("loss {loss:.4}"));
+                }
+                if update.done >= update.of {
+                    bar.finish_and_clear();
+                    current = None;
+                }
+            }
+            match STOP.load(Ordering::Relaxed) {
+                true => Control::Stop,
+                false => Control::Continue,
+            }
+        })
     }
 
     /// A progress bar on stderr; silent where stderr is no terminal.

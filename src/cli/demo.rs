@@ -16,7 +16,7 @@ use wizen::{Error, Network, Result, prune};
 
 use super::context::{Context, bytes, percent, table};
 use super::fit::{self, FitSettings};
-use super::jobs::{self, PruneSettings, QuantizeSettings};
+use super::jobs::{self, PruneOptions, QuantizeSettings};
 use super::page::layer_error;
 use super::{data, models, prune as prune_command, qat as qat_command, train as train_command};
 
@@ -138,75 +138,64 @@ struct Results {
 }
 
 impl Demo<'_> {
-    fn fit(&self, epochs: usize, lr: f32) -> FitSettings {
-        FitSettings {
-            epochs,
-            batch: 64,
-            lr,
+    fn fit(&self, epochs: usize, lr: f32) -> FitOptions {
+        FitOptions {
             seed: self.seed,
-            optimizer: Optimizer::ADAM,
-            shift: self.shift,
+            ..FitOptions::new(epochs, lr)
         }
     }
 
-    fn quantize(&self, scheme: &str) -> Result<QuantizeSettings> {
-        Ok(QuantizeSettings {
+    fn quantize(&self, scheme: &str) -> Result<QuantizeOptions> {
+        Ok(QuantizeOptions {
             schemes: scheme.parse::<Scheme>()?.into(),
-            observer: Observer::Auto,
-            alone: 0,
-            weights: None,
+            observer: Some(Observer::Auto),
             requant: Requant::Float,
-            images: 512,
+            items: 512,
+            ..QuantizeOptions::default()
         })
     }
 
     async fn stages(&mut self) -> Result<Results> {
-        let train: Dataset = self.splits.train.clone();
+        let shifted = |data: &Dataset| {
+            let augment = Augment {
+                shift: self.shift,
+                ..data.augment()
+            };
+            data.clone().with_augment(augment)
+        };
+        let (train, tuning) = (shifted(&self.splits.train), shifted(&self.tuning));
+        let (context, device) = (self.context, self.device.clone());
+        let job = context.job(&device);
         let start = Instant::now();
         let fit = self.fit(self.epochs[0], self.lr);
-        let mut float = models::float_model("lenet5", &random_weights("lenet5", self.seed)?)?;
-        let (graph, _) = fit::train(self.context, &self.device, &float.graph, &train, &fit).await?;
-        float.graph = graph;
-        let with = format!(
-            "{} epochs on {}, seed {}",
-            self.epochs[0],
-            train.name(),
-            self.seed
-        );
-        let float = float.after("train", with);
+        let untrained = models::float_model("lenet5", &random_weights("lenet5", self.seed)?)?;
+        let (float, _) = compress::train(&job, &untrained, &train, &fit).await?;
         self.finish("fp32", &float, start).await?;
 
         let start = Instant::now();
         let settings = self.quantize("fp16")?;
-        let half = jobs::quantize(self.context, &self.device, &float, &train, &settings).await?;
-        self.finish("fp16", &half.model, start).await?;
+        let half = compress::quantize(&job, &float, &train, &settings).await?;
+        self.finish("fp16", &half.network, start).await?;
 
         let start = Instant::now();
         let settings = self.quantize("int8")?;
-        let int8 = jobs::quantize(self.context, &self.device, &float, &train, &settings).await?;
-        self.finish("int8", &int8.model, start).await?;
+        let int8 = compress::quantize(&job, &float, &train, &settings).await?;
+        self.finish("int8", &int8.network, start).await?;
 
         let start = Instant::now();
-        let prune = PruneSettings {
+        let prune = PruneOptions {
             sparsity: 0.9,
             scope: prune::Scope::Global,
             cubic: true,
             multiple: 4,
             fit: Some(self.fit(self.epochs[1], prune_command::LR)),
         };
-        let (pruned, _) = jobs::prune(
-            self.context,
-            &self.device,
-            &float,
-            Some(&self.tuning),
-            &prune,
-        )
-        .await?;
+        let (pruned, _) = compress::prune(&job, &float, Some(&tuning), &prune).await?;
         self.finish("pruned 90 %", &pruned, start).await?;
 
         let start = Instant::now();
-        let sparse = jobs::quantize(self.context, &self.device, &pruned, &train, &settings).await?;
-        self.finish("pruned 90 % + int8", &sparse.model, start)
+        let sparse = compress::quantize(&job, &pruned, &train, &settings).await?;
+        self.finish("pruned 90 % + int8", &sparse.network, start)
             .await?;
 
         let start = Instant::now();
@@ -215,13 +204,12 @@ impl Demo<'_> {
             self.fit(self.epochs[2], qat_command::LR),
         );
         // Learning with fake quantization is slow; two thirds of an epoch are enough here.
-        let part = self.tuning.take(self.tuning.len() * 2 / 3);
-        let (low, _) =
-            jobs::qat(self.context, &self.device, &float, &part, &settings, &fit).await?;
-        self.finish("w4a4 QAT", &low.model, start).await?;
+        let part = tuning.take(tuning.len() * 2 / 3);
+        let (low, _) = compress::qat(&job, &float, &part, &settings, &fit).await?;
+        self.finish("w4a4 QAT", &low.network, start).await?;
         Ok(Results {
             float,
-            int8: int8.model.graph,
+            int8: int8.network.graph,
             pruned,
             layers: int8.layers,
         })
@@ -230,14 +218,8 @@ impl Demo<'_> {
     /// Evaluates a stage's model at its own precision and writes it.
     async fn finish(&mut self, name: &str, model: &Network, start: Instant) -> Result<()> {
         let seconds = start.elapsed().as_secs_f64();
-        let result = fit::accuracy(
-            self.context,
-            &self.device,
-            &model.graph,
-            &self.splits.test,
-            None,
-        )
-        .await?;
+        let job = self.context.job(&self.device);
+        let result = compress::accuracy(&job, &model.runnable()?, &self.splits.test, None).await?;
         let file = name.replace(" %", "").replace(" + ", "-").replace(' ', "-");
         let path = self.out.join(format!("lenet5-{file}.safetensors"));
         let size = model.save(&path)?;

@@ -43,21 +43,15 @@ pub async fn run(context: &Context, args: EvalArgs) -> Result<()> {
         return Err(wizen::Error::invalid("--batch", "it must be at least 1"));
     }
     let model = models::load(&args.model, args.arch.as_deref())?;
-    let splits = data::splits(args.data.as_deref(), &model.graph, (1, 2_000))?;
+    let splits = data::splits(args.data.as_deref(), &model, (1, 2_000))?;
     let test = match args.limit {
         Some(0) => return Err(wizen::Error::invalid("--limit", "it must be at least 1")),
         Some(n) => splits.test.take(n),
         None => splits.test,
     };
     let device = context.device().await?;
-    let result = fit::accuracy(
-        context,
-        &device,
-        &models::runnable(&model)?,
-        &test,
-        args.batch,
-    )
-    .await?;
+    let job = context.job(&device);
+    let result = compress::accuracy(&job, &model.runnable()?, &test, args.batch).await?;
     let output = Output {
         images: result.images,
         top1: result.top1,

@@ -40,7 +40,7 @@ struct Output {
 
 pub fn run(context: &Context, args: InspectArgs) -> Result<()> {
     let model = models::load(&args.model, args.arch.as_deref())?;
-    let network = models::runnable(&model)?;
+    let network = model.runnable()?;
     let plan = lower(&network, &Caps::portable())?;
     let output = Output {
         arch: model.arch.clone(),

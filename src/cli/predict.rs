@@ -61,27 +61,25 @@ pub async fn run(context: &Context, args: PredictArgs) -> Result<()> {
         return Err(Error::invalid("--top", "it must be at least 1"));
     }
     let model = models::load(&args.model, args.arch.as_deref())?;
-    let known = data::classes(&model.graph);
+    let known = data::classes(&model);
     let labels = match &args.labels {
         Some(path) => read_class_names(path, known)?,
         None => (0..known).map(|index| index.to_string()).collect(),
     };
-    let preprocess = Preprocess::for_input(data::image_shape(&model.graph)?)?;
+    let preprocess = data::preprocess(&model)?;
     // What the images show is the question: their labels are not looked at.
     let unknown = vec![0; args.images.len()];
     let images = Dataset::from_files("images", args.images.clone(), unknown, preprocess, 1)?;
     let device = context.device().await?;
-    let batch = data::batch_size(&images, BATCH);
-    let plan = lower(
-        &models::runnable(&model)?.with_batch(batch)?,
-        &device.caps(),
-    )?;
+    let network = model.runnable()?;
+    let batch = eval_batch(&network, BATCH).min(images.len());
+    let plan = lower(&network.with_batch(batch)?, &device.caps())?;
     let mut executor = device.load(plan).await?;
     let bar = context.progress("predict", images.len());
     let mut predictions: Vec<Prediction> = Vec::with_capacity(images.len());
-    for images in data::in_order(&images, batch) {
-        let (images, count) = images?;
-        let outputs = executor.run(&[&images]).await?;
+    for inputs in images.in_order(images.len(), batch) {
+        let (inputs, count) = inputs?;
+        let outputs = executor.run(&inputs.iter().collect::<Vec<_>>()).await?;
         for logits in outputs[0].to_f64().chunks(known).take(count) {
             let file = args.images[predictions.len()].clone();
             let classes = most_probable(logits, &labels, args.top)

@@ -8,7 +8,7 @@ use serde::Serialize;
 use wizen::{Error, Result, prune};
 
 use super::context::{Context, bytes, percent, table};
-use super::jobs::{self, PruneSettings};
+use super::jobs::{self, PruneOptions};
 use super::train::FitArgs;
 use super::{data, fit, models};
 
@@ -104,11 +104,11 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
     let splits = args
         .data
         .as_deref()
-        .map(|folder| data::splits_to_learn(context, Some(folder), &model.graph, (0, 0)))
+        .map(|folder| data::splits_to_learn(context, Some(folder), &model, (0, 0)))
         .transpose()?;
     let device = context.device().await?;
     let start = Instant::now();
-    let settings = PruneSettings {
+    let settings = PruneOptions {
         sparsity: args.sparsity,
         scope: match args.scope {
             ScopeName::Global => prune::Scope::Global,
@@ -116,21 +116,25 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
         },
         cubic: args.schedule == ScheduleName::Cubic,
         multiple: args.multiple,
-        fit: splits.as_ref().map(|_| args.fit.settings(args.epochs, LR)),
+        fit: splits.as_ref().map(|_| args.fit.options(args.epochs, LR)),
     };
-    let train = splits.as_ref().map(|splits| &splits.train);
+    let train = splits.as_ref();
+    let train = train.map(|splits| args.fit.augmented(splits.train.clone()));
+    let train = train.as_ref().map(|data| data as &dyn Data);
+    let job = context.job(&device);
     let (pruned, _) = match args.method {
-        MethodName::L1 => jobs::prune(context, &device, &model, train, &settings).await?,
-        MethodName::Channels => {
-            jobs::prune_channels(context, &device, &model, train, &settings).await?
-        }
+        MethodName::L1 => compress::prune(&job, &model, train, &settings).await?,
+        MethodName::Channels => compress::prune_channels(&job, &model, train, &settings).await?,
     };
     let accuracy = match &splits {
-        Some(splits) => Some(
-            fit::accuracy(context, &device, &pruned.graph, &splits.test, None)
-                .await?
-                .top1,
-        ),
+        Some(splits) => {
+            let graph = pruned.runnable()?;
+            Some(
+                compress::accuracy(&job, &graph, &splits.test, None)
+                    .await?
+                    .top1,
+            )
+        }
         None => None,
     };
     let size = pruned.save(&args.out)?;

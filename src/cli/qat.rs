@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use clap::Args;
 use serde::Serialize;
+use wizen::compress;
 use wizen::quant::LayerReport;
 use wizen::{Error, Result};
 
@@ -12,7 +13,7 @@ use super::context::{Context, bytes, percent};
 use super::page::{Facts, write_report};
 use super::quantize::{SchemeArgs, layer_table};
 use super::train::FitArgs;
-use super::{data, fit, jobs, models};
+use super::{data, models};
 
 /// Peak learning rate of Adam for quantization-aware fine-tuning.
 pub const LR: f32 = 1e-3;
@@ -52,24 +53,17 @@ struct Output {
 }
 
 pub async fn run(context: &Context, args: QatArgs) -> Result<()> {
-    let settings = args.scheme.settings()?;
+    let settings = args.scheme.options()?;
     let model = models::load(&args.model, None)?;
-    let splits =
-        data::splits_to_learn(context, args.data.as_deref(), &model.graph, (12_000, 2_000))?;
+    let splits = data::splits_to_learn(context, args.data.as_deref(), &model, (12_000, 2_000))?;
     let device = context.device().await?;
     let start = Instant::now();
-    let fit_settings = args.fit.settings(args.epochs, LR);
-    let (result, fit) = jobs::qat(
-        context,
-        &device,
-        &model,
-        &splits.train,
-        &settings,
-        &fit_settings,
-    )
-    .await?;
-    let test = fit::accuracy(context, &device, &result.model.graph, &splits.test, None).await?;
-    let size = result.model.save(&args.out)?;
+    let options = args.fit.options(args.epochs, LR);
+    let learn = args.fit.augmented(splits.train.clone());
+    let job = context.job(&device);
+    let (result, fit) = compress::qat(&job, &model, &learn, &settings, &options).await?;
+    let test = compress::accuracy(&job, &result.network.graph, &splits.test, None).await?;
+    let size = result.network.save(&args.out)?;
     let output = Output {
         scheme: settings.schemes.network().to_string(),
         accuracy: test.top1,

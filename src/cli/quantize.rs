@@ -54,7 +54,7 @@ pub struct SchemeArgs {
 }
 
 impl SchemeArgs {
-    pub fn settings(&self) -> Result<QuantizeSettings> {
+    pub fn options(&self) -> Result<QuantizeOptions> {
         let scheme: Scheme = self.scheme.parse()?;
         if self.calib == 0 {
             return Err(Error::invalid(
@@ -78,15 +78,15 @@ impl SchemeArgs {
             RequantName::Fixed => Requant::Fixed,
         };
         let observer = match &self.observer {
-            Some(name) => name.parse()?,
-            None => Observer::for_scheme(scheme),
+            Some(name) => Some(name.parse::<Observer>()?),
+            None => None,
         };
-        Ok(QuantizeSettings {
+        Ok(QuantizeOptions {
             schemes,
             observer,
             weights,
             requant,
-            images: self.calib,
+            items: self.calib,
             alone: self.alone,
         })
     }
@@ -122,13 +122,14 @@ struct Output {
 }
 
 pub async fn run(context: &Context, args: QuantizeArgs) -> Result<()> {
-    let settings = args.scheme.settings()?;
+    let settings = args.scheme.options()?;
     let model = models::load(&args.model, args.arch.as_deref())?;
-    let splits = data::splits(args.data.as_deref(), &model.graph, (1_000, 1))?;
+    let splits = data::splits(args.data.as_deref(), &model, (1_000, 1))?;
     let device = context.device().await?;
     let start = Instant::now();
-    let result = jobs::quantize(context, &device, &model, &splits.train, &settings).await?;
-    let size = result.model.save(&args.out)?;
+    let job = context.job(&device);
+    let result = compress::quantize(&job, &model, &splits.train, &settings).await?;
+    let size = result.network.save(&args.out)?;
     let output = Output {
         scheme: settings.schemes.network().to_string(),
         layers: result.layers,
@@ -146,7 +147,7 @@ pub async fn run(context: &Context, args: QuantizeArgs) -> Result<()> {
         data: args.data.as_deref(),
         notes: vec![format!(
             "Ranges of activations from {} images.",
-            settings.images.min(splits.train.len())
+            settings.items.min(splits.train.len())
         )],
         layers: &output.layers,
         bytes_before: output.bytes_before,

@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use wizen::graph::Graph;
+use wizen::Result;
+use wizen::compress::{self, FitOptions};
+use wizen::io::{Augment, Dataset};
 use wizen::models::random_weights;
 use wizen::train::Optimizer;
-use wizen::{Network, Result};
 
 use super::context::{Context, bytes, percent};
-use super::fit::{self, FitSettings};
 use super::{data, models};
 
 /// Update rules by name.
@@ -37,28 +37,38 @@ pub struct FitArgs {
     /// Update rule
     #[arg(long, value_enum, default_value = "adam")]
     pub optimizer: OptimizerName,
+    /// Decay of weights, per step and unit of learning rate
+    #[arg(long, default_value_t = 0.0)]
+    pub weight_decay: f32,
     /// Shift training images at random by up to this many pixels; 0 = off
     #[arg(long, default_value_t = 2)]
     pub shift: usize,
 }
 
 impl FitArgs {
-    /// Settings with defaults filled in; `adam_lr` is the command's learning rate for Adam.
-    pub fn settings(&self, epochs: usize, adam_lr: f32) -> FitSettings {
+    /// Options with defaults filled in; `adam_lr` is the command's learning rate for Adam.
+    pub fn options(&self, epochs: usize, adam_lr: f32) -> FitOptions {
         let (optimizer, lr) = match self.optimizer {
             OptimizerName::Sgd => (Optimizer::SGD, 20.0 * adam_lr),
             OptimizerName::Adam => (Optimizer::ADAM, adam_lr),
             OptimizerName::Adamw => (Optimizer::ADAMW, adam_lr),
         };
-        let lr = self.lr.unwrap_or(lr);
-        FitSettings {
-            epochs,
+        FitOptions {
             batch: self.batch,
-            lr,
             seed: self.seed,
             optimizer,
-            shift: self.shift,
+            weight_decay: self.weight_decay,
+            ..FitOptions::new(epochs, self.lr.unwrap_or(lr))
         }
+    }
+
+    /// The data as it is changed at random.
+    pub fn augmented(&self, data: Dataset) -> Dataset {
+        let augment = Augment {
+            shift: self.shift,
+            ..data.augment()
+        };
+        data.with_augment(augment)
     }
 }
 
@@ -99,35 +109,23 @@ struct Output {
 pub const LR: f32 = 2e-3;
 
 pub async fn run(context: &Context, args: TrainArgs) -> Result<()> {
-    let mut model = match &args.from {
+    let start_from = match &args.from {
         None => {
             let weights = random_weights(&args.arch, args.fit.seed)?;
             models::float_model(&args.arch, &weights)?
         }
-        Some(path) => {
-            let model = models::load(path, Some(&args.arch))?;
-            Network {
-                // Training moves weights that a mask had removed: they start at zero, without it.
-                graph: without_masks(&model.float_graph("train --from")?)?,
-                ..model
-            }
-        }
+        Some(path) => models::load(path, Some(&args.arch))?,
     };
     let folder = args.data.as_deref();
-    let splits = data::splits_to_learn(context, folder, &model.graph, (12_000, 2_000))?;
+    let splits = data::splits_to_learn(context, folder, &start_from, (12_000, 2_000))?;
     let device = context.device().await?;
     let start = Instant::now();
-    let settings = args.fit.settings(args.epochs, LR);
-    let (graph, fit) = fit::train(context, &device, &model.graph, &splits.train, &settings).await?;
-    model.graph = graph;
-    let test = fit::accuracy(context, &device, &model.graph, &splits.test, None).await?;
-    let with = format!(
-        "{} epochs on {}, seed {}",
-        args.epochs,
-        splits.train.name(),
-        settings.seed
-    );
-    let model = model.after("train", with);
+    let options = args.fit.options(args.epochs, LR);
+    let learn = args.fit.augmented(splits.train.clone());
+    let job = context.job(&device);
+    let (mut model, fit) = compress::train(&job, &start_from, &learn, &options).await?;
+    model.preprocess = Some(learn.preprocess().clone());
+    let test = compress::accuracy(&job, &model.runnable()?, &splits.test, None).await?;
     let size = model.save(&args.out)?;
     let output = Output {
         accuracy: test.top1,
@@ -155,12 +153,4 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<()> {
             bytes(output.bytes),
         )
     })
-}
-
-fn without_masks(graph: &Graph) -> Result<Graph> {
-    let mut out = graph.clone();
-    for (id, _) in graph.values().filter(|(id, _)| graph.mask(*id).is_some()) {
-        out.set_mask(id, None)?;
-    }
-    Ok(out)
 }

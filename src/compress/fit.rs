@@ -10,9 +10,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId, bake_masks};
 use crate::network::Network;
 use crate::prune::{self, Masked};
-use crate::train::{
-    Loss, LrSchedule, MOMENTUM, Optimizer, ParamGroup, Trainer, train_batch_norms,
-};
+use crate::train::{Loss, LrSchedule, MOMENTUM, Optimizer, ParamGroup, Trainer, train_batch_norms};
 
 /// Options of a training loop.
 #[derive(Clone, Debug)]
@@ -117,7 +115,9 @@ pub async fn train(
     let float = network.float_graph("train")?;
     let learning = Learning::new(&float, options)?;
     let mut run = learning.start(job, options).await?;
-    let fit = run.fit(job, "train", data, options, async |_, _, _| Ok(())).await?;
+    let fit = run
+        .fit(job, "train", data, options, async |_, _, _| Ok(()))
+        .await?;
     let graph = run.into_graph(&float).await?;
     let trained = Network {
         graph,
@@ -160,7 +160,10 @@ impl Learning {
 
     /// The network in training form, with masks on these parameters.
     pub fn masked(float: &Graph, params: &[ValueId], options: &FitOptions) -> Result<Self> {
-        let names: Vec<&str> = params.iter().map(|&id| float.value(id).name.as_str()).collect();
+        let names: Vec<&str> = params
+            .iter()
+            .map(|&id| float.value(id).name.as_str())
+            .collect();
         let mut graph = float.with_batch(options.batch)?;
         if options.batch_statistics {
             graph = train_batch_norms(&graph, MOMENTUM)?;
@@ -190,7 +193,12 @@ impl Learning {
         let name = |id: ValueId| self.graph.value(id).name.clone();
         let masks = self.masks.iter().map(|&(w, mask)| (name(w), name(mask)));
         let masks: Vec<(String, String)> = masks.collect();
-        let updated: Vec<ValueId> = self.graph.nodes().iter().flat_map(|n| n.updates()).collect();
+        let updated: Vec<ValueId> = self
+            .graph
+            .nodes()
+            .iter()
+            .flat_map(|n| n.updates())
+            .collect();
         let learned = params.iter().chain(&updated).map(|&id| name(id)).collect();
         let mut groups = self.groups(options, params);
         groups.extend(more);

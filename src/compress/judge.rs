@@ -64,7 +64,9 @@ pub async fn accuracy(
         let problem = "it has no labels; accuracy needs the class of every image";
         Error::invalid(data.name(), problem)
     })?;
-    let batch = batch.unwrap_or_else(|| eval_batch(graph, EVAL_BATCH)).min(data.len());
+    let batch = batch
+        .unwrap_or_else(|| eval_batch(graph, EVAL_BATCH))
+        .min(data.len());
     let graph = graph.with_batch(batch)?;
     let device = job.device();
     let mut executor = device.load(lower(&graph, &device.caps())?).await?;

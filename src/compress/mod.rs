@@ -70,7 +70,9 @@ pub struct Job<'a> {
 
 impl fmt::Debug for Job<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Job").field("device", self.device).finish_non_exhaustive()
+        f.debug_struct("Job")
+            .field("device", self.device)
+            .finish_non_exhaustive()
     }
 }
 
@@ -153,8 +155,15 @@ pub fn layer_weights(graph: &Graph) -> Vec<ValueId> {
 
 /// The float parameters of a graph that a loss may move: not the running statistics of batch norms.
 fn float_params(graph: &Graph) -> Vec<ValueId> {
-    let updated: Vec<ValueId> = graph.nodes().iter().flat_map(|node| node.updates()).collect();
+    let updated: Vec<ValueId> = graph
+        .nodes()
+        .iter()
+        .flat_map(|node| node.updates())
+        .collect();
     let all = graph.values();
     let float = all.filter(|(id, value)| graph.tensor(*id).is_some() && value.dtype == DType::F32);
-    float.map(|(id, _)| id).filter(|id| !updated.contains(id)).collect()
+    float
+        .map(|(id, _)| id)
+        .filter(|id| !updated.contains(id))
+        .collect()
 }

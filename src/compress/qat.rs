@@ -33,8 +33,7 @@ pub async fn qat(
 ) -> Result<(Quantized, Fit)> {
     let scheme = options.schemes.network();
     if scheme.activation_range().is_none() {
-        let problem =
-            format!("{scheme} has no integer activations to train; use `wizen quantize`");
+        let problem = format!("{scheme} has no integer activations to train; use `wizen quantize`");
         return Err(Error::invalid("qat", problem));
     }
     let float = quant::prepare(&network.float_graph("qat")?, scheme)?;
@@ -43,7 +42,10 @@ pub async fn qat(
     params.means.clear();
     let Learning { graph, masks } = Learning::new(&float, fit_options)?;
     let learned = float_params(&graph);
-    let names: Vec<String> = learned.iter().map(|&id| graph.value(id).name.clone()).collect();
+    let names: Vec<String> = learned
+        .iter()
+        .map(|&id| graph.value(id).name.clone())
+        .collect();
     let mask_names: Vec<[String; 2]> = masks
         .iter()
         .map(|&(w, m)| [w, m].map(|id| graph.value(id).name.clone()))
@@ -66,9 +68,13 @@ pub async fn qat(
         .map(|scale| (graph.value(scale.param).name.clone(), scale.of))
         .collect();
     let learning = Learning { graph, masks };
-    let mut run = learning.start_with(job, fit_options, learned, vec![group]).await?;
+    let mut run = learning
+        .start_with(job, fit_options, learned, vec![group])
+        .await?;
     let what = format!("qat {scheme}");
-    let fit = run.fit(job, &what, data, fit_options, async |_, _, _| Ok(())).await?;
+    let fit = run
+        .fit(job, &what, data, fit_options, async |_, _, _| Ok(()))
+        .await?;
     let mut trained = Vec::with_capacity(scale_names.len());
     for (name, of) in scale_names {
         trained.push((of, run.trainer.read(&name).await?));

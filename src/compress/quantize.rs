@@ -1,15 +1,13 @@
 //! Post-training quantization: ranges from data, integers, and how far each layer is from the float one.
 
-use super::judge::batch_for;
 use super::Job;
+use super::judge::batch_for;
 use crate::base::{Requant, Tensor};
 use crate::data::Data;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::network::Network;
-use crate::quant::{
-    self, LayerReport, LayerSchemes, Observer, QuantParams, Scheme, WeightMethod,
-};
+use crate::quant::{self, LayerReport, LayerSchemes, Observer, QuantParams, Scheme, WeightMethod};
 
 /// How to quantize.
 #[derive(Clone, Debug)]
@@ -45,7 +43,8 @@ impl Default for QuantizeOptions {
 impl QuantizeOptions {
     fn observer(&self) -> Observer {
         let scheme = self.schemes.network();
-        self.observer.unwrap_or_else(|| Observer::for_scheme(scheme))
+        self.observer
+            .unwrap_or_else(|| Observer::for_scheme(scheme))
     }
 }
 
@@ -105,7 +104,10 @@ pub async fn calibrate(
     }
     let count = options.items.min(data.len());
     if count == 0 {
-        return Err(Error::invalid("calibrate", "there are no inputs to calibrate on"));
+        return Err(Error::invalid(
+            "calibrate",
+            "there are no inputs to calibrate on",
+        ));
     }
     let batch = batch_for(graph, CALIBRATION_BATCH).min(count);
     let mut stage = job.stage("calibrate", count.div_ceil(batch));

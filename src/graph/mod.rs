@@ -21,7 +21,9 @@ pub use compare::{StepComparison, compare_steps, sqnr_db};
 pub use executor::{Device, Executor, StepTime};
 pub use lower::{LowerOptions, lower, lower_with};
 pub use ops::Op;
-pub use passes::{bake_masks, drop_dead, fold_batch_norm, fuse_activations, fuse_residual, optimize};
+pub use passes::{
+    bake_masks, drop_dead, fold_batch_norm, fuse_activations, fuse_residual, optimize,
+};
 pub use peaks::{Limit, Peaks, Share, copy_gbs, measure_peaks};
 pub use plan::{Kind, Plan, PlanBuilder, PlanValue, Step};
 pub use rewriter::Rewriter;

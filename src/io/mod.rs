@@ -14,6 +14,7 @@ mod encoding;
 mod folder;
 #[cfg(feature = "data")]
 mod idx;
+mod in_order;
 #[cfg(feature = "data")]
 mod labels;
 #[cfg(feature = "data")]
@@ -46,9 +47,9 @@ pub use idx::{Idx, read_idx, write_idx};
 pub use labels::read_class_names;
 #[cfg(feature = "data")]
 pub use mnist::load_mnist;
+pub use model::{FileSize, Loaded};
 pub use packing::{mask_len, pack_bits, packed_len, sparse_decode, sparse_encode, unpack_bits};
 #[cfg(feature = "data")]
 pub use picture::load_image;
 pub use stored::{FloatTensor, StoredTensor, StoredType, float_tensors};
 pub use weights::{is_safetensors, read_weights};
-pub use model::{FileSize, Loaded};

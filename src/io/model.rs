@@ -15,7 +15,7 @@ use super::container::{read_safetensors, write_safetensors};
 use super::encoding::{Encoding, beside, decode, encode};
 use super::stored::{StoredTensor, StoredType};
 use super::weights::{is_safetensors, read_weights};
-use crate::base::{DType, Quantization, Range, Requant, Shape};
+use crate::base::{DType, Preprocess, Quantization, Range, Requant, Shape};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Op, Source, ValueId};
 use crate::network::{Event, Network};
@@ -40,6 +40,8 @@ struct Saved {
     quants: BTreeMap<String, SavedQuant>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     labels: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    preprocess: Option<Preprocess>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     history: Vec<Event>,
 }
@@ -280,6 +282,7 @@ fn to_saved(network: &Network) -> Result<(Saved, Vec<(String, StoredTensor)>)> {
         encodings,
         quants,
         labels: network.labels.clone(),
+        preprocess: network.preprocess.clone(),
         history: network.history.clone(),
     };
     Ok((saved, written.tensors))
@@ -348,6 +351,9 @@ fn from_saved(mut saved: Saved, tensors: Vec<(String, StoredTensor)>) -> Result<
         }
         values.extend(names.into_iter().zip(outputs));
     }
+    if let Some(preprocess) = &saved.preprocess {
+        preprocess.check()?;
+    }
     for (name, value) in &saved.outputs {
         let id = values.get(value).ok_or_else(|| {
             Error::invalid("model", format!("its result `{name}` is made by no node"))
@@ -358,6 +364,7 @@ fn from_saved(mut saved: Saved, tensors: Vec<(String, StoredTensor)>) -> Result<
         arch: saved.arch,
         graph,
         labels: saved.labels,
+        preprocess: saved.preprocess,
         history: saved.history,
     })
 }

@@ -45,7 +45,9 @@ impl fmt::Debug for Loss {
         match self {
             Self::CrossEntropy => f.write_str("CrossEntropy"),
             Self::MeanSquare => f.write_str("MeanSquare"),
-            Self::Distill(with) => write!(f, "Distill(T = {}, {:?})", with.temperature, with.values),
+            Self::Distill(with) => {
+                write!(f, "Distill(T = {}, {:?})", with.temperature, with.values)
+            }
             Self::Sum(parts) => f.debug_list().entries(parts).finish(),
             Self::Custom(_) => f.write_str("Custom"),
         }
@@ -131,10 +133,7 @@ impl Distillation {
 }
 
 /// Puts another network into the graph, on the same inputs; the result finds its values.
-fn insert(
-    graph: &mut Graph,
-    other: &Graph,
-) -> Result<impl Fn(ValueId) -> Result<ValueId> + use<>> {
+fn insert(graph: &mut Graph, other: &Graph) -> Result<impl Fn(ValueId) -> Result<ValueId> + use<>> {
     let ours = graph.inputs();
     let mut ids: Vec<Option<ValueId>> = vec![None; other.values().count()];
     let mut at = std::collections::HashMap::new();
@@ -154,9 +153,10 @@ fn insert(
                 })?;
                 Some(own)
             }
-            Source::Param(param) => {
-                Some(graph.param(&format!("teacher {}", value.name), Arc::clone(&param.tensor)))
-            }
+            Source::Param(param) => Some(graph.param(
+                &format!("teacher {}", value.name),
+                Arc::clone(&param.tensor),
+            )),
             Source::Node => None,
         };
     }

@@ -48,10 +48,7 @@ impl Trainer {
         graph.push_all("accumulate loss", accumulate, &[sum, loss])?;
         graph.set_outputs(Vec::new());
         let sum = graph.value(sum).name.clone();
-        let params = all
-            .iter()
-            .map(|&id| graph.value(id).name.clone())
-            .collect();
+        let params = all.iter().map(|&id| graph.value(id).name.clone()).collect();
         let executor = device.load(lower(&graph, &device.caps())?).await?;
         let lr_factors = groups.iter().map(|group| group.lr_factor).collect();
         Ok(Self {

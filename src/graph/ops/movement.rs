@@ -162,14 +162,14 @@ impl Operation for Slice {
         }
         let shape = x.shape(0);
         let size = self.sizes(shape.first().copied().unwrap_or(0));
-        let gather = Gather::slice(shape, &self.start, &self.step, &size, x.dtype(0))?;
+        let gather = Gather::slice(shape, [&self.start, &self.step, &size], x.dtype(0))?;
         like(&gather.y(), x, 0)
     }
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
         let x = to.shape(node.inputs[0]);
         let (size, dtype) = (to.shape(node.outputs[0]), to.dtype(node.inputs[0]));
-        let kernel = Gather::slice(x, &self.start, &self.step, size, dtype)?;
+        let kernel = Gather::slice(x, [&self.start, &self.step, size], dtype)?;
         to.step(node, kernel)
     }
 
@@ -220,7 +220,7 @@ impl Operation for SliceGrad {
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
         let (slice, size) = (&self.slice, to.shape(node.inputs[0]));
-        let kernel = Gather::slice_grad(&self.x, &slice.start, &slice.step, size)?;
+        let kernel = Gather::slice_grad(&self.x, [&slice.start, &slice.step, size])?;
         to.step(node, kernel)
     }
 
@@ -235,7 +235,7 @@ impl Operation for Pad {
         if self.before.first() != Some(&0) || self.after.first() != Some(&0) {
             return Err(Error::invalid(x.at(), "the batch cannot be padded"));
         }
-        let gather = Gather::pad(x.shape(0), &self.before, &self.after, 0.0, x.dtype(0))?;
+        let gather = Gather::pad(x.shape(0), [&self.before, &self.after], 0.0, x.dtype(0))?;
         like(&gather.y(), x, 0)
     }
 
@@ -245,7 +245,7 @@ impl Operation for Pad {
             DType::I8 => to.qparams(node.inputs[0])?.quantize(self.value) as f32,
             DType::F32 | DType::F16 | DType::I32 | DType::U32 => self.value,
         };
-        let kernel = Gather::pad(x, &self.before, &self.after, fill, dtype)?;
+        let kernel = Gather::pad(x, [&self.before, &self.after], fill, dtype)?;
         to.step(node, kernel)
     }
 
