@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use wizen::base::{QParams, Requant};
+use wizen::base::{DType, QParams, Requant};
 use wizen::kernels::binary::{BinaryI8, BinaryOp};
 use wizen::kernels::conv2d_f16::Conv2dF16;
 use wizen::kernels::conv2d_f32::Conv2dF32;
 use wizen::kernels::conv2d_i8::Conv2dI8;
-use wizen::kernels::global_avg_pool_i8::GlobalAvgPoolI8;
 use wizen::kernels::matmul_i8_i32::MatmulI8I32;
-use wizen::kernels::max_pool_i8::MaxPoolI8;
-use wizen::kernels::quantize_i8::QuantizeI8;
+use wizen::kernels::pool::{AvgPoolI8, MaxPool};
+use wizen::kernels::quantize::Quantize;
 use wizen::kernels::{Conv, Pool};
 
 use crate::shapes::{Case, OUT, Product, product, products};
@@ -154,22 +153,20 @@ pub fn between() -> Vec<Case> {
         qy: q,
         requant: Requant::Float,
     };
-    let pool = Pool {
-        kernel: 3,
-        stride: 2,
-        padding: 1,
-    };
-    let max_pool = MaxPoolI8 {
+    let pool = Pool::square(3, 2, 1);
+    let max_pool = MaxPool {
         x: [1, 112, 112, 64],
         pool,
+        dtype: DType::I8,
     };
-    let average = GlobalAvgPoolI8 {
+    let average = AvgPoolI8 {
         x: [1, 7, 7, 512],
+        pool: Pool::whole(7, 7),
         x_zero_point: 3,
-        multiplier: OUT.multiplier(1.0 / 49.0),
+        scale: 1.0,
         out: OUT,
     };
-    let quantize = QuantizeI8 {
+    let quantize = Quantize {
         shape: vec![1, 224, 224, 3],
         axis: None,
         range: OUT.range,
@@ -178,6 +175,6 @@ pub fn between() -> Vec<Case> {
         Case::new("add_i8/56x56x64", add),
         Case::new("max_pool_i8/112x112x64", max_pool),
         Case::new("quantize_i8/224x224x3", quantize),
-        Case::new("global_avg_pool_i8/7x7x512", average),
+        Case::new("avg_pool_i8/7x7x512", average),
     ]
 }

@@ -4,7 +4,7 @@ use wizen::base::{Requant, Rng, Tensor};
 use wizen::graph::{Device, Executor, Graph, lower, optimize};
 use wizen::models;
 use wizen::quant::{self, Observer, Scheme};
-use wizen::train::{Optimizer, ParamGroup, Trainer};
+use wizen::train::{Loss, Optimizer, ParamGroup, Trainer};
 
 /// The names and graphs of an architecture for one image: fp32, fp16, int8 calibrated on random images.
 pub async fn precisions(device: &Device, arch: &str) -> wizen::Result<[(&'static str, Graph); 3]> {
@@ -12,7 +12,7 @@ pub async fn precisions(device: &Device, arch: &str) -> wizen::Result<[(&'static
     let float = optimize(&models::build(arch, 1, &weights)?)?;
     let fp16 = quant::to_f16(&float)?;
     let schemes = Scheme::INT8.into();
-    let batches = (0..2).map(|seed| images(&float, seed));
+    let batches = (0..2).map(|seed| Ok(vec![images(&float, seed)?]));
     let found = quant::calibrate(device, &float, batches, Observer::MinMax, &schemes).await?;
     let params = found.with_weights(quant::choose_weights(&float, &schemes, None)?);
     let int8 = quant::freeze(&float, &params, Requant::Float)?;
@@ -48,14 +48,15 @@ pub struct Training {
 impl Training {
     pub async fn new(device: &Device, batch: usize) -> wizen::Result<Self> {
         let weights = models::random_weights("lenet5", 1)?;
-        let graph = models::lenet5(batch, &weights)?;
+        let mut graph = models::lenet5(batch, &weights)?;
         let images = images(&graph, 1)?;
         let mut rng = Rng::new(2);
         let labels: Vec<u32> = (0..batch).map(|_| rng.below(10) as u32).collect();
         let all = graph.values().filter(|(id, _)| graph.tensor(*id).is_some());
         let groups = [ParamGroup::weights(all.map(|(id, _)| id).collect())];
+        let loss = Loss::CrossEntropy.append(&mut graph)?;
         Ok(Self {
-            trainer: Trainer::new(device, graph, Optimizer::ADAM, &groups).await?,
+            trainer: Trainer::new(device, graph, loss, Optimizer::ADAM, &groups).await?,
             images,
             labels: Tensor::from_u32(&[batch], &labels)?,
         })
@@ -64,7 +65,8 @@ impl Training {
     /// So many steps, waited for; the mean loss is finite, or this is an error.
     pub async fn steps(&mut self, steps: usize) -> wizen::Result<f32> {
         for _ in 0..steps {
-            self.trainer.step(&self.images, &self.labels, 1e-3).await?;
+            let inputs = [&self.images, &self.labels];
+            self.trainer.step(&inputs, 1e-3).await?;
         }
         self.trainer.mean_loss().await
     }

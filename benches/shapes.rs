@@ -4,16 +4,13 @@ use std::sync::Arc;
 
 use wizen::base::{DType, Range, Requant};
 use wizen::graph::Peaks;
-use wizen::kernels::fake_quant_f32::FakeQuantF32;
 use wizen::kernels::map::{Map, Unary};
 use wizen::kernels::matmul_f16::MatmulF16;
 use wizen::kernels::matmul_f32::MatmulF32;
 use wizen::kernels::matmul_i8::MatmulI8;
 use wizen::kernels::movement::Copy;
-use wizen::kernels::observe_histogram_f32::ObserveHistogramF32;
-use wizen::kernels::observe_min_max_f32::ObserveMinMaxF32;
-use wizen::kernels::observe_moving_average_f32::ObserveMovingAverageF32;
-use wizen::kernels::quantize_i8::QuantizeI8;
+use wizen::kernels::observe::{ObserveHistogram, ObserveMinMax, ObserveMovingAverage};
+use wizen::kernels::quantize::{FakeQuant, Quantize};
 use wizen::kernels::{Kernel, OutI8};
 
 use crate::naive;
@@ -122,25 +119,25 @@ pub fn memory(images: usize) -> Vec<Case> {
     let len: usize = shape.iter().product();
     let name = |kernel: &str| format!("{kernel}/{images}x112x112x64");
     let (range, bins) = (OUT.range, 2048);
-    let min_max = |axis| ObserveMinMaxF32 {
+    let min_max = |axis| ObserveMinMax {
         shape: shape.clone(),
         axis,
     };
-    let quantize = |axis| QuantizeI8 {
-        shape: shape.clone(),
-        axis,
-        range,
-    };
-    let fake_quant = |axis| FakeQuantF32 {
+    let quantize = |axis| Quantize {
         shape: shape.clone(),
         axis,
         range,
     };
-    let histogram = ObserveHistogramF32 {
+    let fake_quant = |axis| FakeQuant {
+        shape: shape.clone(),
+        axis,
+        range,
+    };
+    let histogram = ObserveHistogram {
         shape: shape.clone(),
         bins,
     };
-    let average = ObserveMovingAverageF32 {
+    let average = ObserveMovingAverage {
         channels: 64,
         constant: 0.01,
     };

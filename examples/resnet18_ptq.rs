@@ -29,7 +29,7 @@ async fn run(file: &str, calibration: &str, test: &str) -> wizen::Result<()> {
     let device = Device::Gpu(Gpu::open().await?);
     let preprocess = Preprocess::preset("imagenet", [224, 224, 3])?;
     let images = load_image_folder(calibration, &preprocess)?;
-    let batches = (0..images.len()).map(|i| Ok(images.batch(&[i])?.0));
+    let batches = (0..images.len()).map(|i| Ok(vec![images.batch(&[i])?.0]));
     let schemes = Scheme::INT8.into();
     let found = quant::calibrate(&device, &float, batches, Observer::Auto, &schemes).await?;
     let params = found.with_weights(quant::choose_weights(&float, &schemes, None)?);

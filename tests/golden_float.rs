@@ -2,26 +2,19 @@
 
 use wizen::base::{DType, Tensor};
 use wizen::graph::Device;
-use wizen::kernels::batch_norm_eval_grad_input_f32::BatchNormEvalGradInputF32;
-use wizen::kernels::batch_norm_f32::BatchNormF32;
-use wizen::kernels::batch_norm_grad_input_f32::BatchNormGradInputF32;
-use wizen::kernels::batch_norm_grad_params_f32::BatchNormGradParamsF32;
-use wizen::kernels::batch_norm_stats_f32::BatchNormStatsF32;
-use wizen::kernels::batch_norm_train_f32::BatchNormTrainF32;
-use wizen::kernels::column_sum_f32::ColumnSumF32;
 use wizen::kernels::conv2d_f32::Conv2dF32;
 use wizen::kernels::conv2d_grad_input_f32::Conv2dGradInputF32;
 use wizen::kernels::conv2d_grad_weight_f32::Conv2dGradWeightF32;
-use wizen::kernels::global_avg_pool_f32::GlobalAvgPoolF32;
-use wizen::kernels::global_avg_pool_grad_f32::GlobalAvgPoolGradF32;
+use wizen::kernels::loss::{Criterion, Loss, LossGrad};
 use wizen::kernels::map::{Map, MapGrad, Unary};
 use wizen::kernels::matmul_f32::MatmulF32;
 use wizen::kernels::matmul_grad_input_f32::MatmulGradInputF32;
 use wizen::kernels::matmul_grad_weight_f32::MatmulGradWeightF32;
-use wizen::kernels::max_pool_f32::MaxPoolF32;
-use wizen::kernels::max_pool_grad_f32::MaxPoolGradF32;
-use wizen::kernels::softmax_cross_entropy_f32::SoftmaxCrossEntropyF32;
-use wizen::kernels::softmax_cross_entropy_grad_f32::SoftmaxCrossEntropyGradF32;
+use wizen::kernels::norm::{
+    BatchNorm, BatchNormEvalGrad, BatchNormGrad, BatchNormGradParams, BatchNormStats, Statistics,
+};
+use wizen::kernels::pool::{AvgPool, AvgPoolGrad, MaxPool, MaxPoolGrad};
+use wizen::kernels::reduce::ColumnSum;
 use wizen::kernels::{Conv, Pool};
 
 use crate::golden::{Outputs, run_kernel};
@@ -48,11 +41,11 @@ pub fn conv_of(case: &Reader) -> CaseResult<Conv> {
 
 /// Kernel, stride, padding.
 pub fn pool_of(case: &Reader) -> CaseResult<Pool> {
-    Ok(Pool {
-        kernel: case.count("kernel")?,
-        stride: case.count("stride")?,
-        padding: case.count("padding")?,
-    })
+    Ok(Pool::square(
+        case.count("kernel")?,
+        case.count("stride")?,
+        case.count("padding")?,
+    ))
 }
 
 /// `[rows, columns]`: the last axis against all others.
@@ -82,11 +75,7 @@ pub fn linear(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let dx = run_kernel(device, MatmulGradInputF32 { m, n, k }, &given)?;
     let given = [("dy", flat(dy)), ("x", flat(x))];
     let dw = run_kernel(device, MatmulGradWeightF32 { m, n, k }, &given)?;
-    let dbias = run_kernel(
-        device,
-        ColumnSumF32 { rows: m, cols: n },
-        &[("x", flat(dy))],
-    )?;
+    let dbias = run_kernel(device, ColumnSum { rows: m, cols: n }, &[("x", flat(dy))])?;
     Ok(outputs([
         ("y", Array::of(&y["y"]).reshaped(&dy.shape)),
         ("dx", Array::of(&dx["dx"]).reshaped(&x.shape)),
@@ -119,7 +108,7 @@ pub fn conv2d(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     };
     let dw = run_kernel(device, kernel, &[("dy", dy.f32()), ("x", x.f32())])?;
     let [rows, cols] = rows_and_columns(&dy);
-    let dbias = run_kernel(device, ColumnSumF32 { rows, cols }, &[("x", flat(&dy))])?;
+    let dbias = run_kernel(device, ColumnSum { rows, cols }, &[("x", flat(&dy))])?;
     Ok(outputs([
         ("y", Array::of(&y["y"]).channels_first()),
         ("dx", Array::of(&dx["dx"]).channels_first()),
@@ -152,11 +141,16 @@ pub fn max_pool(case: &Reader, device: &Device) -> CaseResult<Outputs> {
         case.input("dy")?.channels_last(),
     );
     let pool = pool_of(case)?;
-    let y = run_kernel(device, MaxPoolF32 { x: x.dims4(), pool }, &[("x", x.f32())])?;
+    let kernel = MaxPool {
+        x: x.dims4(),
+        pool,
+        dtype: DType::F32,
+    };
+    let y = run_kernel(device, kernel, &[("x", x.f32())])?;
     let given = [("x", x.f32()), ("dy", dy.f32())];
     let dx = run_kernel(
         device,
-        MaxPoolGradF32 {
+        MaxPoolGrad {
             x: x.dims4(),
             pool,
             relu: false,
@@ -171,10 +165,16 @@ pub fn max_pool(case: &Reader, device: &Device) -> CaseResult<Outputs> {
 
 pub fn global_avg_pool(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let (x, dy) = (case.input("x")?.channels_last(), case.input("dy")?);
-    let [n, _, _, c] = x.dims4();
-    let y = run_kernel(device, GlobalAvgPoolF32 { x: x.dims4() }, &[("x", x.f32())])?;
-    let given = [("dy", dy.clone().reshaped(&[n, c]).f32())];
-    let dx = run_kernel(device, GlobalAvgPoolGradF32 { x: x.dims4() }, &given)?;
+    let [n, h, w, c] = x.dims4();
+    let (dtype, pool, dims) = (DType::F32, Pool::whole(h, w), x.dims4());
+    let kernel = AvgPool {
+        x: dims,
+        pool,
+        dtype,
+    };
+    let y = run_kernel(device, kernel, &[("x", x.f32())])?;
+    let given = [("dy", dy.clone().reshaped(&[n, 1, 1, c]).f32())];
+    let dx = run_kernel(device, AvgPoolGrad { x: dims, pool }, &given)?;
     Ok(outputs([
         ("y", Array::of(&y["y"]).reshaped(&dy.shape)),
         ("dx", Array::of(&dx["dx"]).channels_first()),
@@ -201,14 +201,14 @@ pub fn batch_norm_eval(case: &Reader, device: &Device) -> CaseResult<Outputs> {
         ("gamma", gamma.clone()),
         ("beta", beta),
         ("mean", mean.clone()),
-        ("variance", variance.clone()),
+        ("spread", variance.clone()),
     ];
     let y = run_kernel(
         device,
-        BatchNormF32 {
+        BatchNorm {
             rows,
             channels,
-            eps,
+            statistics: Statistics::Running { eps },
         },
         &given,
     )?;
@@ -219,7 +219,7 @@ pub fn batch_norm_eval(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     ];
     let dx = run_kernel(
         device,
-        BatchNormEvalGradInputF32 {
+        BatchNormEvalGrad {
             rows,
             channels,
             eps,
@@ -241,7 +241,7 @@ pub fn batch_norm_eval(case: &Reader, device: &Device) -> CaseResult<Outputs> {
         ("mean", mean),
         ("inv_std", inv_std["y"].clone()),
     ];
-    let params = run_kernel(device, BatchNormGradParamsF32 { rows, channels }, &given)?;
+    let params = run_kernel(device, BatchNormGradParams { rows, channels }, &given)?;
     Ok(outputs([
         ("y", image(&y["y"], &x)),
         ("dx", image(&dx["dx"], &x)),
@@ -265,7 +265,7 @@ pub fn batch_norm_train(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     ];
     let stats = run_kernel(
         device,
-        BatchNormStatsF32 {
+        BatchNormStats {
             rows,
             channels,
             eps,
@@ -282,16 +282,21 @@ pub fn batch_norm_train(case: &Reader, device: &Device) -> CaseResult<Outputs> {
         ("gamma", gamma.clone()),
         ("beta", beta),
         mean.clone(),
-        inv_std.clone(),
+        ("spread", stats["inv_std"].clone()),
     ];
-    let y = run_kernel(device, BatchNormTrainF32 { rows, channels }, &given)?;
+    let kernel = BatchNorm {
+        rows,
+        channels,
+        statistics: Statistics::Batch,
+    };
+    let y = run_kernel(device, kernel, &given)?;
     let given = [
         ("x", flat(&x)),
         ("dy", flat(&dy)),
         mean.clone(),
         inv_std.clone(),
     ];
-    let params = run_kernel(device, BatchNormGradParamsF32 { rows, channels }, &given)?;
+    let params = run_kernel(device, BatchNormGradParams { rows, channels }, &given)?;
     let given = [
         ("x", flat(&x)),
         ("dy", flat(&dy)),
@@ -301,7 +306,7 @@ pub fn batch_norm_train(case: &Reader, device: &Device) -> CaseResult<Outputs> {
         ("dgamma", params["dgamma"].clone()),
         ("dbeta", params["dbeta"].clone()),
     ];
-    let dx = run_kernel(device, BatchNormGradInputF32 { rows, channels }, &given)?;
+    let dx = run_kernel(device, BatchNormGrad { rows, channels }, &given)?;
     Ok(outputs([
         ("y", image(&y["y"], &x)),
         ("dx", image(&dx["dx"], &x)),
@@ -314,12 +319,22 @@ pub fn batch_norm_train(case: &Reader, device: &Device) -> CaseResult<Outputs> {
 
 pub fn softmax_cross_entropy(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let (logits, labels) = (case.input("logits")?, case.input("labels")?);
-    let [rows, classes] = rows_and_columns(logits);
-    let given = [("logits", logits.f32()), ("labels", labels.u32())];
-    let loss = run_kernel(device, SoftmaxCrossEntropyF32 { rows, classes }, &given)?;
-    let dlogits = run_kernel(device, SoftmaxCrossEntropyGradF32 { rows, classes }, &given)?;
+    let ([rows, cols], criterion) = (rows_and_columns(logits), Criterion::CrossEntropy);
+    let given = [("x", logits.f32()), ("wanted", labels.u32())];
+    let loss = Loss {
+        criterion,
+        rows,
+        cols,
+    };
+    let loss = run_kernel(device, loss, &given)?;
+    let grad = LossGrad {
+        criterion,
+        rows,
+        cols,
+    };
+    let dx = run_kernel(device, grad, &given)?;
     Ok(outputs([
         ("loss", Array::of(&loss["loss"])),
-        ("dlogits", Array::of(&dlogits["dlogits"])),
+        ("dlogits", Array::of(&dx["dx"])),
     ]))
 }

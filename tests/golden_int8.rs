@@ -2,15 +2,14 @@
 //!
 //! Stored activations are uint8; 128 is subtracted from them and from their zero points.
 
-use wizen::base::{QParams, Range, Requant, Tensor};
+use wizen::base::{DType, QParams, Range, Requant, Tensor};
 use wizen::graph::Device;
-use wizen::kernels::OutI8;
 use wizen::kernels::binary::{BinaryI8, BinaryOp};
 use wizen::kernels::conv2d_i8::Conv2dI8;
-use wizen::kernels::global_avg_pool_i8::GlobalAvgPoolI8;
 use wizen::kernels::matmul_i8::MatmulI8;
 use wizen::kernels::matmul_i8_i32::MatmulI8I32;
-use wizen::kernels::max_pool_i8::MaxPoolI8;
+use wizen::kernels::pool::{AvgPoolI8, MaxPool};
+use wizen::kernels::{OutI8, Pool};
 
 use crate::golden::{Outputs, run_kernel};
 use crate::golden_array::Array;
@@ -133,9 +132,10 @@ pub fn add(case: &Reader, device: &Device) -> CaseResult<Outputs> {
 
 pub fn max_pool(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let x = signed(case.input("x")?).channels_last();
-    let kernel = MaxPoolI8 {
+    let kernel = MaxPool {
         x: x.dims4(),
         pool: pool_of(case)?,
+        dtype: DType::I8,
     };
     let y = run_kernel(device, kernel, &[("x", x.i8())])?;
     Ok(outputs([(
@@ -156,10 +156,11 @@ pub fn global_avg_pool(case: &Reader, device: &Device) -> CaseResult<Outputs> {
         zero_point: params.zero_point,
         range: params.range,
     };
-    let kernel = GlobalAvgPoolI8 {
+    let kernel = AvgPoolI8 {
         x: x.dims4(),
+        pool: Pool::whole(h, w),
         x_zero_point: params.zero_point,
-        multiplier: out.multiplier(1.0 / (h * w) as f64),
+        scale: 1.0,
         out,
     };
     let y = run_kernel(device, kernel, &[("x", x.i8())])?;

@@ -2,18 +2,17 @@
 //!
 //! uint8 is int8 with 128 subtracted from values and zero points; floats do not notice.
 
-use wizen::base::{QParams, Range, Tensor};
+use wizen::base::{DType, QParams, Range, Tensor};
 use wizen::graph::Device;
-use wizen::kernels::column_sum_f32::ColumnSumF32;
-use wizen::kernels::dequantize_i8::DequantizeI8;
-use wizen::kernels::fake_quant_f32::FakeQuantF32;
-use wizen::kernels::fake_quant_grad_f32::FakeQuantGradF32;
-use wizen::kernels::fake_quant_scale_grad_f32::{FakeQuantScaleGradF32, chunks_for};
-use wizen::kernels::observe_histogram_f32::ObserveHistogramF32;
-use wizen::kernels::observe_histogram_range_f32::{HistogramState, ObserveHistogramRangeF32};
-use wizen::kernels::observe_min_max_f32::{MinMaxState, ObserveMinMaxF32};
-use wizen::kernels::observe_moving_average_f32::ObserveMovingAverageF32;
-use wizen::kernels::quantize_i8::QuantizeI8;
+use wizen::kernels::chunks_for;
+use wizen::kernels::observe::{
+    HistogramState, MinMaxState, ObserveHistogram, ObserveHistogramRange, ObserveMinMax,
+    ObserveMovingAverage,
+};
+use wizen::kernels::quantize::{
+    Dequantize, FakeQuant, FakeQuantGrad, FakeQuantScaleGrad, Quantize,
+};
+use wizen::kernels::reduce::ColumnSum;
 use wizen::quant::{Convention, Search, choose, search};
 
 use crate::golden::{Outputs, run_kernel};
@@ -59,7 +58,7 @@ pub fn quantize(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let (scale, zero_point, axis) = params(case)?;
     let zero_point = zero_point.map(|z| z - offset).i32();
     let shape = x.shape.clone();
-    let kernel = QuantizeI8 {
+    let kernel = Quantize {
         shape: shape.clone(),
         axis,
         range: Range::affine(8),
@@ -77,7 +76,8 @@ pub fn quantize(case: &Reader, device: &Device) -> CaseResult<Outputs> {
         ("scale", scale.f32()),
         ("zero_point", zero_point),
     ];
-    let y = run_kernel(device, DequantizeI8 { shape, axis }, &given)?;
+    let dtype = DType::I8;
+    let y = run_kernel(device, Dequantize { shape, axis, dtype }, &given)?;
     Ok(outputs([
         ("q", Array::of(&q).map(|q| q + offset)),
         ("dequantized", Array::of(&y["y"])),
@@ -96,7 +96,7 @@ pub fn fake_quantize(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let inv_scale = ("inv_scale", inverse(&scale));
     let (scale, zero_point) = (("scale", scale.f32()), ("zero_point", zero_point.i32()));
 
-    let kernel = FakeQuantF32 {
+    let kernel = FakeQuant {
         shape: shape.clone(),
         axis,
         range,
@@ -108,7 +108,7 @@ pub fn fake_quantize(case: &Reader, device: &Device) -> CaseResult<Outputs> {
         zero_point.clone(),
     ];
     let y = run_kernel(device, kernel, &given)?;
-    let kernel = FakeQuantGradF32 {
+    let kernel = FakeQuantGrad {
         shape: shape.clone(),
         axis,
         range,
@@ -121,7 +121,7 @@ pub fn fake_quantize(case: &Reader, device: &Device) -> CaseResult<Outputs> {
         let channels = scale.1.len();
         let chunks = chunks_for(x.1.len() / channels);
         let grad_factor = case.number("grad_factor")? as f32;
-        let kernel = FakeQuantScaleGradF32 {
+        let kernel = FakeQuantScaleGrad {
             shape,
             axis,
             range,
@@ -129,7 +129,7 @@ pub fn fake_quantize(case: &Reader, device: &Device) -> CaseResult<Outputs> {
             chunks,
         };
         let partial = run_kernel(device, kernel, &[x, scale, inv_scale, zero_point, dy])?;
-        let kernel = ColumnSumF32 {
+        let kernel = ColumnSum {
             rows: chunks,
             cols: channels,
         };
@@ -175,7 +175,7 @@ fn batches<'a>(case: &Reader<'a>) -> CaseResult<Vec<&'a Array>> {
 
 /// Minimum and maximum of `x`, on top of what `state` has seen.
 fn observe(device: &Device, x: &Array, axis: Option<usize>, state: Tensor) -> CaseResult<Tensor> {
-    let kernel = ObserveMinMaxF32 {
+    let kernel = ObserveMinMax {
         shape: x.shape.clone(),
         axis,
     };
@@ -198,10 +198,10 @@ pub fn min_max(case: &Reader, device: &Device) -> CaseResult<Outputs> {
 
 pub fn moving_average(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let constant = case.number("averaging_constant")? as f32;
-    let mut state = ObserveMovingAverageF32::initial(1);
+    let mut state = ObserveMovingAverage::initial(1);
     for batch in batches(case)? {
         let seen = observe(device, batch, None, MinMaxState::initial(1))?;
-        let kernel = ObserveMovingAverageF32 {
+        let kernel = ObserveMovingAverage {
             channels: 1,
             constant,
         };
@@ -210,7 +210,7 @@ pub fn moving_average(case: &Reader, device: &Device) -> CaseResult<Outputs> {
             .remove("state")
             .ok_or("no `state`")?;
     }
-    let ranges = ObserveMovingAverageF32::decode(&state).map_err(|e| e.to_string())?;
+    let ranges = ObserveMovingAverage::decode(&state).map_err(|e| e.to_string())?;
     chosen(case, &[ranges[0].ok_or("no values")?])
 }
 
@@ -223,8 +223,8 @@ pub fn histogram(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     for x in batches(case)? {
         let batch = observe(device, x, None, MinMaxState::initial(1))?;
         let given = [("batch", batch), ("range", range), ("counts", counts)];
-        let moved = run_kernel(device, ObserveHistogramRangeF32 { bins }, &given)?;
-        let kernel = ObserveHistogramF32 {
+        let moved = run_kernel(device, ObserveHistogramRange { bins }, &given)?;
+        let kernel = ObserveHistogram {
             shape: x.shape.clone(),
             bins,
         };

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use wizen::base::{DType, Tensor};
 use wizen::graph::ops::SoftmaxCrossEntropy;
 use wizen::graph::{Device, backward, lower};
-use wizen::kernels::adam_f32::AdamF32;
-use wizen::kernels::sgd_f32::SgdF32;
+use wizen::kernels::optimizer::{Adam, Sgd};
 use wizen::models::{Weights, build};
-use wizen::train::{Optimizer, ParamGroup, Trainer};
+use wizen::train::{Loss, Optimizer, ParamGroup, Trainer};
 
 use crate::golden::{Outputs, run_kernel};
 use crate::golden_array::Array;
@@ -17,7 +16,7 @@ use crate::golden_case::{CaseResult, Reader};
 pub fn sgd(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let w0 = case.input("w0")?;
     let lr = Tensor::from_f32(&[1], &[case.number("lr")? as f32]).map_err(|e| e.to_string())?;
-    let kernel = SgdF32 {
+    let kernel = Sgd {
         len: w0.len(),
         momentum: case.number_or("momentum", 0.0)? as f32,
         weight_decay: case.number_or("weight_decay", 0.0)? as f32,
@@ -48,7 +47,7 @@ pub fn adam(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let eps = case.number("eps")? as f32;
     let decoupled = case.op() == "optimizer_adamw";
     let weight_decay = case.number_or("weight_decay", 0.0)? as f32;
-    let kernel = AdamF32 {
+    let kernel = Adam {
         len: w0.len(),
         beta1,
         beta2,
@@ -158,10 +157,12 @@ pub fn lenet5(case: &Reader, device: &Device) -> CaseResult<Outputs> {
             nesterov: false,
         };
         let groups = [ParamGroup::weights(ids)];
-        let mut trainer = Trainer::new(device, forward, optimizer, &groups).await?;
+        let mut forward = forward;
+        let loss = Loss::CrossEntropy.append(&mut forward)?;
+        let mut trainer = Trainer::new(device, forward, loss, optimizer, &groups).await?;
         let mut losses = Vec::new();
         for _ in 0..steps {
-            trainer.step(&images, &labels, lr).await?;
+            trainer.step(&[&images, &labels], lr).await?;
             losses.push(f64::from(trainer.mean_loss().await?));
         }
         found.insert("losses".to_owned(), Array::new(&[steps], losses));

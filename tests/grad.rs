@@ -157,11 +157,7 @@ fn convolutions_pools_and_adds() {
                     &[y, y2],
                 )
                 .expect("fits");
-            let pool = Pool {
-                kernel: 3,
-                stride: 2,
-                padding: 1,
-            };
+            let pool = Pool::square(3, 2, 1);
             let p = g.push("pool", MaxPool { pool }, &[sum]).expect("fits");
             let y = g.push("gap", GlobalAvgPool, &[p]).expect("fits");
             (y, vec![x, w, b])

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use wizen::base::{Rng, Tensor};
+use wizen::base::{DType, Rng, Tensor};
 use wizen::gpu::Gpu;
 use wizen::kernels::{Kernel, check_args};
 
@@ -59,4 +59,44 @@ pub fn verify(
     args: &[Tensor],
 ) -> Result<(), String> {
     pollster::block_on(verify_as(gpu, (candidate, None), truth, args))
+}
+
+/// The CPU face on elements written by hand, one list per binding (what is left out is zero), gives these, up to the
+/// rounding of f32, in these bindings.
+pub fn by_hand(kernel: &dyn Kernel, args: &[&[f64]], want: &[(usize, &[f64])]) {
+    let bindings = kernel.bindings();
+    assert!(
+        !want.is_empty() && args.len() <= bindings.len(),
+        "{kernel:?}"
+    );
+    let mut tensors: Vec<Tensor> = bindings
+        .iter()
+        .map(|binding| Tensor::zeros(&binding.shape, binding.dtype))
+        .collect();
+    for (tensor, values) in tensors.iter_mut().zip(args).filter(|(_, v)| !v.is_empty()) {
+        assert_eq!(tensor.len(), values.len(), "{kernel:?}");
+        match tensor.dtype() {
+            DType::F32 | DType::F16 => tensor.store_f64(values).expect("as many"),
+            DType::I8 => {
+                let values: Vec<i8> = values.iter().map(|&x| x as i8).collect();
+                tensor.store_i8(&values).expect("as many");
+            }
+            DType::I32 | DType::U32 => {
+                for (word, &x) in tensor.words_mut().iter_mut().zip(*values) {
+                    *word = x as i64 as u32;
+                }
+            }
+        }
+    }
+    kernel.cpu(&mut tensors).expect("the bindings' types");
+    for &(at, want) in want {
+        let got = tensors[at].to_f64();
+        let close = |(got, want): (&f64, &f64)| (got - want).abs() <= 1e-6 * want.abs().max(1e-3);
+        let same = got.len() == want.len() && got.iter().zip(want).all(close);
+        assert!(
+            same,
+            "{kernel:?} `{}`: {got:?}, want {want:?}",
+            bindings[at].name
+        );
+    }
 }

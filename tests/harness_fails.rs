@@ -8,13 +8,13 @@ use crate::harness;
 use wizen::Result;
 use wizen::base::{DType, Range, Requant, Rng, Tensor};
 use wizen::gpu::{Spec, specialise};
-use wizen::kernels::batch_norm_f32::BatchNormF32;
 use wizen::kernels::conv2d_i8::Conv2dI8;
-use wizen::kernels::global_avg_pool_f16::GlobalAvgPoolF16;
 use wizen::kernels::map::{Map, Unary};
 use wizen::kernels::matmul_f32::MatmulF32;
 use wizen::kernels::matmul_i8::MatmulI8;
-use wizen::kernels::quantize_i8::QuantizeI8;
+use wizen::kernels::norm::{BatchNorm, Statistics};
+use wizen::kernels::pool::{AvgPool, Pool};
+use wizen::kernels::quantize::Quantize;
 use wizen::kernels::{Agreement, Binding, Caps, Conv, Kernel, Launch, OutI8, Variant};
 
 /// What is wrong with a kernel.
@@ -248,10 +248,10 @@ fn relu_f32() {
 fn batch_norm_f32() {
     use Defect::{Bound, Param, Text};
     let store = "y[i] = (x[i] - center) * factor + shift;";
-    let kernel = BatchNormF32 {
+    let kernel = BatchNorm {
         rows: 37,
         channels: 5,
-        eps: 0.01,
+        statistics: Statistics::Running { eps: 0.01 },
     };
     catches(
         kernel,
@@ -272,10 +272,14 @@ fn batch_norm_f32() {
 }
 
 #[test]
-fn global_avg_pool_f16() {
+fn avg_pool_f16() {
     use Defect::{Param, Text};
-    let kernel = GlobalAvgPoolF16 { x: [70, 3, 5, 1] };
-    let store = "y[i] = pack2x16float(sum * params.inv_pixels);";
+    let kernel = AvgPool {
+        x: [70, 3, 5, 1],
+        pool: Pool::square(3, 1, 1),
+        dtype: DType::F16,
+    };
+    let store = "y[i] = packed(sum / f32(counted(window)));";
     catches(
         kernel,
         &[
@@ -283,17 +287,15 @@ fn global_avg_pool_f16() {
             (
                 Text(
                     store,
-                    "y[i] = pack2x16float(sum * params.inv_pixels) | 0x3c000000u;",
+                    "y[i] = packed(sum / f32(counted(window))) | 0x3c000000u;",
                 ),
                 "row padding is not zero",
             ),
-            (Text("pixel = 0u", "pixel = 1u"), WRONG),
-            (
-                Text("sum * params.inv_pixels", "sum * params.inv_pixels * 1.01"),
-                WRONG,
-            ),
+            (Text("kh = tap.x", "kh = tap.x + 1u"), WRONG),
+            (Text("h >= IN_H", "h > IN_H"), WRONG),
+            (Text("sum / f32", "sum * 1.01 / f32"), WRONG),
+            (Text("counted(window)", "(KERNEL_H * KERNEL_W)"), WRONG),
             (Param(0, -1), WRONG),
-            (Param(1, -1), WRONG),
         ],
     );
 }
@@ -347,7 +349,7 @@ fn matmul_i8() {
 #[test]
 fn quantize_i8() {
     use Defect::{AllTies, Param, Text, Workgroups};
-    let kernel = QuantizeI8 {
+    let kernel = Quantize {
         shape: vec![19, 67],
         axis: Some(0),
         range: Range::affine(8),

@@ -31,7 +31,7 @@ fn float_lenet(batch: usize) -> Graph {
 
 fn calibrated(graph: &Graph, device: &Device, scheme: Scheme) -> QuantParams {
     let weights = quant::choose_weights(graph, &scheme.into(), None).expect("finite weights");
-    let batches = (0..4).map(|i| Ok(images(BATCH, 100 + i)));
+    let batches = (0..4).map(|i| Ok(vec![images(BATCH, 100 + i)]));
     let found = pollster::block_on(quant::calibrate(
         device,
         graph,

@@ -245,7 +245,7 @@ fn each_pass_alone_keeps_the_result() {
 fn quantized(gpu: &Gpu, graph: &Graph, scheme: &str, requant: Requant) -> (Graph, Graph) {
     let scheme: Scheme = scheme.parse().expect("a scheme");
     let float = quant::prepare(graph, scheme).expect("well formed");
-    let batches = (0..4).map(|i| Ok(images(&[2, 12, 12, 3], 100 + i)));
+    let batches = (0..4).map(|i| Ok(vec![images(&[2, 12, 12, 3], 100 + i)]));
     let schemes = scheme.into();
     let observer = Observer::for_scheme(scheme);
     let device = Device::Gpu(gpu.clone());

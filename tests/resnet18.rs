@@ -103,7 +103,7 @@ fn photographs_get_the_logits_of_pytorch() {
 
     let calib = photographs(&folder.join("calib"));
     let schemes = Scheme::INT8.into();
-    let batches = (0..CALIBRATED).map(|i| Ok(batch(&calib, i, 1)));
+    let batches = (0..CALIBRATED).map(|i| Ok(vec![batch(&calib, i, 1)]));
     let found = pollster::block_on(quant::calibrate(
         &device,
         &float,

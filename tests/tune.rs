@@ -27,7 +27,7 @@ fn int8(gpu: &Gpu) -> Graph {
     let float = optimize(&lenet5(BATCH, &weights).expect("fits")).expect("well formed");
     let schemes = Scheme::INT8.into();
     let device = Device::Gpu(gpu.clone());
-    let batches = std::iter::once(Ok(images()));
+    let batches = std::iter::once(Ok(vec![images()]));
     let found = quant::calibrate(&device, &float, batches, Observer::MinMax, &schemes);
     let weights = quant::choose_weights(&float, &schemes, None).expect("finite");
     let params = pollster::block_on(found)

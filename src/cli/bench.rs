@@ -5,18 +5,18 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::Serialize;
-use wizen::base::{DType, Requant};
+use wizen::base::{DType, Requant, Tensor};
+use wizen::compress::{self, QuantizeOptions};
+use wizen::data::{Data, FromFn};
 use wizen::gpu::Gpu;
 use wizen::graph::measure_peaks;
 use wizen::graph::{Device, Executor, Graph, Limit, Peaks, Share, Step, StepTime, lower};
-use wizen::io::Dataset;
 use wizen::kernels::Cost;
 use wizen::quant::{Observer, Scheme};
 use wizen::{Network, Result, models as nets};
 
 use super::context::{Context, table};
-use super::jobs::{self, QuantizeSettings};
-use super::{data, models};
+use super::models;
 
 #[derive(Debug, Args)]
 pub struct BenchArgs {

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 use wizen::base::{Quantization, Tensor};
+use wizen::compress::{batch_for, eval_batch};
+use wizen::data::Data;
 use wizen::graph::{
     Device, Executor, Graph, SessionOptions, StepComparison, compare_steps, lower, sqnr_db,
 };
@@ -14,7 +16,7 @@ use wizen::train::argmax_rows;
 use wizen::{Error, Result};
 
 use super::context::{Context, percent, table};
-use super::{data, jobs, models};
+use super::{data, models};
 
 /// Images whose every value is compared, at most.
 const TRACED: usize = 16;

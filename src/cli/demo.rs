@@ -6,17 +6,15 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 use wizen::base::Requant;
+use wizen::compress::{self, FitOptions, PruneOptions, QuantizeOptions};
 use wizen::graph::{Device, Graph};
-use wizen::io::{Dataset, Splits, write_atomic};
+use wizen::io::{Augment, Dataset, Splits, write_atomic};
 use wizen::models::random_weights;
 use wizen::quant::{LayerReport, Observer, Scheme};
 use wizen::report::{HistogramPlot, Report, StageRow};
-use wizen::train::Optimizer;
 use wizen::{Error, Network, Result, prune};
 
 use super::context::{Context, bytes, percent, table};
-use super::fit::{self, FitSettings};
-use super::jobs::{self, PruneOptions, QuantizeSettings};
 use super::page::layer_error;
 use super::{data, models, prune as prune_command, qat as qat_command, train as train_command};
 

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use wizen::Result;
+use wizen::{Result, compress};
 
 use super::context::{Context, percent};
-use super::{data, fit, models};
+use super::{data, models};
 
 #[derive(Debug, Args)]
 pub struct EvalArgs {

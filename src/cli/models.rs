@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use wizen::models::{self, Weights};
-use wizen::{Error, Network, Result};
+use wizen::{Network, Result};
 
 /// Loads a model that wizen wrote, or foreign weights of a known architecture.
 pub fn load(path: &Path, arch: Option<&str>) -> Result<Network> {
@@ -13,9 +13,4 @@ pub fn load(path: &Path, arch: Option<&str>) -> Result<Network> {
 /// An fp32 model of these weights, without history.
 pub fn float_model(arch: &str, weights: &Weights) -> Result<Network> {
     Ok(Network::new(arch, models::build(arch, 1, weights)?))
-}
-
-/// Bytes of a file.
-pub fn file_size(path: &Path) -> Result<u64> {
-    Ok(std::fs::metadata(path).map_err(Error::io(path))?.len())
 }

@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use wizen::compress::{self, PruneOptions};
+use wizen::data::Data;
 use wizen::{Error, Result, prune};
 
 use super::context::{Context, bytes, percent, table};
-use super::jobs::{self, PruneOptions};
 use super::train::FitArgs;
-use super::{data, fit, models};
+use super::{data, models};
 
 /// Peak learning rate of Adam for fine-tuning while pruning.
 pub const LR: f32 = 2e-3;

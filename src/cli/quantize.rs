@@ -10,9 +10,9 @@ use wizen::quant::{LayerReport, LayerSchemes, Observer, Scheme};
 use wizen::{Error, Result};
 
 use super::context::{Context, bytes, percent, table};
-use super::jobs::{self, QuantizeSettings};
 use super::page::{Facts, write_report};
 use super::{data, models};
+use wizen::compress::{self, QuantizeOptions};
 
 /// Rounding rules by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

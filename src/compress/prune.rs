@@ -5,7 +5,7 @@ use super::{Job, layer_weights};
 use crate::base::Tensor;
 use crate::data::Data;
 use crate::error::{Error, Result};
-use crate::graph::{ValueId, bake_masks};
+use crate::graph::bake_masks;
 use crate::network::Network;
 use crate::prune::{self, MaskPlan, Schedule, Scope};
 

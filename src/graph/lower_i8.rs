@@ -141,16 +141,10 @@ pub(crate) fn narrowed(y: QParams, act: Option<Unary>, node: &Node) -> Result<QP
     Ok(QParams { range, ..y })
 }
 
-/// Zero point of `x`, the multiplier of a sum of `count` of its elements, and how it becomes an output.
-pub(crate) fn pool_out(
-    to: &Lowering<'_>,
-    node: &Node,
-    count: usize,
-) -> Result<(i32, [u32; 2], OutI8)> {
+/// Zero point of `x`, `s_x / s_y`, and how a mean becomes an output.
+pub(crate) fn pool_out(to: &Lowering<'_>, node: &Node) -> Result<(i32, f64, OutI8)> {
     let (x, y): (ValueId, ValueId) = (node.inputs[0], node.outputs[0]);
     let (x, y) = (to.qparams(x)?, to.qparams(y)?);
-    let out = out_i8(to, y);
     let scale = f64::from(x.scale) / f64::from(y.scale);
-    let multiplier = out.multiplier(scale / count as f64);
-    Ok((x.zero_point, multiplier, out))
+    Ok((x.zero_point, scale, out_i8(to, y)))
 }

@@ -10,9 +10,7 @@ use crate::base::{DType, Rng};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::kernels::movement::Copy;
-use crate::kernels::probe_f16::ProbeF16;
-use crate::kernels::probe_f32::ProbeF32;
-use crate::kernels::probe_i8::ProbeI8;
+use crate::kernels::probe::{Arithmetic, Probe};
 use crate::kernels::{Access, Cost, Kernel};
 
 /// The highest speeds that probes reached on a device.
@@ -96,26 +94,35 @@ const RUNS: usize = 10;
 pub async fn measure_peaks(gpu: &Gpu) -> Result<Peaks> {
     let len = INVOCATIONS;
     let mut f32_gops = 0f64;
-    for (chains, fused) in [(8, false), (10, false), (8, true)] {
-        let probe = |steps| ProbeF32 {
+    for (chains, arithmetic) in [
+        (8, Arithmetic::F32),
+        (10, Arithmetic::F32),
+        (8, Arithmetic::F32Fused),
+    ] {
+        let probe = |steps| Probe {
             len,
             steps,
             chains,
-            fused,
+            arithmetic,
         };
         f32_gops = f32_gops.max(gops(gpu, probe).await?);
     }
     let mut f16_gops = f32_gops;
     if gpu.caps().f16 {
-        let probe = |steps| ProbeF16 {
+        let probe = |steps| Probe {
             len,
             steps,
             chains: 8,
-            native: true,
+            arithmetic: Arithmetic::F16Native,
         };
         f16_gops = f16_gops.max(gops(gpu, probe).await?);
     }
-    let probe = |steps| ProbeI8 { len, steps };
+    let probe = |steps| Probe {
+        len,
+        steps,
+        chains: 8,
+        arithmetic: Arithmetic::I8,
+    };
     let i8_gops = f32_gops.max(gops(gpu, probe).await?);
     Ok(Peaks {
         f32_gops,

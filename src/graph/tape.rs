@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::ops::{BiasGrad, Binary, MapGrad, Op};
 use super::values::{Graph, Node, ValueId};
-use crate::base::Shape;
+use crate::base::{Shape, Tensor};
 use crate::error::{Error, Result};
 use crate::kernels::map::Unary;
 
@@ -13,11 +13,21 @@ pub type Gradients = HashMap<ValueId, ValueId>;
 
 /// Appends the nodes that compute the gradient of the scalar `loss` with respect to `params`, and returns
 /// it for every value on the way. Nothing is computed for values that no parameter reaches. The loss is
-/// made by an operation that starts a gradient ([`super::ops::SoftmaxCrossEntropy`]).
+/// any scalar `[1]` that operations with a gradient make ([`super::ops::SoftmaxCrossEntropy`]).
 ///
 /// # Errors
 /// [`Error::Invalid`] naming the first operation on the way that has no gradient, or if `loss` is no loss.
 pub fn backward(graph: &mut Graph, loss: ValueId, params: &[ValueId]) -> Result<Gradients> {
+    if crate::base::num_elements(&graph.value(loss).shape) != 1 {
+        let value = graph.value(loss);
+        let expected = "one number: a loss";
+        return Err(Error::shape(
+            "backward",
+            &value.name,
+            expected,
+            &value.shape,
+        ));
+    }
     let nodes = graph.nodes().to_vec();
     let mut needed: HashSet<ValueId> = params.iter().copied().collect();
     for node in &nodes {
@@ -26,11 +36,12 @@ pub fn backward(graph: &mut Graph, loss: ValueId, params: &[ValueId]) -> Result<
         }
     }
     let relu_before = relus_before_pools(graph);
+    let one = graph.param("one", Tensor::from_f32(&[1], &[1.0])?);
     let mut tape = Tape {
         graph,
         needed,
-        gradients: Gradients::from([(loss, loss)]),
-        loss,
+        gradients: Gradients::from([(loss, one)]),
+        one,
         relu_before,
     };
     for node in nodes.iter().rev() {
@@ -71,7 +82,8 @@ pub(crate) struct Tape<'a> {
     graph: &'a mut Graph,
     needed: HashSet<ValueId>,
     gradients: Gradients,
-    loss: ValueId,
+    /// The gradient of the loss itself.
+    one: ValueId,
     relu_before: HashSet<ValueId>,
 }
 
@@ -86,9 +98,9 @@ impl Tape<'_> {
         self.graph.value(id).shape.clone()
     }
 
-    /// True if `dy` is the loss itself, whose gradient is 1.
+    /// True if `dy` is the 1 that everything starts at.
     pub fn starts_at(&self, dy: ValueId) -> bool {
-        dy == self.loss
+        dy == self.one
     }
 
     /// True if a max-pool takes the gradient of the fused ReLU that made this value.

@@ -4,20 +4,10 @@
 //! what must come out, and [`Kernel::agreement`] says how closely the two have to agree. Shader file,
 //! Rust file, pipeline label, test and bench share one name: `<operation>_<storage dtype>`.
 
-pub mod adam_f32;
 mod agreement;
 mod approx;
-pub mod batch_norm_eval_grad_input_f32;
-pub mod batch_norm_f32;
-pub mod batch_norm_grad_input_f32;
-pub mod batch_norm_grad_params_f32;
-pub mod batch_norm_stats_f32;
-pub mod batch_norm_train_f32;
 pub mod binary;
-pub mod channel_mask_expand;
-pub mod channel_norm_f32;
 mod channels;
-pub mod column_sum_f32;
 mod conv;
 pub mod conv2d_f16;
 pub mod conv2d_f32;
@@ -26,17 +16,9 @@ pub mod conv2d_grad_weight_f32;
 pub mod conv2d_i8;
 mod cooperative;
 mod depthwise;
-pub mod dequantize_i32;
-pub mod dequantize_i8;
 mod elementwise;
-pub mod fake_quant_f32;
-pub mod fake_quant_grad_f32;
-pub mod fake_quant_scale_grad_f32;
-mod float_bits;
-pub mod global_avg_pool_f16;
-pub mod global_avg_pool_f32;
-pub mod global_avg_pool_grad_f32;
-pub mod global_avg_pool_i8;
+mod frame;
+pub mod loss;
 pub mod map;
 pub mod matmul_f16;
 pub mod matmul_f32;
@@ -44,36 +26,22 @@ pub mod matmul_grad_input_f32;
 pub mod matmul_grad_weight_f32;
 pub mod matmul_i8;
 pub mod matmul_i8_i32;
-pub mod max_pool_f16;
-pub mod max_pool_f32;
-pub mod max_pool_grad_f32;
-pub mod max_pool_i8;
 pub mod movement;
-pub mod observe_histogram_f32;
-pub mod observe_histogram_range_f32;
-pub mod observe_min_max_f32;
-pub mod observe_moving_average_f32;
+pub mod norm;
+pub mod observe;
+pub mod optimizer;
 mod out_i8;
-mod pool;
-mod probe;
-pub mod probe_f16;
-pub mod probe_f32;
-pub mod probe_i8;
-pub mod quantize_i8;
+pub mod pool;
+pub mod probe;
+pub mod quantize;
+pub mod reduce;
 mod reference;
 mod residual_i8;
-mod rounding;
-pub mod sgd_f32;
-pub mod softmax_cross_entropy_f32;
-pub mod softmax_cross_entropy_grad_f32;
 mod subgroup;
 mod tile;
 mod tile_i8;
 mod tiled;
-pub mod topk_begin;
-pub mod topk_histogram_f32;
-pub mod topk_mask_f32;
-pub mod topk_select;
+pub mod topk;
 mod variant;
 mod workgroup;
 
@@ -320,31 +288,12 @@ pub fn check_args(kernel: &dyn Kernel, args: &[Tensor]) -> Result<()> {
 /// times.
 pub fn all() -> Vec<Box<dyn Kernel>> {
     [
-        adam_f32::samples(),
-        batch_norm_eval_grad_input_f32::samples(),
-        batch_norm_f32::samples(),
-        batch_norm_grad_input_f32::samples(),
-        batch_norm_grad_params_f32::samples(),
-        batch_norm_stats_f32::samples(),
-        batch_norm_train_f32::samples(),
         binary::samples(),
-        channel_mask_expand::samples(),
-        channel_norm_f32::samples(),
-        column_sum_f32::samples(),
         conv2d_f16::samples(),
         conv2d_f32::samples(),
         conv2d_grad_input_f32::samples(),
         conv2d_grad_weight_f32::samples(),
         conv2d_i8::samples(),
-        dequantize_i32::samples(),
-        dequantize_i8::samples(),
-        fake_quant_f32::samples(),
-        fake_quant_grad_f32::samples(),
-        fake_quant_scale_grad_f32::samples(),
-        global_avg_pool_f16::samples(),
-        global_avg_pool_f32::samples(),
-        global_avg_pool_grad_f32::samples(),
-        global_avg_pool_i8::samples(),
         map::samples(),
         matmul_f16::samples(),
         matmul_f32::samples(),
@@ -352,26 +301,16 @@ pub fn all() -> Vec<Box<dyn Kernel>> {
         matmul_grad_weight_f32::samples(),
         matmul_i8::samples(),
         matmul_i8_i32::samples(),
-        max_pool_f16::samples(),
-        max_pool_f32::samples(),
-        max_pool_grad_f32::samples(),
-        max_pool_i8::samples(),
         movement::samples(),
-        observe_histogram_f32::samples(),
-        observe_histogram_range_f32::samples(),
-        observe_min_max_f32::samples(),
-        observe_moving_average_f32::samples(),
-        probe_f16::samples(),
-        probe_f32::samples(),
-        probe_i8::samples(),
-        quantize_i8::samples(),
-        sgd_f32::samples(),
-        softmax_cross_entropy_f32::samples(),
-        softmax_cross_entropy_grad_f32::samples(),
-        topk_begin::samples(),
-        topk_histogram_f32::samples(),
-        topk_mask_f32::samples(),
-        topk_select::samples(),
+        loss::samples(),
+        norm::samples(),
+        observe::samples(),
+        optimizer::samples(),
+        pool::samples(),
+        probe::samples(),
+        reduce::samples(),
+        topk::samples(),
+        quantize::samples(),
     ]
     .into_iter()
     .flatten()

@@ -53,11 +53,7 @@ pub fn lenet5(batch: usize, weights: &Weights) -> Result<Graph> {
         };
         Conv2d::new(conv).with(Unary::Relu)
     };
-    let pool = Pool {
-        kernel: 2,
-        stride: 2,
-        padding: 0,
-    };
+    let pool = Pool::square(2, 2, 0);
     let pool = MaxPool { pool };
     let relu = Linear {
         act: Some(Unary::Relu),

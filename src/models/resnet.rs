@@ -284,11 +284,7 @@ impl ResNet {
         let x = builder.unit(x, &self.stem_unit())?;
         let mut x = builder.graph.push("relu", Map::RELU, &[x])?;
         if self.stem != 3 {
-            let pool = Pool {
-                kernel: 3,
-                stride: 2,
-                padding: 1,
-            };
+            let pool = Pool::square(3, 2, 1);
             x = builder.graph.push("maxpool", MaxPool { pool }, &[x])?;
         }
         for block in self.blocks() {

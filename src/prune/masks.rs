@@ -6,12 +6,8 @@ use super::sparsity::{apply_mask, channels_kept, check_mask, full_mask, kept, ma
 use crate::base::{DType, Shape, Tensor, num_elements};
 use crate::error::{Error, Result};
 use crate::graph::{Device, Executor, Kind, PlanBuilder};
-use crate::kernels::channel_mask_expand::ChannelMaskExpand;
-use crate::kernels::channel_norm_f32::{ChannelNormF32, Norm};
-use crate::kernels::topk_begin::{BINS, STATE, TopkBegin, digits};
-use crate::kernels::topk_histogram_f32::TopkHistogramF32;
-use crate::kernels::topk_mask_f32::TopkMaskF32;
-use crate::kernels::topk_select::TopkSelect;
+use crate::kernels::reduce::{ChannelMaskExpand, ChannelNorm, Norm};
+use crate::kernels::topk::{self, BINS, STATE, TopkBegin, TopkHistogram, TopkSelect, digits};
 
 /// What is ranked together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -106,7 +102,7 @@ impl TopkMask {
         }
         for digit in digits(total) {
             for (i, (&len, &offset)) in self.lens.iter().zip(&offsets).enumerate() {
-                let kernel = TopkHistogramF32 { len, offset, digit };
+                let kernel = TopkHistogram { len, offset, digit };
                 let args = vec![weights[i], old[i], state, hist];
                 builder.step(name, Arc::new(kernel), args);
             }
@@ -117,7 +113,7 @@ impl TopkMask {
             let label = format!("{name}.mask{i}");
             let mask = builder.value(&label, DType::U32, &[len.div_ceil(32)], Kind::Temp);
             let args = vec![weights[i], old[i], state, mask];
-            builder.step(name, Arc::new(TopkMaskF32 { len, offset }), args);
+            builder.step(name, Arc::new(topk::TopkMask { len, offset }), args);
             masks.push(mask);
         }
         Ok(masks)
@@ -342,7 +338,7 @@ pub async fn channel_masks(
     let k_value = builder.value("k", DType::U32, &[1], Kind::Input);
     let norms = builder.value("norms", DType::F32, &[channels], Kind::Temp);
     let shape = shape.to_vec();
-    let kernel = ChannelNormF32 {
+    let kernel = ChannelNorm {
         shape: shape.clone(),
         dim,
         norm,

@@ -11,7 +11,7 @@ mod schedule;
 mod sparsity;
 mod thin;
 
-pub use crate::kernels::channel_norm_f32::Norm;
+pub use crate::kernels::reduce::Norm;
 pub use criteria::{m_of_n, random_unstructured};
 pub use insert::{Masked, insert_masks};
 pub use masks::{

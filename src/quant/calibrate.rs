@@ -18,10 +18,10 @@ use crate::graph::ops::{BiasGrad, Custom, QuantRule};
 use crate::graph::{Device, Executor, Graph, Rewriter, Source, ValueId, lower};
 use crate::kernels::Kernel;
 use crate::kernels::binary::Accumulate;
-use crate::kernels::observe_histogram_f32::ObserveHistogramF32;
-use crate::kernels::observe_histogram_range_f32::{HistogramState, ObserveHistogramRangeF32};
-use crate::kernels::observe_min_max_f32::{MinMaxState, ObserveMinMaxF32};
-use crate::kernels::observe_moving_average_f32::ObserveMovingAverageF32;
+use crate::kernels::observe::{
+    HistogramState, MinMaxState, ObserveHistogram, ObserveHistogramRange, ObserveMinMax,
+    ObserveMovingAverage,
+};
 
 /// How the range of an activation is found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -309,7 +309,7 @@ fn observe(rewriter: &mut Rewriter<'_>, id: ValueId, observer: Observer) -> Resu
     };
     // Minimum, maximum and the count of what is not finite, over all batches.
     let total = graph.param(&name("observed"), MinMaxState::initial(1));
-    let min_max = Arc::new(ObserveMinMaxF32 {
+    let min_max = Arc::new(ObserveMinMax {
         shape: shape.clone(),
         axis: None,
     });
@@ -320,8 +320,8 @@ fn observe(rewriter: &mut Rewriter<'_>, id: ValueId, observer: Observer) -> Resu
     let batch = graph.param(&name("batch"), MinMaxState::initial(1));
     push(graph, min_max, &[x, batch])?;
     if observer == Observer::MovingAverage {
-        let state = graph.param(&name("average"), ObserveMovingAverageF32::initial(1));
-        let kernel = ObserveMovingAverageF32 {
+        let state = graph.param(&name("average"), ObserveMovingAverage::initial(1));
+        let kernel = ObserveMovingAverage {
             channels: 1,
             constant: AVERAGING,
         };
@@ -331,12 +331,12 @@ fn observe(rewriter: &mut Rewriter<'_>, id: ValueId, observer: Observer) -> Resu
     let counts = graph.param(&name("counts"), HistogramState::initial_counts(BINS));
     push(
         graph,
-        Arc::new(ObserveHistogramRangeF32 { bins: BINS }),
+        Arc::new(ObserveHistogramRange { bins: BINS }),
         &[batch, range, counts],
     )?;
     push(
         graph,
-        Arc::new(ObserveHistogramF32 { shape, bins: BINS }),
+        Arc::new(ObserveHistogram { shape, bins: BINS }),
         &[x, range, counts],
     )
 }
@@ -362,7 +362,7 @@ async fn read_range(
     match observer {
         Observer::MinMax => total.range().ok_or_else(nothing),
         Observer::MovingAverage => {
-            ObserveMovingAverageF32::decode(&executor.read(&name("average")).await?)?[0]
+            ObserveMovingAverage::decode(&executor.read(&name("average")).await?)?[0]
                 .ok_or_else(nothing)
         }
         Observer::Histogram => searched(executor, &name, Search::NonLinear, range, nothing).await,

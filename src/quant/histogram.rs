@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::qparams::{Convention, choose};
 use crate::base::{QParams, Range};
-use crate::kernels::observe_histogram_range_f32::HistogramState;
+use crate::kernels::observe::HistogramState;
 
 /// How to choose a range from a histogram.
 #[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]

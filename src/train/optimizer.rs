@@ -4,9 +4,8 @@ use crate::base::{DType, Tensor};
 use crate::error::Result;
 use crate::graph::ops::Custom;
 use crate::graph::{Gradients, Graph, ValueId};
-use crate::kernels::adam_f32::AdamF32;
 use crate::kernels::map::{MapInPlace, Unary};
-use crate::kernels::sgd_f32::SgdF32;
+use crate::kernels::optimizer::{Adam, Sgd};
 
 /// An update rule, with PyTorch's semantics and names.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,7 +83,7 @@ impl Optimizer {
         match *self {
             Self::Sgd { momentum, nesterov } => {
                 let velocity = flat(graph, "velocity");
-                let kernel = SgdF32 {
+                let kernel = Sgd {
                     len,
                     momentum,
                     weight_decay,
@@ -104,7 +103,7 @@ impl Optimizer {
                 decoupled,
             } => {
                 let (m, v) = (flat(graph, "m"), flat(graph, "v"));
-                let kernel = AdamF32 {
+                let kernel = Adam {
                     len,
                     beta1,
                     beta2,

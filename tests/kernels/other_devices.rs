@@ -12,7 +12,7 @@ use wizen::kernels::matmul_f16::MatmulF16;
 use wizen::kernels::matmul_f32::MatmulF32;
 use wizen::kernels::matmul_i8::MatmulI8;
 use wizen::kernels::matmul_i8_i32::MatmulI8I32;
-use wizen::kernels::observe_min_max_f32::ObserveMinMaxF32;
+use wizen::kernels::observe::ObserveMinMax;
 use wizen::kernels::{Agreement, Binding, Conv, Kernel, Launch, OutI8, ResidualI8, Variant};
 
 /// A kernel that is launched for other capabilities than the device has.
@@ -315,7 +315,7 @@ fn observers_with_a_thousand_chunks() {
         ..gpu.caps().clone()
     };
     let kernel: Arc<dyn Kernel> = Arc::new(AsOn {
-        kernel: Arc::new(ObserveMinMaxF32 {
+        kernel: Arc::new(ObserveMinMax {
             shape: vec![1050, 4099],
             axis: None,
         }),

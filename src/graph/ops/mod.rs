@@ -14,16 +14,17 @@ mod product;
 mod product_grad;
 mod quantize;
 mod rules;
+mod softmax;
 
 pub use binary::{Binary, SumTo};
 pub use custom::Custom;
-pub use loss::{SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad};
+pub use loss::{Distill, LossGrad, MeanSquare, SoftmaxCrossEntropy};
 pub use map::{Map, MapGrad};
 pub use mask::ApplyMask;
 pub use movement::{Concat, Flatten, Pad, Reshape, Slice, SliceGrad};
 pub use norm::{BatchNorm, BatchNormGrad, BatchNormTrain, BatchNormTrainGrad};
 pub(super) use operands::Operands;
-pub use pool::{GlobalAvgPool, GlobalAvgPoolGrad, MaxPool, MaxPoolGrad};
+pub use pool::{AvgPool, AvgPoolGrad, GlobalAvgPool, GlobalAvgPoolGrad, MaxPool, MaxPoolGrad};
 pub use product::{Conv2d, Linear};
 pub use product_grad::{
     BiasGrad, Conv2dGradInput, Conv2dGradWeight, LinearGradInput, LinearGradWeight,
@@ -31,6 +32,7 @@ pub use product_grad::{
 pub use quantize::{Cast, Dequantize, FakeQuant, FakeQuantGrad, FakeQuantScaleGrad, Quantize};
 pub(crate) use rules::{Affine, Operation};
 pub use rules::{QuantRule, Weights};
+pub use softmax::{Softmax, SoftmaxGrad};
 
 use serde::{Deserialize, Serialize};
 
@@ -76,15 +78,15 @@ macro_rules! operations {
 
 operations! {
     // Layers.
-    Linear, Conv2d, Map, Binary, MaxPool, GlobalAvgPool, Flatten, Reshape, Slice, Pad, Concat, BatchNorm,
+    Linear, Conv2d, Map, Binary, MaxPool, AvgPool, GlobalAvgPool, Softmax, Flatten, Reshape, Slice, Pad, Concat, BatchNorm,
     Cast,
     // Integers and back.
     Quantize, Dequantize,
     // Training.
-    BatchNormTrain, SoftmaxCrossEntropy, ApplyMask, FakeQuant,
+    BatchNormTrain, SoftmaxCrossEntropy, MeanSquare, Distill, ApplyMask, FakeQuant,
     // Gradients.
-    LinearGradInput, LinearGradWeight, BiasGrad, Conv2dGradInput, Conv2dGradWeight, MapGrad, SumTo, SliceGrad, MaxPoolGrad,
-    GlobalAvgPoolGrad, BatchNormTrainGrad, BatchNormGrad, SoftmaxCrossEntropyGrad, FakeQuantGrad,
+    LinearGradInput, LinearGradWeight, BiasGrad, Conv2dGradInput, Conv2dGradWeight, MapGrad, SumTo, SliceGrad, MaxPoolGrad, AvgPoolGrad, SoftmaxGrad,
+    GlobalAvgPoolGrad, BatchNormTrainGrad, BatchNormGrad, LossGrad, FakeQuantGrad,
     FakeQuantScaleGrad,
     // The application's own.
     #[serde(skip)]

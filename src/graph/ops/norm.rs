@@ -12,12 +12,7 @@ use super::{Op, Weights};
 use crate::base::DType;
 use crate::error::{Error, Result};
 use crate::kernels::map::Unary;
-use crate::kernels::{
-    batch_norm_eval_grad_input_f32::BatchNormEvalGradInputF32, batch_norm_f32::BatchNormF32,
-    batch_norm_grad_input_f32::BatchNormGradInputF32,
-    batch_norm_grad_params_f32::BatchNormGradParamsF32, batch_norm_stats_f32::BatchNormStatsF32,
-    batch_norm_train_f32::BatchNormTrainF32, map,
-};
+use crate::kernels::{map, norm};
 
 /// `x [.., c], gamma, beta, mean, variance → y`: `(x − mean) / √(variance + ε) · gamma + beta`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -98,10 +93,10 @@ impl Operation for BatchNorm {
         let eps = self.eps;
         to.step(
             node,
-            BatchNormF32 {
+            norm::BatchNorm {
                 rows,
                 channels,
-                eps,
+                statistics: norm::Statistics::Running { eps },
             },
         )
     }
@@ -177,7 +172,7 @@ impl Operation for BatchNormTrain {
         let (rows, channels) = rows_of(to.shape(node.inputs[0]));
         let [x, gamma, beta, running_mean, running_variance] = operands(&node.inputs, node)?;
         let [y, mean, inv_std] = operands(&node.outputs, node)?;
-        let stats = BatchNormStatsF32 {
+        let stats = norm::BatchNormStats {
             rows,
             channels,
             eps: self.eps,
@@ -188,7 +183,11 @@ impl Operation for BatchNormTrain {
             stats,
             &[x, running_mean, running_variance, mean, inv_std],
         )?;
-        let apply = BatchNormTrainF32 { rows, channels };
+        let apply = norm::BatchNorm {
+            rows,
+            channels,
+            statistics: norm::Statistics::Batch,
+        };
         to.step_on(node, apply, &[x, gamma, beta, mean, inv_std, y])
     }
 
@@ -239,9 +238,9 @@ impl Operation for BatchNormTrainGrad {
         let (rows, channels) = rows_of(to.shape(node.inputs[0]));
         let [x, dy, gamma, mean, inv_std] = operands(&node.inputs, node)?;
         let [dx, dgamma, dbeta] = operands(&node.outputs, node)?;
-        let params = BatchNormGradParamsF32 { rows, channels };
+        let params = norm::BatchNormGradParams { rows, channels };
         to.step_on(node, params, &[x, dy, mean, inv_std, dgamma, dbeta])?;
-        let inputs = BatchNormGradInputF32 { rows, channels };
+        let inputs = norm::BatchNormGrad { rows, channels };
         to.step_on(
             node,
             inputs,
@@ -276,8 +275,8 @@ impl Operation for BatchNormGrad {
             args.push(to.value(id)?);
         }
         args.insert(3, inv_std);
-        to.launch(node, BatchNormGradParamsF32 { rows, channels }, args)?;
-        let inputs = BatchNormEvalGradInputF32 {
+        to.launch(node, norm::BatchNormGradParams { rows, channels }, args)?;
+        let inputs = norm::BatchNormEvalGrad {
             rows,
             channels,
             eps,

@@ -10,13 +10,8 @@ use super::super::values::{Node, Type, ValueId};
 use super::operands::{F32, Operands, REALS, like, one};
 use super::rules::{Operation, QuantRule, plain_rules};
 use crate::base::{DType, Shape};
-use crate::error::Result;
-use crate::kernels::{
-    Pool, global_avg_pool_f16::GlobalAvgPoolF16, global_avg_pool_f32::GlobalAvgPoolF32,
-    global_avg_pool_grad_f32::GlobalAvgPoolGradF32, global_avg_pool_i8::GlobalAvgPoolI8,
-    max_pool_f16::MaxPoolF16, max_pool_f32::MaxPoolF32, max_pool_grad_f32::MaxPoolGradF32,
-    max_pool_i8::MaxPoolI8,
-};
+use crate::error::{Error, Result};
+use crate::kernels::{Pool, pool};
 
 /// `x [n, h, w, c] → y [n, oh, ow, c]`, the largest of every window.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +27,22 @@ pub struct MaxPoolGrad {
     pub pool: Pool,
     /// `x` is the result of a fused ReLU whose gradient is taken as well.
     pub relu: bool,
+}
+
+/// `x [n, h, w, c] → y [n, oh, ow, c]`, the mean of every window.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AvgPool {
+    /// The window.
+    pub pool: Pool,
+}
+
+/// `dy → dx`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AvgPoolGrad {
+    /// The window.
+    pub pool: Pool,
+    /// Shape of `x`.
+    pub x: Shape,
 }
 
 /// `x [n, h, w, c] → mean over h, w [n, c]`.
@@ -60,11 +71,8 @@ impl Operation for MaxPool {
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
         let (x, pool) = (to.image(node.inputs[0])?, self.pool);
-        match to.dtype(node.inputs[0]) {
-            DType::I8 => to.step(node, MaxPoolI8 { x, pool }),
-            DType::F16 => to.step(node, MaxPoolF16 { x, pool }),
-            DType::F32 | DType::I32 | DType::U32 => to.step(node, MaxPoolF32 { x, pool }),
-        }
+        let dtype = to.dtype(node.inputs[0]);
+        to.step(node, pool::MaxPool { x, pool, dtype })
     }
 
     fn gradient(&self, node: &Node, dy: ValueId, tape: &mut Tape<'_>) -> Result<()> {
@@ -100,7 +108,73 @@ impl Operation for MaxPoolGrad {
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
         let x = to.image(node.inputs[0])?;
         let (pool, relu) = (self.pool, self.relu);
-        to.step(node, MaxPoolGradF32 { x, pool, relu })
+        to.step(node, pool::MaxPoolGrad { x, pool, relu })
+    }
+
+    plain_rules!(no_gradient);
+    plain_rules!();
+}
+
+impl Operation for AvgPool {
+    fn infer(&self, x: &Operands<'_>) -> Result<Vec<Type>> {
+        x.count(1)?;
+        x.expect_dtype(0, "x", REALS)?;
+        one(&self.pool.output_shape(x.image(0, "x")?)?, x.dtype(0))
+    }
+
+    fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
+        let (x, pool) = (to.image(node.inputs[0])?, self.pool);
+        let dtype = to.dtype(node.inputs[0]);
+        if dtype != DType::I8 {
+            return to.step(node, pool::AvgPool { x, pool, dtype });
+        }
+        let (x_zero_point, scale, out) = pool_out(to, node)?;
+        let kernel = pool::AvgPoolI8 {
+            x,
+            pool,
+            x_zero_point,
+            scale,
+            out,
+        };
+        to.step(node, kernel)
+    }
+
+    fn gradient(&self, node: &Node, dy: ValueId, tape: &mut Tape<'_>) -> Result<()> {
+        let x = node.inputs[0];
+        let op = AvgPoolGrad {
+            pool: self.pool,
+            x: tape.shape(x),
+        };
+        tape.add(node, x, op, &[dy])
+    }
+
+    fn quantization(&self) -> QuantRule {
+        QuantRule::Average
+    }
+
+    plain_rules!(fusion);
+
+    fn channels(&self, node: &Node, ties: &mut Ties<'_>) {
+        same_channels(node, ties);
+    }
+
+    plain_rules!(unchanged);
+    plain_rules!(updates);
+}
+
+impl Operation for AvgPoolGrad {
+    fn infer(&self, x: &Operands<'_>) -> Result<Vec<Type>> {
+        x.count(1)?;
+        let image = <[usize; 4]>::try_from(self.x.as_slice())
+            .map_err(|_| Error::shape(x.at(), "x", "[n, h, w, c]", &self.x))?;
+        x.expect_dtype(0, "dy", F32)?;
+        x.expect_shape(0, "dy", &self.pool.output_shape(image)?)?;
+        one(&image, DType::F32)
+    }
+
+    fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
+        let (x, pool) = (to.image(node.outputs[0])?, self.pool);
+        to.step(node, pool::AvgPoolGrad { x, pool })
     }
 
     plain_rules!(no_gradient);
@@ -117,20 +191,19 @@ impl Operation for GlobalAvgPool {
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
         let x = to.image(node.inputs[0])?;
-        match to.dtype(node.inputs[0]) {
-            DType::I8 => {
-                let (x_zero_point, multiplier, out) = pool_out(to, node, x[1] * x[2])?;
-                let kernel = GlobalAvgPoolI8 {
-                    x,
-                    x_zero_point,
-                    multiplier,
-                    out,
-                };
-                to.step(node, kernel)
-            }
-            DType::F16 => to.step(node, GlobalAvgPoolF16 { x }),
-            DType::F32 | DType::I32 | DType::U32 => to.step(node, GlobalAvgPoolF32 { x }),
+        let (pool, dtype) = (Pool::whole(x[1], x[2]), to.dtype(node.inputs[0]));
+        if dtype == DType::I8 {
+            let (x_zero_point, scale, out) = pool_out(to, node)?;
+            let kernel = pool::AvgPoolI8 {
+                x,
+                pool,
+                x_zero_point,
+                scale,
+                out,
+            };
+            return to.step(node, kernel);
         }
+        to.step(node, pool::AvgPool { x, pool, dtype })
     }
 
     fn gradient(&self, node: &Node, dy: ValueId, tape: &mut Tape<'_>) -> Result<()> {
@@ -167,7 +240,8 @@ impl Operation for GlobalAvgPoolGrad {
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
         let x = to.image(node.outputs[0])?;
-        to.step(node, GlobalAvgPoolGradF32 { x })
+        let pool = Pool::whole(x[1], x[2]);
+        to.step(node, pool::AvgPoolGrad { x, pool })
     }
 
     plain_rules!(no_gradient);

@@ -10,11 +10,11 @@ use crate::base::{DType, Shape};
 use crate::error::{Error, Result};
 use crate::kernels::{
     Conv,
-    column_sum_f32::ColumnSumF32,
     conv2d_grad_input_f32::Conv2dGradInputF32,
     conv2d_grad_weight_f32::{Conv2dGradWeightF32, parts_for},
     matmul_grad_input_f32::MatmulGradInputF32,
     matmul_grad_weight_f32::MatmulGradWeightF32,
+    reduce::ColumnSum,
 };
 
 /// `dy [m, n], w [n, k] → dx [m, k]`.
@@ -101,7 +101,7 @@ impl Operation for BiasGrad {
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
         let (rows, cols) = rows_of(to.shape(node.inputs[0]));
-        to.step(node, ColumnSumF32 { rows, cols })
+        to.step(node, ColumnSum { rows, cols })
     }
 
     plain_rules!(no_gradient);
@@ -154,7 +154,7 @@ impl Operation for Conv2dGradWeight {
         let partial = to.temp(format!("{}:parts", node.name), &shape);
         let (dy, x) = (to.value(node.inputs[0])?, to.value(node.inputs[1])?);
         to.launch(node, kernel, vec![dy, x, partial])?;
-        let sum = ColumnSumF32 {
+        let sum = ColumnSum {
             rows: parts,
             cols: o * kernel_h * kernel_w * channels,
         };

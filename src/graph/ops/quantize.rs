@@ -10,12 +10,8 @@ use super::operands::{F32, FLOATS, Operands, one};
 use super::rules::{Operation, QuantRule, plain_rules};
 use crate::base::{DType, Range, Tensor, num_elements};
 use crate::error::{Error, Result};
-use crate::kernels::{
-    chunks_for, column_sum_f32::ColumnSumF32, dequantize_i8::DequantizeI8,
-    dequantize_i32::DequantizeI32, fake_quant_f32::FakeQuantF32,
-    fake_quant_grad_f32::FakeQuantGradF32, fake_quant_scale_grad_f32::FakeQuantScaleGradF32, map,
-    quantize_i8::QuantizeI8,
-};
+use crate::kernels::reduce::ColumnSum;
+use crate::kernels::{chunks_for, map, quantize};
 
 /// `x f32 → q i8`, by what the result stands for ([`Graph::push_quantized`]).
 ///
@@ -77,7 +73,7 @@ impl Operation for Quantize {
         let shape = to.shape(node.inputs[0]).clone();
         let inv_scale = to.constant(node, "inv_scale", Tensor::from_f32(&[1], &[q.inv_scale()])?);
         let zero_point = to.constant(node, "zero_point", Tensor::from_i32(&[1], &[q.zero_point])?);
-        let kernel = QuantizeI8 {
+        let kernel = quantize::Quantize {
             shape,
             axis: None,
             range: q.range,
@@ -117,12 +113,7 @@ impl Operation for Dequantize {
         let zero_point = to.constant(node, "zero_point", zero_point);
         let (x, y) = (to.value(node.inputs[0])?, to.value(node.outputs[0])?);
         let args = vec![x, scale, zero_point, y];
-        match dtype {
-            DType::I32 => to.launch(node, DequantizeI32 { shape, axis }, args),
-            DType::I8 | DType::F32 | DType::F16 | DType::U32 => {
-                to.launch(node, DequantizeI8 { shape, axis }, args)
-            }
-        }
+        to.launch(node, quantize::Dequantize { shape, axis, dtype }, args)
     }
 
     plain_rules!(no_gradient);
@@ -205,7 +196,7 @@ impl Operation for FakeQuant {
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
         let shape = to.shape(node.inputs[0]).clone();
         let (axis, range) = (self.axis, self.range);
-        to.step(node, FakeQuantF32 { shape, axis, range })
+        to.step(node, quantize::FakeQuant { shape, axis, range })
     }
 
     fn gradient(&self, node: &Node, dy: ValueId, tape: &mut Tape<'_>) -> Result<()> {
@@ -242,7 +233,7 @@ impl Operation for FakeQuantGrad {
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
         let shape = to.shape(node.inputs[0]).clone();
         let (axis, range) = (self.axis, self.range);
-        to.step(node, FakeQuantGradF32 { shape, axis, range })
+        to.step(node, quantize::FakeQuantGrad { shape, axis, range })
     }
 
     plain_rules!(no_gradient);
@@ -267,7 +258,7 @@ impl Operation for FakeQuantScaleGrad {
         let shape = to.shape(node.inputs[0]).clone();
         let channels = to.shape(node.outputs[0])[0];
         let chunks = chunks_for(num_elements(&shape) / channels);
-        let kernel = FakeQuantScaleGradF32 {
+        let kernel = quantize::FakeQuantScaleGrad {
             shape,
             axis: self.axis,
             range: self.range,
@@ -281,7 +272,7 @@ impl Operation for FakeQuantScaleGrad {
         }
         args.push(partial);
         to.launch(node, kernel, args)?;
-        let sum = ColumnSumF32 {
+        let sum = ColumnSum {
             rows: chunks,
             cols: channels,
         };
