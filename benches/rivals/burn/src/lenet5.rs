@@ -13,7 +13,7 @@ use burn::tensor::{DType, Device, Int, Tensor as BurnTensor, TensorData};
 use wizen::base::Tensor;
 use wizen::io::synthetic_splits;
 use wizen::models::{Weights, lenet5, random_weights};
-use wizen::train::{Optimizer, ParamGroup, Trainer};
+use wizen::train::{Loss, Optimizer, ParamGroup, Trainer};
 
 use crate::Result;
 use crate::device::Both;
@@ -133,11 +133,12 @@ pub fn rows(both: &Both) -> Result<Vec<Row>> {
     let graph = lenet5(BATCH, &weights)?;
     let params = graph.values().filter(|(id, _)| graph.tensor(*id).is_some());
     let groups = [ParamGroup::weights(params.map(|(id, _)| id).collect())];
-    let trainer = Trainer::new(&both.wizen, graph, Optimizer::ADAM, &groups);
+    let loss = Loss::CrossEntropy.append(&mut graph)?;
+    let trainer = Trainer::new(&both.wizen, graph, loss, Optimizer::ADAM, &groups);
     let mut wizen = pollster::block_on(trainer)?;
     let (mut first, mut losses) = ((Vec::new(), Vec::new()), Vec::new());
     for (i, (images, labels)) in ours.iter().take(CHECKED).enumerate() {
-        pollster::block_on(wizen.step(images, labels, LR))?;
+        pollster::block_on(wizen.step(&[images, labels], LR))?;
         losses.push(pollster::block_on(wizen.mean_loss())?);
         if i == 0 {
             first.0.push(start.elapsed().as_secs_f64() * 1e3);
@@ -171,7 +172,7 @@ pub fn rows(both: &Both) -> Result<Vec<Row>> {
         || {
             for _ in 0..STEPS {
                 let (images, labels) = &ours[i % BATCHES];
-                pollster::block_on(wizen.step(images, labels, LR))?;
+                pollster::block_on(wizen.step(&[images, labels], LR))?;
                 i += 1;
             }
             pollster::block_on(wizen.mean_loss())?;

@@ -57,7 +57,9 @@ pub fn float_network() -> Result<Graph> {
 pub fn int8_network(both: &Both, float: &Graph) -> Result<Graph> {
     let schemes = Scheme::INT8.into();
     let batches = (0..CALIBRATION).map(|i| {
-        images(1, 100 + i as u64).map_err(|e| wizen::Error::invalid("images", e.to_string()))
+        let made = images(1, 100 + i as u64);
+        made.map(|images| vec![images])
+            .map_err(|e| wizen::Error::invalid("images", e.to_string()))
     });
     let found = quant::calibrate(&both.wizen, float, batches, Observer::MinMax, &schemes);
     let found = pollster::block_on(found)?;
