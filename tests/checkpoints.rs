@@ -3,11 +3,18 @@
 use std::path::Path;
 
 use wizen::Result;
-use wizen::io::{StoredTensor, StoredType, float_tensors, is_safetensors, read_weights};
+use wizen::base::Preprocess;
+use wizen::graph::{Device, lower, optimize, sqnr_db};
+use wizen::io::{
+    StoredTensor, StoredType, float_tensors, is_safetensors, load_data, read_safetensors,
+    read_weights,
+};
 use wizen::models::{self, ResNet};
+use wizen::train::argmax_rows;
 
 use crate::cli::{fails, json, text};
-use crate::data::shared;
+use crate::data::{real, shared};
+use crate::harness;
 
 /// A tensor of a checkpoint: name, PyTorch's storage, shape, strides, the elements of its storage.
 type Saved<'a> = (&'a str, &'a str, &'a [usize], &'a [usize], Vec<u8>);
@@ -370,4 +377,43 @@ fn the_published_resnet20_is_recognised() {
     let mut expected = ResNet::named("resnet20").expect("known").params();
     expected.sort();
     assert_eq!(shapes, expected);
+}
+
+#[test]
+fn the_published_resnet20_answers_as_onnx_runtime() {
+    let (Some(folder), Some(data)) = (shared("models/cifar10_resnet20"), real("cifar10")) else {
+        return;
+    };
+    let Some(gpu) = harness::gpu() else { return };
+    let tensors = read_weights(folder.join("checkpoint.th")).expect("a legacy checkpoint");
+    let found = models::import(None, &float_tensors(&tensors).expect("floats")).expect("complete");
+    let graph = models::build(&found.arch, 50, &found.weights).expect("builds");
+    let graph = optimize(&graph).expect("well formed");
+    let plan = lower(&graph, gpu.caps()).expect("lowers");
+    let mut network = pollster::block_on(Device::Gpu(gpu).load(plan)).expect("loads");
+
+    let preprocess = Preprocess::for_input([32, 32, 3]).expect("three channels");
+    let images = load_data(data, &preprocess)
+        .expect("complete")
+        .test
+        .take(200);
+    let file = folder.join("test_first200_logits.safetensors");
+    let (_, expected) = read_safetensors(file).expect("complete");
+    let expected = expected[0].1.to_f32().expect("floats");
+    let expected: Vec<f64> = expected.into_iter().map(f64::from).collect();
+    let (mut got, mut classes) = (Vec::new(), Vec::new());
+    for start in (0..200).step_by(50) {
+        let indices: Vec<usize> = (start..start + 50).collect();
+        let (x, _) = images.batch(&indices).expect("in range");
+        let logits = pollster::block_on(network.run(&[&x])).expect("runs");
+        got.extend(logits[0].to_f64());
+        classes.extend(argmax_rows(&logits[0]));
+    }
+    // The rounding of one sum of 576 products may be 576 · 2⁻²⁴ of it.
+    let most = 20.0 * (f64::from(1 << 24) / 576.0).log10();
+    let sqnr = sqnr_db(&expected, &got).expect("another order of sums");
+    println!("{sqnr:.1} dB, {most:.1} dB asked for");
+    assert!(sqnr > most, "{sqnr} dB");
+    let right = classes.iter().zip(images.labels());
+    assert_eq!(right.filter(|(c, l)| **c == **l as usize).count(), 182);
 }

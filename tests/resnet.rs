@@ -227,6 +227,42 @@ fn every_layer_agrees(before: &Graph, after: &Graph) -> usize {
 }
 
 #[test]
+fn shortcuts_slice_and_pad() {
+    let net = ResNet {
+        shortcut: Shortcut::Pad,
+        image: 11,
+        ..small()
+    };
+    let weights = random(&net, 4);
+    assert!(weights.keys().all(|name| !name.contains("downsample")));
+    let (_, imported) = import(None, &foreign(&weights)).expect("complete");
+    assert_eq!(imported, weights);
+    let graph = net.graph(2, &weights).expect("builds");
+    let values = trace(&graph, &images(&[2, 11, 11, 3], 5));
+    let (x, y) = (&values["layer1.1.relu"], &values["layer2.0.pad"]);
+    assert_eq!(
+        (x.shape(), y.shape()),
+        (&[2, 11, 11, 8][..], &[2, 6, 6, 20][..])
+    );
+    let (x, y) = (x.to_f32(), y.to_f32());
+    for (i, &y) in y.iter().enumerate() {
+        let (n, row, column, c) = (i / 720, i / 120 % 6, i / 20 % 6, i % 20);
+        let inside = (6..14).contains(&c);
+        let from = ((n * 11 + 2 * row) * 11 + 2 * column) * 8 + c.saturating_sub(6);
+        assert_eq!(y, if inside { x[from] } else { 0.0 }, "{i}");
+    }
+    let odd = ResNet {
+        stages: vec![(1, 8), (1, 13)],
+        ..net
+    };
+    let error = odd
+        .graph(1, &random(&odd, 4))
+        .expect_err("five channels more")
+        .to_string();
+    assert!(error.contains("8 channels to 13"), "{error}");
+}
+
+#[test]
 fn each_pass_alone_keeps_the_result() {
     use wizen::graph::{fold_batch_norm, fuse_activations, fuse_residual};
     let net = small();

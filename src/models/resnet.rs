@@ -7,7 +7,9 @@
 use super::Weights;
 use crate::base::{DType, Shape};
 use crate::error::{Error, Result};
-use crate::graph::ops::{BatchNorm, Binary, Conv2d, GlobalAvgPool, Linear, Map, MaxPool};
+use crate::graph::ops::{
+    BatchNorm, Binary, Conv2d, GlobalAvgPool, Linear, Map, MaxPool, Pad, Slice,
+};
 use crate::graph::{Graph, ValueId};
 use crate::kernels::{Conv, Pool};
 
@@ -341,12 +343,32 @@ impl Builder<'_> {
     fn slice_and_pad(
         &mut self,
         block: &str,
-        _x: ValueId,
-        _stride: usize,
-        _channels: [usize; 2],
+        x: ValueId,
+        stride: usize,
+        [from, to]: [usize; 2],
     ) -> Result<ValueId> {
-        let problem = "its shortcuts slice and pad channels, for which there are no operations yet";
-        Err(Error::invalid(format!("{}: {block}", self.arch), problem))
+        let mut size = self.graph.value(x).shape.clone();
+        let sides = size.iter_mut().skip(1).take(2);
+        sides.for_each(|side| *side = side.div_ceil(stride));
+        let slice = Slice {
+            start: vec![0; 4],
+            step: vec![1, stride, stride, 1],
+            size,
+        };
+        let x = self.graph.push(&format!("{block}.slice"), slice, &[x])?;
+        let Some(more) = to.checked_sub(from).filter(|more| more % 2 == 0) else {
+            let problem = format!(
+                "its short way pads {from} channels to {to}, which must be an even number more; a network with \
+                 projections has `{block}.downsample.0.weight`"
+            );
+            return Err(Error::invalid(&self.arch, problem));
+        };
+        let pad = Pad {
+            before: vec![0, 0, 0, more / 2],
+            after: vec![0, 0, 0, more / 2],
+            value: 0.0,
+        };
+        self.graph.push(&format!("{block}.pad"), pad, &[x])
     }
 
     /// `relu(x' + long way of x)`; `x'` is `x`, or the short way that gives it the other shape.
