@@ -101,12 +101,7 @@ pub const MOBILENET: [Layer; 4] = [
 
 /// A convolution at every precision: f32, f16, int8.
 pub fn convolution((name, x, w, [stride, padding]): Layer) -> [Case; 3] {
-    let conv = Conv {
-        stride,
-        padding,
-        dilation: 1,
-        groups: x[3] / w[3],
-    };
+    let conv = Conv::square(stride, padding, 1, x[3] / w[3]);
     let f32 = Conv2dF32 {
         x,
         w,

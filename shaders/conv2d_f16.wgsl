@@ -11,12 +11,16 @@ const RUN: u32 = 4u;
 const BLOCKS: u32 = 1u;
 const KH: u32 = 3u;
 const KW: u32 = 3u;
-const STRIDE: u32 = 1u;
-const PADDING: i32 = 1i;
-const DILATION: u32 = 1u;
+const STRIDE_H: u32 = 1u;
+const STRIDE_W: u32 = 1u;
+const PAD_TOP: i32 = 1i;
+const PAD_LEFT: i32 = 1i;
+const DILATION_H: u32 = 1u;
+const DILATION_W: u32 = 1u;
 const RELU: bool = false;
-// The loaded pixels lie STEP apart; tap j of pixel p is loaded pixel p·PIXEL + j·TAP.
+// Loaded pixel k lies at column k / GROUP · STEP + k % GROUP · DILATION_W; tap j of pixel p is p·PIXEL + j·TAP.
 const SPAN: u32 = 6u;
+const GROUP: u32 = 1u;
 const STEP: u32 = 1u;
 const PIXEL: u32 = 1u;
 const TAP: u32 = 1u;
@@ -88,9 +92,9 @@ fn one_channel(n: u32, oh: u32, ow: u32, o: u32) -> f32 {
     let first = o / params.group_o * params.group_c;
     var sum = bias[o];
     for (var i = 0u; i < KH; i++) {
-        let ih = i32(oh * STRIDE + i * DILATION) - PADDING;
+        let ih = i32(oh * STRIDE_H + i * DILATION_H) - PAD_TOP;
         for (var j = 0u; j < KW; j++) {
-            let iw = i32(ow * STRIDE + j * DILATION) - PADDING;
+            let iw = i32(ow * STRIDE_W + j * DILATION_W) - PAD_LEFT;
             if ih < 0 || iw < 0 || ih >= i32(params.h) || iw >= i32(params.w) { continue; }
             let pixel = ((n * params.h + u32(ih)) * params.w + u32(iw)) * half_words(params.c);
             for (var c = 0u; c < pairs; c++) {
@@ -146,7 +150,7 @@ fn run(group: u32, local: u32, lane: u32) {
         }
     }
     for (var i = 0u; i < KH; i++) {
-        let ih = i32(oh * STRIDE + i * DILATION) - PADDING;
+        let ih = i32(oh * STRIDE_H + i * DILATION_H) - PAD_TOP;
         let row_inside = ih >= 0 && ih < i32(params.h);
         let x_row = (n * params.h + u32(max(ih, 0))) * u32(width) * half_words(params.c);
         for (var c = 0u; c < pairs; c++) {
@@ -154,7 +158,7 @@ fn run(group: u32, local: u32, lane: u32) {
             if row_inside {
                 //# unroll
                 for (var k = 0u; k < SPAN; k++) {
-                    let iw = i32(ow * STRIDE + k * STEP) - PADDING;
+                    let iw = i32(ow * STRIDE_W + k / GROUP * STEP + k % GROUP * DILATION_W) - PAD_LEFT;
                     let pixel = x_row + u32(clamp(iw, 0, width - 1)) * half_words(params.c);
                     let word = x_pair(pixel, c_first, c, c_first + params.group_c);
                     xs[k] = select(0u, word, iw >= 0 && iw < width);

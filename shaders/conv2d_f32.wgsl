@@ -10,12 +10,16 @@ const RUN: u32 = 4u;
 const BLOCKS: u32 = 1u;
 const KH: u32 = 3u;
 const KW: u32 = 3u;
-const STRIDE: u32 = 1u;
-const PADDING: i32 = 1i;
-const DILATION: u32 = 1u;
+const STRIDE_H: u32 = 1u;
+const STRIDE_W: u32 = 1u;
+const PAD_TOP: i32 = 1i;
+const PAD_LEFT: i32 = 1i;
+const DILATION_H: u32 = 1u;
+const DILATION_W: u32 = 1u;
 const RELU: bool = false;
-// The loaded pixels lie STEP apart; tap j of pixel p is loaded pixel p·PIXEL + j·TAP.
+// Loaded pixel k lies at column k / GROUP · STEP + k % GROUP · DILATION_W; tap j of pixel p is p·PIXEL + j·TAP.
 const SPAN: u32 = 6u;
+const GROUP: u32 = 1u;
 const STEP: u32 = 1u;
 const PIXEL: u32 = 1u;
 const TAP: u32 = 1u;
@@ -66,7 +70,7 @@ fn run(group: u32, local: u32, lane: u32) {
         }
     }
     for (var i = 0u; i < KH; i++) {
-        let ih = i32(oh * STRIDE + i * DILATION) - PADDING;
+        let ih = i32(oh * STRIDE_H + i * DILATION_H) - PAD_TOP;
         let row_inside = ih >= 0 && ih < i32(params.h);
         let x_row = (n * params.h + u32(max(ih, 0))) * u32(width) * params.c
             + conv_group * params.group_c;
@@ -75,7 +79,7 @@ fn run(group: u32, local: u32, lane: u32) {
             if row_inside {
                 //# unroll
                 for (var k = 0u; k < SPAN; k++) {
-                    let iw = i32(ow * STRIDE + k * STEP) - PADDING;
+                    let iw = i32(ow * STRIDE_W + k / GROUP * STEP + k % GROUP * DILATION_W) - PAD_LEFT;
                     let value = x[x_row + u32(clamp(iw, 0, width - 1)) * params.c + c];
                     xs[k] = select(0.0, value, iw >= 0 && iw < width);
                 }

@@ -12,7 +12,7 @@ struct Params {
     lines: u32, runs: u32,                          // n·oh lines of y, of so many runs each
     groups_x: u32,                                  // groups of a line of the filter
     pixel_step: u32,                                // pixels of x from one of a SPAN to the next
-    stride: u32, padding: u32, dilation: u32,
+    stride_h: u32, stride_w: u32, pad_top: u32, pad_left: u32, dilation_h: u32, dilation_w: u32,
 }
 @group(0) @binding(0) var<storage, read> x: array<Word>;                // f32 [n, h, w, steps]
 @group(0) @binding(1) var<storage, read> w: array<Word>;                // f32 [o, kh, kw, steps]

@@ -10,7 +10,7 @@ struct Params {
     m: u32, n: u32,                                 // n·oh·ow rows, o columns
     height: u32, width: u32, out_height: u32, out_width: u32,
     steps: u32, kernel_w: u32, pixel: u32,          // words of a filter, taps of its line, words of a pixel of x
-    stride: u32, padding: u32, dilation: u32,
+    stride_h: u32, stride_w: u32, pad_top: u32, pad_left: u32, dilation_h: u32, dilation_w: u32,
 }
 @group(0) @binding(0) var<storage, read> x: array<u32>;                 // f32 [n, h, w, pixel]
 @group(0) @binding(1) var<storage, read> w: array<u32>;                 // f32 [o, kh, kw, pixel]

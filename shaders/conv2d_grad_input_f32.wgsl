@@ -10,11 +10,16 @@ const CHANNELS: u32 = 8u;
 const LANES: u32 = 8u;  // neighbours that share what they load of w
 const KH: u32 = 3u;
 const KW: u32 = 3u;
-const STRIDE: u32 = 1u;
-const PADDING: u32 = 1u;
-const DILATION: u32 = 1u;
-// Pixel p of the run and tap j meet loaded pixel (p + PADDING + s·SHIFT − j·d) / s − OFFSET of dy, which is
-// column ow + k + OFFSET − SHIFT; SHIFT keeps it unsigned.
+const STRIDE_H: u32 = 1u;
+const STRIDE_W: u32 = 1u;
+const PAD_TOP: u32 = 1u;
+const PAD_LEFT: u32 = 1u;
+const DILATION_H: u32 = 1u;
+const DILATION_W: u32 = 1u;
+// Pixel p of the run and tap j meet loaded pixel (p + PAD_LEFT + s·SHIFT − j·d) / s − OFFSET of dy, which is
+// column ow + k + OFFSET − SHIFT; SHIFT keeps it unsigned. Where that were many pixels (APART), each tap of each pixel
+// has its own, p·KW + j, and RUN is any number.
+const APART: bool = false;
 const SPAN: u32 = 6u;
 const SHIFT: u32 = 2u;
 const OFFSET: u32 = 1u;
@@ -61,22 +66,24 @@ fn run(group: u32, local: u32, lane: u32) {
     let conv_group = tile / params.tiles_per_group;
     c_first = tile % params.tiles_per_group * CHANNELS;
     let width = select(i32(params.ow), i32(ROW), ROW != 0u);
-    let ow = i32(iw / STRIDE + OFFSET) - i32(SHIFT);
+    let ow = i32(iw / STRIDE_W + OFFSET) - i32(SHIFT);
 
     var acc: array<f32, RUN * CHANNELS>;
     for (var i = 0u; i < KH; i++) {
-        let above = i32(ih + PADDING) - i32(i * DILATION);
-        let oh = above / i32(STRIDE);
-        let row_inside = above >= 0 && above % i32(STRIDE) == 0 && oh < i32(params.oh);
+        let above = i32(ih + PAD_TOP) - i32(i * DILATION_H);
+        let oh = above / i32(STRIDE_H);
+        let row_inside = above >= 0 && above % i32(STRIDE_H) == 0 && oh < i32(params.oh);
         let dy_row = (n * params.oh + u32(max(oh, 0))) * u32(width) * params.o;
         for (var o = conv_group * params.group_o; o < (conv_group + 1u) * params.group_o; o += DY_HALVES) {
             var words = array<Word, SPAN>();
             if row_inside {
                 //# unroll
                 for (var k = 0u; k < SPAN; k++) {
-                    let column = ow + i32(k);
+                    let before = i32(iw + k / KW + PAD_LEFT) - i32(k % KW * DILATION_W);
+                    let column = select(ow + i32(k), before / i32(STRIDE_W), APART);
+                    let meets = !APART || (before >= 0 && before % i32(STRIDE_W) == 0);
                     let word = dy[(dy_row + u32(clamp(column, 0, width - 1)) * params.o + o) / DY_HALVES];
-                    words[k] = select(Word(0u), word, column >= 0 && column < width);
+                    words[k] = select(Word(0u), word, meets && column >= 0 && column < width);
                 }
             }
             //# unroll
@@ -104,11 +111,12 @@ fn run(group: u32, local: u32, lane: u32) {
                 for (var p = 0u; p < RUN; p++) {
                     //# unroll
                     for (var j = 0u; j < KW; j++) {
-                        let left = p + PADDING + STRIDE * SHIFT - j * DILATION;
-                        if left % STRIDE == 0u {
+                        let left = p + PAD_LEFT + STRIDE_W * SHIFT - j * DILATION_W;
+                        let at = select(left / STRIDE_W - OFFSET, p * KW + j, APART);
+                        if APART || left % STRIDE_W == 0u {
                             //# unroll
                             for (var c = 0u; c < CHANNELS; c++) {
-                                acc[p * CHANNELS + c] += ds[left / STRIDE - OFFSET] * ws[j * CHANNELS + c];
+                                acc[p * CHANNELS + c] += ds[at] * ws[j * CHANNELS + c];
                             }
                         }
                     }

@@ -13,9 +13,12 @@ const CHANNELS: u32 = 1u;
 const TAPS_H: u32 = 3u;
 const KH: u32 = 3u;
 const KW: u32 = 3u;
-const STRIDE: u32 = 1u;
-const PADDING: i32 = 1i;
-const DILATION: u32 = 1u;
+const STRIDE_H: u32 = 1u;
+const STRIDE_W: u32 = 1u;
+const PAD_TOP: i32 = 1i;
+const PAD_LEFT: i32 = 1i;
+const DILATION_H: u32 = 1u;
+const DILATION_W: u32 = 1u;
 // What one load brings: u64, and two halves, where neighbours in memory are always wanted together.
 alias Shared = u32;  // of x
 const HALVES: u32 = 1u;
@@ -25,8 +28,10 @@ const DY_HALVES: u32 = 1u;
 const KEPT: u32 = 2u;
 const LOADED: u32 = 1u;
 const WARM: u32 = 2u;
-// Loads of a team to a row; its pixels lie STEP apart; tap j of pixel p is pixel p·PIXEL + j·TAP.
+// Loads of a team to a row; pixel k of it lies at column k / GROUP · STEP + k % GROUP · DILATION_W; tap j of pixel p
+// is p·PIXEL + j·TAP.
 const LOADS: u32 = 1u;
+const GROUP: u32 = 1u;
 const STEP: u32 = 1u;
 const PIXEL: u32 = 1u;
 const TAP: u32 = 1u;
@@ -53,7 +58,7 @@ var<private> c_first: u32;
 // The words e, e + HALVES of the row, e = slot · HALVES: pixel e / CHANNELS, channel e % CHANNELS.
 fn shared_at(slot: u32) -> Shared {
     let e = slot * HALVES;
-    let column = x_column + i32(e / CHANNELS * STEP);
+    let column = x_column + i32(e / CHANNELS / GROUP * STEP + e / CHANNELS % GROUP * DILATION_W);
     let c = group_first + min(c_first + e % CHANNELS, max(params.group_c, HALVES) - HALVES);
     let inside = x_inside && column >= 0 && column < i32(params.w);
     let value = x[(x_row + u32(clamp(column, 0, i32(params.w) - 1)) * params.c + c) / HALVES];
@@ -79,16 +84,16 @@ fn run(group: u32, local: u32, lane: u32) {
         let n = part + strip / params.strips_per_image * params.parts;
         if n >= params.n { break; }
         let ow = strip % params.strips_per_image * RUN;
-        x_column = i32(ow * STRIDE) - PADDING;
+        x_column = i32(ow * STRIDE_W) - PAD_LEFT;
         for (var step = 0u; step < params.oh + WARM; step++) {
             let oh = i32(step) - i32(WARM);
             //# unroll
             for (var k = 0u; k < KEPT * LOADS * LANES * HALVES; k++) {
-                xs[k] = xs[k + STRIDE * LOADS * LANES * HALVES];
+                xs[k] = xs[k + STRIDE_H * LOADS * LANES * HALVES];
             }
             //# unroll
             for (var i = 0u; i < LOADED; i++) {
-                let ih = oh * i32(STRIDE) + i32((i_first + KEPT + i) * DILATION) - PADDING;
+                let ih = oh * i32(STRIDE_H) + i32((i_first + KEPT + i) * DILATION_H) - PAD_TOP;
                 x_inside = ih >= 0 && ih < i32(params.h);
                 x_row = (n * params.h + u32(clamp(ih, 0, i32(params.h) - 1))) * params.w * params.c;
                 //# unroll

@@ -24,11 +24,15 @@ const ODD_GROUPS: bool = false;
 const DEPTHWISE: bool = false;  // the four columns of a word read the same word of x
 const KH: u32 = 3u;
 const KW: u32 = 3u;
-const STRIDE: u32 = 1u;
-const PADDING: i32 = 1i;
-const DILATION: u32 = 1u;
-// The loaded pixels lie STEP apart; tap j of pixel p is loaded pixel p·PIXEL + j·TAP.
+const STRIDE_H: u32 = 1u;
+const STRIDE_W: u32 = 1u;
+const PAD_TOP: i32 = 1i;
+const PAD_LEFT: i32 = 1i;
+const DILATION_H: u32 = 1u;
+const DILATION_W: u32 = 1u;
+// Loaded pixel k lies at column k / GROUP · STEP + k % GROUP · DILATION_W; tap j of pixel p is p·PIXEL + j·TAP.
 const SPAN: u32 = 6u;
+const GROUP: u32 = 1u;
 const STEP: u32 = 1u;
 const PIXEL: u32 = 1u;
 const TAP: u32 = 1u;
@@ -80,7 +84,7 @@ fn run(group: u32, local: u32, lane: u32) {
     var i = 0u;
     var c = 0u;
     for (var step = 0u; step < KH * params.w_words; step++) {
-        let ih = i32(oh * STRIDE + i * DILATION) - PADDING;
+        let ih = i32(oh * STRIDE_H + i * DILATION_H) - PAD_TOP;
         let row_inside = ih >= 0 && ih < i32(params.h);
         let x_row = (image * params.h + u32(select(0, ih, row_inside))) * u32(width) * params.x_words
             + conv_group * params.w_words + c;
@@ -88,7 +92,7 @@ fn run(group: u32, local: u32, lane: u32) {
         var words: array<u32, SPAN>;
         //# unroll
         for (var k = 0u; k < SPAN; k++) {
-            let iw = i32(ow * STRIDE + k * STEP) - PADDING;
+            let iw = i32(ow * STRIDE_W + k / GROUP * STEP + k % GROUP * DILATION_W) - PAD_LEFT;
             let value = x[x_row + u32(clamp(iw, 0, width - 1)) * params.x_words];
             words[k] = select(params.x_zero_points, value, row_inside && iw >= 0 && iw < width);
         }

@@ -31,12 +31,14 @@ pub fn outputs<const N: usize>(roles: [(&str, Array); N]) -> Outputs {
 
 /// Stride, padding, dilation, groups.
 pub fn conv_of(case: &Reader) -> CaseResult<Conv> {
-    Ok(Conv {
-        stride: case.count("stride")?,
-        padding: case.count("padding")?,
-        dilation: case.count("dilation")?,
-        groups: case.count("groups")?,
-    })
+    let count = |name| case.count(name);
+    let (stride, padding) = (count("stride")?, count("padding")?);
+    Ok(Conv::square(
+        stride,
+        padding,
+        count("dilation")?,
+        count("groups")?,
+    ))
 }
 
 /// Kernel, stride, padding.

@@ -119,22 +119,12 @@ fn linear_and_relu() {
 #[test]
 fn convolutions_pools_and_adds() {
     let convs = [
+        Conv::square(1, 1, 1, 1),
+        Conv::square(2, 0, 1, 2),
         Conv {
-            stride: 1,
-            padding: 1,
-            dilation: 1,
-            groups: 1,
-        },
-        Conv {
-            stride: 2,
-            padding: 0,
-            dilation: 1,
-            groups: 2,
-        },
-        Conv {
-            stride: 1,
-            padding: 2,
-            dilation: 2,
+            stride: [1, 2],
+            padding: [2, 0, 1, 3],
+            dilation: [2, 1],
             groups: 4,
         },
     ];

@@ -443,12 +443,7 @@ fn conv2d_i8_depthwise() {
     let kernel = Conv2dI8 {
         x: [2, 37, 11, 17],
         w: [34, 3, 3, 1],
-        conv: Conv {
-            stride: 1,
-            padding: 1,
-            dilation: 1,
-            groups: 17,
-        },
+        conv: Conv::square(1, 1, 1, 17),
         x_zero_point: -9,
         out: OutI8 {
             requant: Requant::Fixed,

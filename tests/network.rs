@@ -252,6 +252,7 @@ fn single_node(graph: &Graph, node: &wizen::graph::Node, x: &[f64]) -> Vec<f64> 
                     .expect("image");
             let kernel = graph.value(node.inputs[1]).shape[1];
             let (oh, ow, o_len) = (y[1], y[2], y[3]);
+            let [top, left, ..] = conv.padding;
             for (i, out) in out.iter_mut().enumerate() {
                 let (o, px, py, n) = (
                     i % o_len,
@@ -263,14 +264,10 @@ fn single_node(graph: &Graph, node: &wizen::graph::Node, x: &[f64]) -> Vec<f64> 
                 for ky in 0..kernel {
                     for kx in 0..kernel {
                         let (iy, ix) = (py + ky, px + kx);
-                        if iy < conv.padding
-                            || ix < conv.padding
-                            || iy - conv.padding >= h
-                            || ix - conv.padding >= wd
-                        {
+                        if iy < top || ix < left || iy - top >= h || ix - left >= wd {
                             continue;
                         }
-                        let at = ((n * h + iy - conv.padding) * wd + ix - conv.padding) * c;
+                        let at = ((n * h + iy - top) * wd + ix - left) * c;
                         for ch in 0..c {
                             sum += x[at + ch] * w[((o * kernel + ky) * kernel + kx) * c + ch];
                         }

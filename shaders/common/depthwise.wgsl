@@ -6,9 +6,12 @@ const WORKGROUP: u32 = 64u;
 const RUN: u32 = 4u;
 const KH: u32 = 3u;
 const KW: u32 = 3u;
-const STRIDE: u32 = 1u;
-const PADDING: i32 = 1i;
-const DILATION: u32 = 1u;
+const STRIDE_H: u32 = 1u;
+const STRIDE_W: u32 = 1u;
+const PAD_TOP: i32 = 1i;
+const PAD_LEFT: i32 = 1i;
+const DILATION_H: u32 = 1u;
+const DILATION_W: u32 = 1u;
 // Output channels to an input channel; those of a word read one word of x.
 const MULTIPLIER: u32 = 1u;
 // Pixels of x in a row, under RUN of y.
@@ -47,16 +50,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let oy = i32(oy_first + step) - i32(WARM);
         //# unroll
         for (var k = 0u; k < KEPT * SPAN; k++) {
-            xs[k] = xs[STRIDE * SPAN + k];
+            xs[k] = xs[STRIDE_H * SPAN + k];
         }
         //# unroll
         for (var line = 0u; line < LOADED; line++) {
-            let iy = oy * i32(STRIDE) + i32(KEPT + line) - PADDING;
+            let iy = oy * i32(STRIDE_H) + i32(KEPT + line) - PAD_TOP;
             let row_inside = iy >= 0 && iy < i32(params.height);
             let row = (image * params.height + u32(clamp(iy, 0, i32(params.height) - 1))) * params.width;
             //# unroll
             for (var k = 0u; k < SPAN; k++) {
-                let ix = i32(ox * STRIDE + k) - PADDING;
+                let ix = i32(ox * STRIDE_W + k) - PAD_LEFT;
                 let pixel = row + u32(clamp(ix, 0, i32(params.width) - 1));
                 let inside = row_inside && ix >= 0 && ix < i32(params.width);
                 xs[(KEPT + line) * SPAN + k] = x_value(place, pixel * params.x_words + word / MULTIPLIER, inside);
@@ -71,7 +74,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 for (var i = 0u; i < KH; i++) {
                     //# unroll
                     for (var j = 0u; j < KW; j++) {
-                        sum += product(xs[i * DILATION * SPAN + p * STRIDE + j * DILATION], ws[i * KW + j]);
+                        sum += product(xs[i * DILATION_H * SPAN + p * STRIDE_W + j * DILATION_W], ws[i * KW + j]);
                     }
                 }
                 if ox + p < params.out_width { put_word(place, y_first + p, word, sum); }

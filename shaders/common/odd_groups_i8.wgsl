@@ -7,8 +7,8 @@ struct Corner { iy: vec4<i32>, ix: vec4<i32>, at: vec4<i32> }
 fn corner_of(p: vec4<u32>) -> Corner {
     let line = p / params.ow;
     let image = line / params.oh;
-    let iy = vec4<i32>((line - image * params.oh) * STRIDE) - PADDING;
-    let ix = vec4<i32>((p - line * params.ow) * STRIDE) - PADDING;
+    let iy = vec4<i32>((line - image * params.oh) * STRIDE_H) - PAD_TOP;
+    let ix = vec4<i32>((p - line * params.ow) * STRIDE_W) - PAD_LEFT;
     let at = ((vec4<i32>(image) * i32(params.h) + iy) * i32(params.w) + ix) * i32(params.x_words);
     return Corner(iy, ix, at);
 }
@@ -46,7 +46,7 @@ fn four_pixels(id: u32) {
     var sums: array<Sums, 4>;
     for (var i = 0u; i < KH; i++) {
         for (var j = 0u; j < KW; j++) {
-            add_tap(&sums, tap(corner, i * DILATION, j * DILATION), columns, w_first + (i * KW + j) * params.w_words);
+            add_tap(&sums, tap(corner, i * DILATION_H, j * DILATION_W), columns, w_first + (i * KW + j) * params.w_words);
         }
     }
     let ends = columns_of(columns);

@@ -6,15 +6,15 @@ struct Place { first: u32, inside: bool }       // the same under a tap, if it i
 fn pixel_of(tile: u32, p: u32) -> Pixel {
     let line = min(tile / params.runs * (ROWS / RUN) + p / SPAN, params.lines - 1u);
     let image = line / params.out_height;
-    let iy = i32((line - image * params.out_height) * params.stride) - i32(params.padding);
-    let ix = i32(tile % params.runs * RUN * params.stride + p % SPAN * params.pixel_step) - i32(params.padding);
+    let iy = i32((line - image * params.out_height) * params.stride_h) - i32(params.pad_top);
+    let ix = i32(tile % params.runs * RUN * params.stride_w + p % SPAN * params.pixel_step) - i32(params.pad_left);
     let first = (i32(image * params.height) + iy) * i32(params.width) + ix;
     return Pixel(u32(first) * params.steps, iy, ix);
 }
 
 fn place_of(pixel: Pixel, group: u32) -> Place {
-    let dy = group / params.groups_x * params.dilation;
-    let dx = group % params.groups_x * params.dilation;
+    let dy = group / params.groups_x * params.dilation_h;
+    let dx = group % params.groups_x * params.dilation_w;
     let inside = (u32(pixel.iy) + dy < params.height) & (u32(pixel.ix) + dx < params.width);
     return Place(select(0u, pixel.first + (dy * params.width + dx) * params.steps, inside), inside);
 }

@@ -21,8 +21,8 @@ fn next_place(place: Place, words: u32) -> Place {
 }
 
 fn x_word(row: Row, place: Place, inside: bool) -> Word {
-    let dy = place.y * params.dilation;
-    let dx = place.x * params.dilation;
+    let dy = place.y * params.dilation_h;
+    let dx = place.x * params.dilation_w;
     let here = inside & (u32(row.iy) + dy < params.height) & (u32(row.ix) + dx < params.width);
     let at = row.first + ((dy * params.width + dx) * params.pixel + place.word);
     return select(outside(), x[select(0u, at, here)], here);

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use super::cooperative::with_cooperative_conv;
 use super::reference::{Geometry, add_bias, magnitudes, output_or_empty, sum_agreement};
 use super::subgroup;
-use super::tile::{ConvTile, Tiling, conv_tile, shared_source, tiling, window};
+use super::tile::{ConvTile, Tiling, conv_tile, shared_source, tiling, window, with_geometry};
 use super::tiled::Tiled;
 use super::{Agreement, Binding, Caps, Conv, Kernel, Launch, Spec, Variant, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
@@ -106,16 +106,14 @@ pub(super) fn forward(
     );
     let window = window(tile.run, kernel_w, &conv);
     let whole_row = if params.runs_per_row == 1 { x[2] } else { 0 };
-    let spec = spec
+    let spec = with_geometry(spec, &conv)
         .with("WORKGROUP", tiling.workgroup as u32)
         .with("RUN", tile.run as u32)
         .with("BLOCKS", tile.blocks as u32)
         .with("KH", w[1] as u32)
         .with("KW", kernel_w as u32)
-        .with("STRIDE", conv.stride as u32)
-        .with("PADDING", super::Const::I32(conv.padding as i32))
-        .with("DILATION", conv.dilation as u32)
         .with("SPAN", window.span as u32)
+        .with("GROUP", window.group as u32)
         .with("STEP", window.step as u32)
         .with("PIXEL", window.pixel as u32)
         .with("TAP", window.tap as u32)
@@ -252,17 +250,12 @@ pub(super) const GEOMETRIES: [([usize; 4], [usize; 4], [usize; 4]); 9] = [
     ([2, 6, 5, 7], [3, 1, 1, 7], [2, 0, 1, 1]),
     ([1, 12, 8, 3], [9, 5, 4, 1], [3, 2, 2, 3]),
     ([2, 13, 19, 17], [34, 3, 3, 1], [2, 1, 1, 17]),
-    ([1, 9, 1, 5], [5, 2, 5, 1], [1, 4, 2, 5]),
+    ([1, 9, 1, 5], [5, 2, 4, 1], [1, 3, 2, 5]),
 ];
 
 /// [`Conv`] from `[stride, padding, dilation, groups]`.
 pub(super) fn conv_of([stride, padding, dilation, groups]: [usize; 4]) -> Conv {
-    Conv {
-        stride,
-        padding,
-        dilation,
-        groups,
-    }
+    Conv::square(stride, padding, dilation, groups)
 }
 
 /// The geometries of all float convolutions.

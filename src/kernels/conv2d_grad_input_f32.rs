@@ -5,7 +5,7 @@
 
 use super::conv2d_f32::{GEOMETRIES, Params, conv_of};
 use super::reference::{Geometry, magnitudes, output_or_empty, sum_agreement};
-use super::tile::{conv_tile, shared_source, tiling};
+use super::tile::{conv_tile, shared_source, tiling, with_geometry};
 use super::{Agreement, Binding, Caps, Const, Conv, Kernel, Launch, Spec, grid_1d, params_bytes};
 use crate::base::{DType, Tensor};
 use crate::error::Result;
@@ -24,18 +24,32 @@ pub struct Conv2dGradInputF32 {
 
 /// What a run of pixels of a row of `dx` loads of `dy`: see the shader.
 struct Reach {
+    apart: bool,
     span: usize,
     shift: usize,
     offset: usize,
 }
 
+/// Strides, and pixels of dy under a filter, from which on every tap loads its own.
+const FAR: usize = 16;
+
 fn reach(run: usize, kernel_w: usize, conv: &Conv) -> Reach {
-    let back = (kernel_w - 1) * conv.dilation;
-    let shift = back.div_ceil(conv.stride);
-    let shifted = conv.padding + conv.stride * shift;
-    let offset = (shifted - back) / conv.stride;
-    let last = (run - 1 + shifted) / conv.stride;
+    let stride = conv.stride[1];
+    let back = (kernel_w - 1) * conv.dilation[1];
+    let shift = back.div_ceil(stride);
+    if stride > FAR || shift > kernel_w + FAR {
+        return Reach {
+            apart: true,
+            span: run * kernel_w,
+            shift: 0,
+            offset: 0,
+        };
+    }
+    let shifted = conv.padding[1] + stride * shift;
+    let offset = (shifted - back) / stride;
+    let last = (run - 1 + shifted) / stride;
     Reach {
+        apart: false,
         span: last - offset + 1,
         shift,
         offset,
@@ -60,7 +74,12 @@ impl Kernel for Conv2dGradInputF32 {
         let Geometry { x, w, y, conv } = geometry;
         let (kernel_w, group_c) = (w[2], w[3]);
         let tiling = tiling(caps);
-        let tile = conv_tile((x[2], conv.stride), group_c, kernel_w, &tiling, |run| {
+        let multiple = if reach(1, kernel_w, &conv).apart {
+            1
+        } else {
+            conv.stride[1]
+        };
+        let tile = conv_tile((x[2], multiple), group_c, kernel_w, &tiling, |run| {
             reach(run, kernel_w, &conv).span
         });
         let params = Params::new(
@@ -80,16 +99,16 @@ impl Kernel for Conv2dGradInputF32 {
             1
         };
         let whole_row = if params.runs_per_row == 1 { y[2] } else { 0 };
-        let mut spec = Spec::new()
+        let mut spec = with_geometry(Spec::new(), &conv)
             .with("WORKGROUP", tiling.workgroup as u32)
             .with("RUN", tile.run as u32)
             .with("CHANNELS", channels as u32)
             .with("WORDS", (channels / halves) as u32)
             .with("KH", w[1] as u32)
             .with("KW", kernel_w as u32)
-            .with("STRIDE", conv.stride as u32)
-            .with("PADDING", conv.padding as u32)
-            .with("DILATION", conv.dilation as u32)
+            .with("PAD_TOP", conv.padding[0] as u32)
+            .with("PAD_LEFT", conv.padding[1] as u32)
+            .with("APART", reach.apart)
             .with("SPAN", reach.span as u32)
             .with("SHIFT", reach.shift as u32)
             .with("OFFSET", reach.offset as u32)

@@ -7,7 +7,7 @@
 
 use super::conv2d_f32::{GEOMETRIES, conv_of};
 use super::reference::{Geometry, magnitudes, output_or_empty, sum_agreement};
-use super::tile::{Tiling, shared_source, tiling, window};
+use super::tile::{Tiling, shared_source, tiling, window, with_geometry};
 use super::{Agreement, Binding, Caps, Const, Conv, Kernel, Launch, Spec, grid_1d, params_bytes};
 use crate::base::{DType, Shape, Tensor, num_elements};
 use crate::error::Result;
@@ -75,14 +75,16 @@ const UNROLLED: usize = 640;
 impl Walk {
     fn new(geometry: &Geometry, int64: bool, run: usize, channels: usize, taps_h: usize) -> Self {
         let Geometry { x, w, conv, .. } = *geometry;
-        let keeps = conv.dilation == 1 && conv.stride < taps_h;
-        let kept = if keeps { taps_h - conv.stride } else { 0 };
+        let [stride_h, stride_w] = conv.stride;
+        let keeps = conv.dilation[0] == 1 && stride_h < taps_h;
+        let kept = if keeps { taps_h - stride_h } else { 0 };
         let group_o = w[0] / conv.groups;
-        // Two channels at a time, or two pixels of an only channel.
+        let window = window(run, w[2], &conv);
+        // Two channels at a time, or two neighbouring pixels of an only channel.
         let channel_pairs = channels.is_multiple_of(2) && w[3].is_multiple_of(2);
         let pixel_pairs = x[3] == 1
-            && w[2] > 1
-            && [x[2], conv.padding, run * conv.stride]
+            && window.group == 1
+            && [x[2], conv.padding[1], run * stride_w]
                 .iter()
                 .all(|size| size.is_multiple_of(2));
         let pairs = |pairs: bool| if int64 && pairs { 2 } else { 1 };
@@ -92,7 +94,7 @@ impl Walk {
         ];
         let lanes = (group_o / halves[1]).next_power_of_two().min(8);
         let o_tiles = conv.groups * group_o.div_ceil(lanes * halves[1]);
-        let words = window(run, w[2], &conv).span * channels;
+        let words = window.span * channels;
         Self {
             lanes,
             run,
@@ -100,7 +102,7 @@ impl Walk {
             taps_h,
             halves,
             kept,
-            warm: kept.div_ceil(conv.stride),
+            warm: kept.div_ceil(stride_h),
             loads: words.div_ceil(lanes * halves[0]),
             o_tiles,
             tiles: o_tiles * w[3].div_ceil(channels) * w[1].div_ceil(taps_h),
@@ -184,7 +186,7 @@ impl Kernel for Conv2dGradWeightF32 {
             parts: self.parts as u32,
         };
         let window = window(walk.run, self.w[2], &conv);
-        let mut spec = Spec::new()
+        let mut spec = with_geometry(Spec::new(), &conv)
             .with("WORKGROUP", tiling.workgroup as u32)
             .with("LANES", walk.lanes as u32)
             .with("RUN", walk.run as u32)
@@ -192,13 +194,11 @@ impl Kernel for Conv2dGradWeightF32 {
             .with("TAPS_H", walk.taps_h as u32)
             .with("KH", kernel_h)
             .with("KW", kernel_w)
-            .with("STRIDE", conv.stride as u32)
-            .with("PADDING", Const::I32(conv.padding as i32))
-            .with("DILATION", conv.dilation as u32)
             .with("KEPT", walk.kept as u32)
             .with("LOADED", (walk.taps_h - walk.kept) as u32)
             .with("WARM", walk.warm as u32)
             .with("LOADS", walk.loads as u32)
+            .with("GROUP", window.group as u32)
             .with("STEP", window.step as u32)
             .with("PIXEL", window.pixel as u32)
             .with("TAP", window.tap as u32);

@@ -336,12 +336,7 @@ mod tests {
         assert_eq!(of(DType::F32, (64, 64), &apple), [Cooperative, Plain]);
         assert_eq!(of(DType::F16, (64, 64), &Caps::portable()), [Plain]);
         let grouped = |groups| {
-            let conv = Conv {
-                stride: 1,
-                padding: 0,
-                dilation: 1,
-                groups,
-            };
+            let conv = Conv::square(1, 0, 1, groups);
             let shapes = ([1, 8, 8, 32], [32, 1, 1, 32 / groups], conv);
             with_cooperative_conv(vec![Plain], DType::F16, shapes, &caps())
         };

@@ -1,8 +1,8 @@
 //! The host's side of `shaders/common/depthwise.wgsl`: convolutions whose filters see one channel each.
 
-use super::tile::{tiling, vector_registers};
+use super::tile::{tiling, vector_registers, with_geometry};
 use super::tiled::Tiled;
-use super::{Caps, Const, Conv, Launch, Variant, grid_1d};
+use super::{Caps, Conv, Launch, Variant, grid_1d};
 use crate::base::DType;
 use crate::error::Result;
 
@@ -18,14 +18,22 @@ struct DepthwiseTile {
 /// Taps of the largest filter: the shader writes all of them out. A sum of as many products of int8 is exact in f32.
 const MOST_TAPS: usize = 64;
 
+/// Pixels of `x` that an invocation keeps under one output at most; dilation spreads the taps.
+const MOST_PIXELS: usize = 512;
+
 /// True for a convolution that [`Variant::Depthwise`] can run.
 pub(super) fn takes(x: [usize; 4], w: [usize; 4], conv: Conv) -> bool {
-    conv.groups > 1 && conv.groups == x[3] && w[3] == 1 && w[1] * w[2] <= MOST_TAPS
+    let pixels = || span(0, 1, w[1], &conv).saturating_mul(span(1, 1, w[2], &conv));
+    conv.groups > 1
+        && conv.groups == x[3]
+        && w[3] == 1
+        && w[1] * w[2] <= MOST_TAPS
+        && pixels() <= MOST_PIXELS
 }
 
-/// Pixels of `x` along an axis under `size` pixels of `y`.
-fn span(size: usize, kernel: usize, conv: &Conv) -> usize {
-    (size - 1) * conv.stride + (kernel - 1) * conv.dilation + 1
+/// Pixels of `x` along an axis (0: height, 1: width) under `size` pixels of `y`.
+fn span(axis: usize, size: usize, kernel: usize, conv: &Conv) -> usize {
+    (size - 1) * conv.stride[axis] + (kernel - 1) * conv.dilation[axis] + 1
 }
 
 /// What bounds a tile on a device.
@@ -66,7 +74,7 @@ impl DepthwiseTile {
         let mut best = Self { run: 1, steps: 1 };
         let mut least = usize::MAX;
         for run in 1..=y[2].clamp(1, 8) {
-            let held = taps + span(1, w[1], conv) * span(run, w[2], conv);
+            let held = taps + span(0, 1, w[1], conv) * span(1, run, w[2], conv);
             let fits = held * lanes <= bounds.registers && run * taps <= bounds.unrolled;
             for steps in 1..=y[1].clamp(1, 32) {
                 let tile = Self { run, steps };
@@ -76,7 +84,7 @@ impl DepthwiseTile {
                     break;
                 }
                 // A filter of several channels lies in as many words to a tap.
-                let loads = span(run, w[2], conv) * span(steps, w[1], conv) + taps * lanes;
+                let loads = span(1, run, w[2], conv) * span(0, steps, w[1], conv) + taps * lanes;
                 let cost = tiles * (loads + run * steps);
                 if cost < least {
                     (best, least) = (tile, cost);
@@ -125,8 +133,8 @@ pub(super) fn conv_launch(
     }
     let tile = DepthwiseTile::new(y, w, &conv, tiled.dtype, caps);
     let workgroup = tiling(caps).workgroup;
-    let rows = span(1, w[1], &conv);
-    let loaded = rows.min(conv.stride);
+    let rows = span(0, 1, w[1], &conv);
+    let loaded = rows.min(conv.stride[0]);
     let kept = rows - loaded;
     let words = tiled.words(y[3]);
     let items = tile.tiles(y) * words;
@@ -143,20 +151,16 @@ pub(super) fn conv_launch(
         items: items as u32,
         n: y[3] as u32,
     });
-    let spec = tiled
-        .spec
+    let spec = with_geometry(tiled.spec, &conv)
         .with("WORKGROUP", workgroup as u32)
         .with("RUN", tile.run as u32)
         .with("KH", w[1] as u32)
         .with("KW", w[2] as u32)
-        .with("STRIDE", conv.stride as u32)
-        .with("PADDING", Const::I32(conv.padding as i32))
-        .with("DILATION", conv.dilation as u32)
         .with("MULTIPLIER", (w[0] / conv.groups) as u32)
-        .with("SPAN", span(tile.run, w[2], &conv) as u32)
+        .with("SPAN", span(1, tile.run, w[2], &conv) as u32)
         .with("KEPT", kept as u32)
         .with("LOADED", loaded as u32)
-        .with("WARM", kept.div_ceil(conv.stride) as u32);
+        .with("WARM", kept.div_ceil(conv.stride[0]) as u32);
     Ok(Launch {
         source: tiled.source,
         spec,
@@ -170,12 +174,7 @@ mod tests {
     use super::*;
 
     fn conv(stride: usize, dilation: usize, groups: usize) -> Conv {
-        Conv {
-            stride,
-            padding: 1,
-            dilation,
-            groups,
-        }
+        Conv::square(stride, 1, dilation, groups)
     }
 
     #[test]
@@ -184,6 +183,7 @@ mod tests {
         assert!(takes(x, [6, 3, 3, 1], conv(1, 1, 6)));
         assert!(takes(x, [12, 8, 8, 1], conv(2, 1, 6)));
         assert!(!takes(x, [6, 9, 8, 1], conv(1, 1, 6)));
+        assert!(!takes(x, [6, 3, 3, 1], conv(1, 18, 6)));
         assert!(!takes(x, [6, 3, 3, 2], conv(1, 1, 3)));
         assert!(!takes([1, 9, 9, 1], [6, 3, 3, 1], conv(1, 1, 1)));
     }
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn spans_hold_every_tap() {
         // Two outputs three apart, three taps two apart.
-        assert_eq!(span(2, 3, &conv(3, 2, 1)), 8);
-        assert_eq!(span(1, 1, &conv(3, 2, 1)), 1);
+        assert_eq!(span(1, 2, 3, &conv(3, 2, 1)), 8);
+        assert_eq!(span(0, 1, 1, &conv(3, 2, 1)), 1);
     }
 }

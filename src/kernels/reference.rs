@@ -54,20 +54,20 @@ impl Geometry {
         Ok(Self { x, w, y, conv })
     }
 
-    /// Input pixel under tap `tap` of output pixel `out`, if it lies inside `size` pixels.
-    fn tap(&self, out: usize, tap: usize, size: usize) -> Option<usize> {
-        (out * self.conv.stride + tap * self.conv.dilation)
-            .checked_sub(self.conv.padding)
-            .filter(|&pixel| pixel < size)
+    /// Input pixel under tap `tap` of output pixel `out` along an axis (0: height, 1: width), if it lies inside.
+    fn tap(&self, axis: usize, out: usize, tap: usize) -> Option<usize> {
+        (out * self.conv.stride[axis] + tap * self.conv.dilation[axis])
+            .checked_sub(self.conv.padding[axis])
+            .filter(|&pixel| pixel < self.x[1 + axis])
     }
 
-    /// Output pixel whose tap `tap` lies on input pixel `pixel`, if there is one among `size`.
-    fn reached(&self, pixel: usize, tap: usize, size: usize) -> Option<usize> {
-        (pixel + self.conv.padding)
-            .checked_sub(tap * self.conv.dilation)
-            .filter(|above| above % self.conv.stride == 0)
-            .map(|above| above / self.conv.stride)
-            .filter(|&out| out < size)
+    /// Output pixel whose tap `tap` lies on input pixel `pixel` along an axis, if there is one.
+    fn reached(&self, axis: usize, pixel: usize, tap: usize) -> Option<usize> {
+        (pixel + self.conv.padding[axis])
+            .checked_sub(tap * self.conv.dilation[axis])
+            .filter(|above| above % self.conv.stride[axis] == 0)
+            .map(|above| above / self.conv.stride[axis])
+            .filter(|&out| out < self.y[1 + axis])
     }
 
     /// `y = x ∗ w`, without bias.
@@ -77,11 +77,11 @@ impl Geometry {
         for_each(self.y, |[n, oh, ow, o]| {
             let mut sum = 0.0;
             for i in 0..kernel_h {
-                let Some(ih) = self.tap(oh, i, self.x[1]) else {
+                let Some(ih) = self.tap(0, oh, i) else {
                     continue;
                 };
                 for j in 0..kernel_w {
-                    let Some(iw) = self.tap(ow, j, self.x[2]) else {
+                    let Some(iw) = self.tap(1, ow, j) else {
                         continue;
                     };
                     let x_at = at4(self.x, [n, ih, iw, o / group_o * group_c]);
@@ -101,11 +101,11 @@ impl Geometry {
             let group = c / group_c;
             let mut sum = 0.0;
             for i in 0..kernel_h {
-                let Some(oh) = self.reached(ih, i, self.y[1]) else {
+                let Some(oh) = self.reached(0, ih, i) else {
                     continue;
                 };
                 for j in 0..kernel_w {
-                    let Some(ow) = self.reached(iw, j, self.y[2]) else {
+                    let Some(ow) = self.reached(1, iw, j) else {
                         continue;
                     };
                     for o in group * group_o..(group + 1) * group_o {
@@ -126,11 +126,11 @@ impl Geometry {
             let mut sum = 0.0;
             for n in 0..self.y[0] {
                 for oh in 0..self.y[1] {
-                    let Some(ih) = self.tap(oh, i, self.x[1]) else {
+                    let Some(ih) = self.tap(0, oh, i) else {
                         continue;
                     };
                     for ow in 0..self.y[2] {
-                        let Some(iw) = self.tap(ow, j, self.x[2]) else {
+                        let Some(iw) = self.tap(1, ow, j) else {
                             continue;
                         };
                         sum +=

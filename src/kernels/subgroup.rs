@@ -2,7 +2,7 @@
 
 use super::depthwise;
 use super::reference::output_or_empty;
-use super::tiled::Tiled;
+use super::tiled::{Tiled, geometry_words};
 use super::variant::{product_variants, subgroup_size};
 use super::{Caps, Const, Conv, Launch, Spec, Variant, grid_1d};
 use crate::base::DType;
@@ -268,9 +268,7 @@ struct ConvParams {
     runs: u32,
     groups_x: u32,
     pixel_step: u32,
-    stride: u32,
-    padding: u32,
-    dilation: u32,
+    geometry: [u32; 6],
 }
 
 /// The variants of a convolution, the better first; with groups there are the plain one and that for single channels.
@@ -340,16 +338,16 @@ pub(super) fn conv_launch(
         width: out_width,
         columns: o,
         // Only neighbours share.
-        taps: if conv.dilation == 1 { w[2] } else { 1 },
+        taps: if conv.dilation[1] == 1 { w[2] } else { 1 },
         filter_taps: w[1] * w[2],
-        stride: conv.stride,
+        stride: conv.stride[1],
         words: tiled.words(x[3]),
         live: live(tiled.dtype, x[3]),
         dtype: tiled.dtype,
     };
     let tile = SubgroupTile::new(tiled.op, &product, caps)?;
     let groups_x = w[2] / tile.taps;
-    let pixel_step = if tile.taps == 1 { conv.stride } else { 1 };
+    let pixel_step = if tile.taps == 1 { conv.stride[1] } else { 1 };
     let params = tiled.params(&ConvParams {
         m: (product.lines * out_width) as u32,
         n: o as u32,
@@ -364,9 +362,7 @@ pub(super) fn conv_launch(
         runs: tile.runs(&product) as u32,
         groups_x: groups_x as u32,
         pixel_step: pixel_step as u32,
-        stride: conv.stride as u32,
-        padding: conv.padding as u32,
-        dilation: conv.dilation as u32,
+        geometry: geometry_words(&conv),
     });
     Ok(tile.launch(&product, tiled, params, caps))
 }
@@ -446,12 +442,7 @@ mod tests {
         let error = SubgroupTile::new("t", &product(1, 1, 1), &Caps::portable());
         let message = error.expect_err("no subgroups").to_string();
         assert!(message.contains("variant `subgroup`"), "{message}");
-        let conv = |groups, dilation| Conv {
-            stride: 1,
-            padding: 0,
-            dilation,
-            groups,
-        };
+        let conv = |groups, dilation| Conv::square(1, 0, dilation, groups);
         let offered = |groups, dilation| {
             let shapes = ([1, 9, 9, 8], [64, 3, 3, 8 / groups], conv(groups, dilation));
             conv_variants(shapes, &caps(true)).contains(&Variant::Subgroup)

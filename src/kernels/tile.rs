@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use super::{Caps, Conv};
+use super::{Caps, Const, Conv, Spec};
 
 /// How large tiles may be on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +117,9 @@ pub(super) fn conv_tile(
 pub(super) struct Window {
     /// Pixels loaded.
     pub span: usize,
-    /// Input columns from one to the next.
+    /// Pixels of a group, which lie as far apart as taps.
+    pub group: usize,
+    /// Input columns from one group to the next.
     pub step: usize,
     /// Loaded pixels from one output to the next.
     pub pixel: usize,
@@ -125,22 +127,38 @@ pub(super) struct Window {
     pub tap: usize,
 }
 
-/// The window of `run` neighbouring outputs.
+/// The window of `run` neighbouring outputs: all pixels between the first and the last, unless those that the taps
+/// lie on are fewer.
 pub(super) fn window(run: usize, kernel_w: usize, conv: &Conv) -> Window {
-    if kernel_w == 1 {
+    let ([_, stride], [_, dilation]) = (conv.stride, conv.dilation);
+    let span = (run - 1) * stride + (kernel_w - 1) * dilation + 1;
+    if run * kernel_w < span {
         return Window {
-            span: run,
-            step: conv.stride,
-            pixel: 1,
-            tap: 0,
+            span: run * kernel_w,
+            group: kernel_w,
+            step: stride,
+            pixel: kernel_w,
+            tap: 1,
         };
     }
     Window {
-        span: (run - 1) * conv.stride + (kernel_w - 1) * conv.dilation + 1,
+        span,
+        group: 1,
         step: 1,
-        pixel: conv.stride,
-        tap: conv.dilation,
+        pixel: stride,
+        tap: dilation,
     }
+}
+
+/// Adds the constants of a convolution that counts pixels of its input as `i32`.
+pub(super) fn with_geometry(spec: Spec, conv: &Conv) -> Spec {
+    let [top, left, ..] = conv.padding;
+    spec.with("STRIDE_H", conv.stride[0] as u32)
+        .with("STRIDE_W", conv.stride[1] as u32)
+        .with("PAD_TOP", Const::I32(top as i32))
+        .with("PAD_LEFT", Const::I32(left as i32))
+        .with("DILATION_H", conv.dilation[0] as u32)
+        .with("DILATION_W", conv.dilation[1] as u32)
 }
 
 #[cfg(test)]
@@ -161,15 +179,19 @@ mod tests {
 
     #[test]
     fn windows_hold_every_tap() {
-        let conv = Conv {
-            stride: 2,
-            padding: 0,
-            dilation: 3,
-            groups: 1,
+        let window = |run, kernel, conv: Conv| {
+            let w = window(run, kernel, &conv);
+            for (pixel, tap) in (0..run).flat_map(|p| (0..kernel).map(move |j| (p, j))) {
+                let k = pixel * w.pixel + tap * w.tap;
+                assert!(k < w.span);
+                let column = k / w.group * w.step + k % w.group * conv.dilation[1];
+                assert_eq!(column, pixel * conv.stride[1] + tap * conv.dilation[1]);
+            }
+            w.span
         };
-        let w = window(4, 3, &conv);
-        assert_eq!(3 * w.pixel + 2 * w.tap + 1, w.span);
-        let w = window(4, 1, &conv);
-        assert_eq!((3 * w.pixel + 1, w.step), (w.span, 2));
+        assert_eq!(window(4, 3, Conv::square(2, 0, 3, 1)), 12);
+        assert_eq!(window(8, 3, Conv::square(2, 0, 3, 1)), 21);
+        assert_eq!(window(4, 1, Conv::square(2, 0, 3, 1)), 4);
+        assert_eq!(window(2, 3, Conv::square(1, 0, 1 << 20, 1)), 6);
     }
 }

@@ -73,3 +73,10 @@ pub(super) fn with_words(mut params: Vec<u8>, more: &[u32]) -> Vec<u8> {
     params.extend(more.iter().flat_map(|word| word.to_le_bytes()));
     params
 }
+
+/// Strides, padding before the image and dilations, as the parameters of convolutions have them.
+pub(super) fn geometry_words(conv: &Conv) -> [u32; 6] {
+    let ([top, left, ..], [stride_h, stride_w]) = (conv.padding, conv.stride);
+    let [dilation_h, dilation_w] = conv.dilation;
+    [stride_h, stride_w, top, left, dilation_h, dilation_w].map(|size| size as u32)
+}

@@ -1,6 +1,6 @@
 //! The host's side of `shaders/common/workgroup_tile.wgsl`: tiles whose operands pass through workgroup memory.
 
-use super::tiled::Tiled;
+use super::tiled::{Tiled, geometry_words};
 use super::{Caps, Conv, Launch, Variant, grid_1d};
 use crate::error::Result;
 
@@ -118,9 +118,7 @@ struct ConvParams {
     steps: u32,
     kernel_w: u32,
     pixel: u32,
-    stride: u32,
-    padding: u32,
-    dilation: u32,
+    geometry: [u32; 6],
 }
 
 /// The launch of a convolution without groups.
@@ -164,9 +162,7 @@ pub(super) fn conv_params(
         steps: (w[1] * w[2] * pixel) as u32,
         kernel_w: w[2] as u32,
         pixel: pixel as u32,
-        stride: conv.stride as u32,
-        padding: conv.padding as u32,
-        dilation: conv.dilation as u32,
+        geometry: geometry_words(&conv),
     }))
 }
 

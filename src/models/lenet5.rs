@@ -44,15 +44,7 @@ pub fn lenet5(batch: usize, weights: &Weights) -> Result<Graph> {
         }
         params.push(graph.param(name, tensor.clone()));
     }
-    let conv = |padding| {
-        let conv = Conv {
-            stride: 1,
-            padding,
-            dilation: 1,
-            groups: 1,
-        };
-        Conv2d::new(conv).with(Unary::Relu)
-    };
+    let conv = |padding| Conv2d::new(Conv::square(1, padding, 1, 1)).with(Unary::Relu);
     let pool = Pool::square(2, 2, 0);
     let pool = MaxPool { pool };
     let relu = Linear {

@@ -322,12 +322,7 @@ impl Builder<'_> {
 
     /// A convolution without bias, and its batch norm.
     fn unit(&mut self, x: ValueId, unit: &Unit) -> Result<ValueId> {
-        let conv = Conv {
-            stride: unit.stride,
-            padding: unit.kernel / 2,
-            dilation: 1,
-            groups: 1,
-        };
+        let conv = Conv::square(unit.stride, unit.kernel / 2, 1, 1);
         let w = self.weight(&format!("{}.weight", unit.conv), &unit.weight_shape())?;
         let op = Conv2d::new(conv).without_bias();
         let x = self.graph.push(&unit.conv, op, &[x, w])?;

@@ -1,6 +1,6 @@
 //! conv2d_f16: the geometries that hurt, odd channels, groups that share words, native products.
 
-use super::conv2d_f32::{CASES, DEPTHWISE, LARGE, conv};
+use super::conv2d_f32::{CASES, DEPTHWISE, LARGE, conv, uneven};
 use crate::harness;
 use wizen::gpu::Caps;
 use wizen::kernels::Kernel;
@@ -15,6 +15,20 @@ fn geometries() {
             w,
             conv: conv(geometry),
             relu,
+            residual: i % 3 != 0,
+            native: false,
+        }));
+    }
+}
+
+#[test]
+fn axes_that_differ() {
+    for (i, (x, w, conv)) in uneven().enumerate() {
+        harness::check(Box::new(Conv2dF16 {
+            x,
+            w,
+            conv,
+            relu: i % 2 == 0,
             residual: i % 3 != 0,
             native: false,
         }));

@@ -47,7 +47,7 @@ pub const DEPTHWISE: [([usize; 4], [usize; 4], [usize; 4]); 16] = [
     ([1, 5, 6, 2], [8, 2, 3, 1], [3, 1, 1, 2]),
     ([1, 14, 15, 8], [8, 3, 3, 1], [1, 2, 2, 8]),
     ([1, 14, 15, 9], [18, 3, 2, 1], [2, 3, 3, 9]),
-    ([1, 4, 5, 5], [5, 3, 3, 1], [1, 4, 1, 5]),
+    ([1, 4, 5, 5], [5, 3, 3, 1], [1, 3, 1, 5]),
     ([1, 9, 2, 12], [12, 5, 1, 1], [1, 0, 1, 12]),
     ([1, 12, 11, 12], [12, 7, 7, 1], [1, 3, 1, 12]),
     ([1, 64, 66, 36], [36, 3, 3, 1], [1, 1, 1, 36]),
@@ -55,11 +55,92 @@ pub const DEPTHWISE: [([usize; 4], [usize; 4], [usize; 4]); 16] = [
 ];
 
 pub fn conv([stride, padding, dilation, groups]: [usize; 4]) -> Conv {
-    Conv {
-        stride,
-        padding,
-        dilation,
-        groups,
+    Conv::square(stride, padding, dilation, groups)
+}
+
+/// Axes and sides that differ, with groups of odd channels, several outputs to a channel, long strides and dilations:
+/// `x`, `w`, strides, padding, dilations, groups.
+pub const UNEVEN: [(
+    [usize; 4],
+    [usize; 4],
+    [usize; 2],
+    [usize; 4],
+    [usize; 2],
+    usize,
+); 12] = [
+    ([2, 9, 8, 3], [5, 3, 2, 3], [1, 2], [1, 0, 2, 1], [1, 1], 1),
+    (
+        [1, 8, 11, 6],
+        [10, 2, 3, 3],
+        [2, 1],
+        [0, 2, 1, 1],
+        [1, 2],
+        2,
+    ),
+    ([1, 7, 9, 4], [8, 3, 3, 1], [2, 1], [0, 1, 1, 2], [1, 1], 4),
+    ([2, 9, 7, 5], [15, 3, 2, 1], [1, 3], [3, 0, 0, 1], [2, 1], 5),
+    ([1, 6, 7, 10], [6, 3, 3, 5], [1, 1], [1, 2, 0, 1], [1, 1], 2),
+    ([1, 5, 9, 12], [8, 1, 3, 6], [1, 2], [0, 0, 0, 2], [1, 3], 2),
+    ([1, 9, 5, 9], [9, 2, 1, 3], [3, 1], [1, 0, 1, 0], [1, 1], 3),
+    (
+        [1, 21, 9, 8],
+        [9, 3, 3, 8],
+        [1, 1],
+        [36, 4, 18, 4],
+        [18, 4],
+        1,
+    ),
+    (
+        [1, 9, 70, 6],
+        [6, 1, 3, 1],
+        [1, 2],
+        [0, 60, 0, 3],
+        [1, 30],
+        6,
+    ),
+    (
+        [1, 37, 41, 2],
+        [4, 4, 4, 2],
+        [20, 23],
+        [1, 0, 0, 2],
+        [1, 1],
+        1,
+    ),
+    (
+        [1, 8, 50, 3],
+        [6, 1, 2, 3],
+        [1, 1],
+        [0, 40, 0, 40],
+        [1, 40],
+        1,
+    ),
+    ([2, 3, 4, 3], [4, 1, 1, 3], [1, 1], [1, 0, 1, 1], [5, 7], 1),
+];
+
+/// The convolutions of [`UNEVEN`].
+pub fn uneven() -> impl Iterator<Item = ([usize; 4], [usize; 4], Conv)> {
+    let conv = |(x, w, stride, padding, dilation, groups)| {
+        let conv = Conv {
+            stride,
+            padding,
+            dilation,
+            groups,
+        };
+        (x, w, conv)
+    };
+    UNEVEN.into_iter().map(conv)
+}
+
+#[test]
+fn axes_that_differ() {
+    for (i, (x, w, conv)) in uneven().enumerate() {
+        harness::check(Box::new(Conv2dF32 {
+            x,
+            w,
+            conv,
+            relu: i % 2 == 0,
+            residual: i % 3 != 0,
+        }));
     }
 }
 

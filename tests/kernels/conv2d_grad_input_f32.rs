@@ -1,6 +1,6 @@
 //! conv2d_grad_input_f32: the geometries that hurt.
 
-use super::conv2d_f32::{CASES, conv};
+use super::conv2d_f32::{CASES, conv, uneven};
 use crate::harness;
 use wizen::kernels::conv2d_grad_input_f32::Conv2dGradInputF32;
 
@@ -12,6 +12,13 @@ fn geometries() {
             w,
             conv: conv(geometry),
         }));
+    }
+}
+
+#[test]
+fn axes_that_differ() {
+    for (x, w, conv) in uneven() {
+        harness::check(Box::new(Conv2dGradInputF32 { x, w, conv }));
     }
 }
 

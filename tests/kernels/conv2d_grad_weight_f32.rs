@@ -1,6 +1,6 @@
 //! conv2d_grad_weight_f32: the geometries that hurt.
 
-use super::conv2d_f32::{CASES, conv};
+use super::conv2d_f32::{CASES, conv, uneven};
 use crate::harness;
 use wizen::kernels::conv2d_grad_weight_f32::Conv2dGradWeightF32;
 
@@ -11,6 +11,18 @@ fn geometries() {
             x,
             w,
             conv: conv(geometry),
+            parts: x[0],
+        }));
+    }
+}
+
+#[test]
+fn axes_that_differ() {
+    for (x, w, conv) in uneven() {
+        harness::check(Box::new(Conv2dGradWeightF32 {
+            x,
+            w,
+            conv,
             parts: x[0],
         }));
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::conv2d_f32::{DEPTHWISE, LARGE};
+use super::conv2d_f32::{DEPTHWISE, LARGE, uneven};
 use crate::harness;
 use wizen::base::{Range, Requant, Rng, Tensor};
 use wizen::kernels::conv2d_i8::Conv2dI8;
@@ -17,12 +17,7 @@ fn kernel(
     Conv2dI8 {
         x,
         w,
-        conv: Conv {
-            stride,
-            padding,
-            dilation,
-            groups,
-        },
+        conv: Conv::square(stride, padding, dilation, groups),
         x_zero_point: -77,
         out: OutI8 {
             requant,
@@ -38,14 +33,22 @@ fn kernel(
 }
 
 #[test]
+fn axes_that_differ() {
+    for (x, w, conv) in uneven() {
+        let like = kernel(x, w, [1, 0, 1, 1]);
+        harness::check(Box::new(Conv2dI8 { conv, ..like }));
+    }
+}
+
+#[test]
 fn one_group() {
     for (c, o) in [(1, 6), (3, 64), (6, 16), (8, 5), (16, 17)] {
         for geometry in [[1, 0, 1, 1], [2, 1, 1, 1], [1, 2, 2, 1], [3, 3, 1, 1]] {
             harness::check(Box::new(kernel([2, 9, 7, c], [o, 3, 3, c], geometry)));
         }
     }
-    harness::check(Box::new(kernel([1, 5, 11, 4], [8, 1, 5, 4], [1, 2, 1, 1])));
-    harness::check(Box::new(kernel([1, 11, 5, 4], [8, 5, 1, 4], [2, 2, 1, 1])));
+    harness::check(Box::new(kernel([1, 5, 11, 4], [8, 1, 5, 4], [1, 1, 1, 1])));
+    harness::check(Box::new(kernel([1, 11, 5, 4], [8, 5, 1, 4], [2, 1, 1, 1])));
     harness::check(Box::new(kernel(
         [3, 1, 1, 65],
         [33, 1, 1, 65],

@@ -136,12 +136,7 @@ const RESIDUAL: ResidualI8 = ResidualI8 {
 };
 
 fn conv(dilation: usize) -> Conv {
-    Conv {
-        stride: 2,
-        padding: 2,
-        dilation,
-        groups: 1,
-    }
+    Conv::square(2, 2, dilation, 1)
 }
 
 /// Tails of the tile, of its steps and of what one load brings, which is of either width.
