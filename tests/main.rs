@@ -4,6 +4,7 @@ mod checkpoints;
 mod cli;
 mod cli_errors;
 mod data;
+mod dx12;
 mod golden;
 mod golden_array;
 mod golden_case;

@@ -11,7 +11,7 @@ use wizen::kernels::{Kernel, Variant, all};
 /// What WGSL promises on every device: pack2x16float and unpack2x16float, but no `f16` type.
 const PORTABLE: Capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
 
-fn caps_to_try() -> Vec<(Caps, Capabilities)> {
+pub fn caps_to_try() -> Vec<(Caps, Capabilities)> {
     let portable = Caps::portable();
     let native = |lanes| Caps {
         f16: true,
@@ -49,7 +49,7 @@ fn caps_to_try() -> Vec<(Caps, Capabilities)> {
     ]
 }
 
-fn parse(text: &str, capabilities: Capabilities) -> Result<(Module, ModuleInfo), String> {
+pub fn parse(text: &str, capabilities: Capabilities) -> Result<(Module, ModuleInfo), String> {
     let module = naga::front::wgsl::parse_str(text).map_err(|e| e.emit_to_string(text))?;
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     let info = validator

@@ -220,11 +220,47 @@ pub fn specialise(name: &str, source: &str, spec: &Spec) -> Result<String> {
     } else {
         lines.join("\n")
     };
+    let body = without_aliases(&body);
     Ok(if needs_f16 {
         format!("enable f16;\n{}\n", body.trim_end())
     } else {
         format!("{}\n", body.trim_end())
     })
+}
+
+/// The text with the names of its `alias` lines replaced by what they stand for.
+///
+/// naga keeps an alias as a type of its own. HLSL knows types by what they are: two that are the same get two functions
+/// of one name for their zero value, which Direct3D 12's compiler refuses.
+fn without_aliases(text: &str) -> String {
+    let alias = |line: &str| {
+        let (name, ty) = line.strip_prefix("alias ")?.split_once('=')?;
+        let (ty, _) = ty.split_once(';')?;
+        Some((name.trim().to_owned(), ty.trim().to_owned()))
+    };
+    let mut aliases: BTreeMap<String, String> = text.lines().filter_map(alias).collect();
+    // One may stand for another, wherever that is declared.
+    for _ in 0..aliases.len() {
+        aliases = aliases
+            .iter()
+            .map(|(name, ty)| (name.clone(), with_types(ty, &aliases)))
+            .collect();
+    }
+    let lines = text.lines().filter(|line| alias(line).is_none());
+    let lines: Vec<String> = lines.map(|line| with_types(line, &aliases)).collect();
+    lines.join("\n")
+}
+
+/// The line with the words that are aliases replaced; not its comment.
+fn with_types(line: &str, aliases: &BTreeMap<String, String>) -> String {
+    let (code, comment) = line.split_at(line.find("//").unwrap_or(line.len()));
+    let mut out = String::with_capacity(line.len());
+    for word in code.split_inclusive(|c: char| !(c.is_alphanumeric() || c == '_')) {
+        let name = word.trim_end_matches(|c: char| !(c.is_alphanumeric() || c == '_'));
+        out.push_str(aliases.get(name).map_or(name, String::as_str));
+        out.push_str(&word[name.len()..]);
+    }
+    out + comment
 }
 
 /// Name and value of a top-level `u32` constant whose right-hand side is a literal.
@@ -292,7 +328,8 @@ fn declares(line: &str, keyword: &str, key: &str) -> bool {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "const TILE: u32 = 16u;   // rows\nalias Elem = f32;\nfn main() {}\n";
+    const TEXT: &str =
+        "const TILE: u32 = 16u;   // rows\nalias Elem = f32;\nfn main() { var e: Elem; }\n";
 
     #[test]
     fn rewrites_only_named_lines() {
@@ -300,7 +337,7 @@ mod tests {
         let text = specialise("t", TEXT, &spec).expect("both exist");
         assert_eq!(
             text,
-            "enable f16;\nconst TILE: u32 = 8u;\nalias Elem = f16;\nfn main() {}\n"
+            "enable f16;\nconst TILE: u32 = 8u;\nfn main() { var e: f16; }\n"
         );
     }
 
@@ -315,6 +352,17 @@ mod tests {
         let part = Spec::new().part("elements", "common/index.wgsl");
         let error = specialise("t", TEXT, &part).expect_err("no parts");
         assert_eq!(error.to_string(), "shader t: no part `elements`; it has ");
+    }
+
+    #[test]
+    fn aliases_are_what_they_stand_for() {
+        let text = "alias Pair = vec2<Elem>; // of Elem\nalias Elem = f32;\nvar<private> p: array<Pair, 2>;  // Pair\n\
+                    fn f(a: Elem) -> Pair { return Pair(a, Elements); }";
+        let text = specialise("t", text, &Spec::new()).expect("no constants");
+        assert_eq!(
+            text,
+            "var<private> p: array<vec2<f32>, 2>;  // Pair\nfn f(a: f32) -> vec2<f32> { return vec2<f32>(a, Elements); }\n"
+        );
     }
 
     #[test]
