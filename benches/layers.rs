@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use wizen::base::{DType, QParams, Requant};
 use wizen::kernels::binary::{BinaryI8, BinaryOp};
-use wizen::kernels::conv2d_f16::Conv2dF16;
-use wizen::kernels::conv2d_f32::Conv2dF32;
-use wizen::kernels::conv2d_i8::Conv2dI8;
-use wizen::kernels::matmul_i8_i32::MatmulI8I32;
+use wizen::kernels::map::Unary;
 use wizen::kernels::pool::{AvgPoolI8, MaxPool};
+use wizen::kernels::product::{Conv2d, Conv2dI8, Float, MatmulI8};
 use wizen::kernels::quantize::Quantize;
 use wizen::kernels::{Conv, Pool};
 
@@ -19,7 +17,7 @@ pub fn linear() -> Vec<Case> {
     let mut cases = Vec::new();
     for [m, n, k] in [[1, 1000, 512], [64, 120, 400]] {
         let [f32, f16, _] = products([m, n, k]);
-        let i8: Product = |[m, n, k]| Arc::new(MatmulI8I32 { m, n, k });
+        let i8: Product = |[m, n, k]| Arc::new(MatmulI8 { m, n, k, out: None });
         cases.extend([f32, f16, product("matmul_i8_i32", [m, n, k], i8)]);
     }
     cases
@@ -102,32 +100,25 @@ pub const MOBILENET: [Layer; 4] = [
 /// A convolution at every precision: f32, f16, int8.
 pub fn convolution((name, x, w, [stride, padding]): Layer) -> [Case; 3] {
     let conv = Conv::square(stride, padding, 1, x[3] / w[3]);
-    let f32 = Conv2dF32 {
+    let float = |float| Conv2d {
         x,
         w,
         conv,
-        relu: true,
+        float,
+        act: Some(Unary::Relu),
         residual: false,
-    };
-    let f16 = Conv2dF16 {
-        x,
-        w,
-        conv,
-        relu: true,
-        residual: false,
-        native: false,
     };
     let i8 = Conv2dI8 {
         x,
         w,
         conv,
         x_zero_point: -128,
-        out: OUT,
+        out: Some(OUT),
         residual: None,
     };
     [
-        Case::new(format!("conv2d_f32/{name}"), f32),
-        Case::new(format!("conv2d_f16/{name}"), f16),
+        Case::new(format!("conv2d_f32/{name}"), float(Float::F32)),
+        Case::new(format!("conv2d_f16/{name}"), float(Float::F16)),
         Case::new(format!("conv2d_i8/{name}"), i8),
     ]
 }

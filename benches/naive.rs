@@ -2,10 +2,10 @@
 //! k, nothing shared. What the library's own are measured against.
 
 use wizen::base::{Rng, Tensor};
-use wizen::kernels::matmul_f16::MatmulF16;
-use wizen::kernels::matmul_f32::MatmulF32;
-use wizen::kernels::matmul_i8_i32::MatmulI8I32;
+use wizen::kernels::product::{Float, Matmul, MatmulI8};
 use wizen::kernels::{Agreement, Binding, Caps, Kernel, Launch, Spec, grid_3d, params_bytes};
+
+use crate::shapes::matmul;
 
 /// Another program for what a kernel of the library computes.
 #[derive(Debug)]
@@ -19,10 +19,9 @@ pub struct Naive<K> {
 }
 
 /// In f32; k is a multiple of 4.
-pub fn f32([m, n, k]: [usize; 3]) -> Naive<MatmulF32> {
-    let relu = false;
+pub fn f32([m, n, k]: [usize; 3]) -> Naive<Matmul> {
     Naive {
-        twin: MatmulF32 { m, n, k, relu },
+        twin: matmul([m, n, k], Float::F32),
         name: "naive_f32",
         source: F32,
         sizes: [m, n, k],
@@ -31,16 +30,9 @@ pub fn f32([m, n, k]: [usize; 3]) -> Naive<MatmulF32> {
 }
 
 /// In packed f16, sums in f32; k is a multiple of 4, n is even.
-pub fn f16([m, n, k]: [usize; 3]) -> Naive<MatmulF16> {
-    let (relu, native) = (false, false);
+pub fn f16([m, n, k]: [usize; 3]) -> Naive<Matmul> {
     Naive {
-        twin: MatmulF16 {
-            m,
-            n,
-            k,
-            relu,
-            native,
-        },
+        twin: matmul([m, n, k], Float::F16),
         name: "naive_f16",
         source: F16,
         sizes: [m, n, k],
@@ -49,9 +41,9 @@ pub fn f16([m, n, k]: [usize; 3]) -> Naive<MatmulF16> {
 }
 
 /// In int8 by `dot4I8Packed`, sums in int32; k is a multiple of 16.
-pub fn i8([m, n, k]: [usize; 3]) -> Naive<MatmulI8I32> {
+pub fn i8([m, n, k]: [usize; 3]) -> Naive<MatmulI8> {
     Naive {
-        twin: MatmulI8I32 { m, n, k },
+        twin: MatmulI8 { m, n, k, out: None },
         name: "naive_i8",
         source: I8,
         sizes: [m, n, k],

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use wizen::base::{DType, Range, Requant};
 use wizen::graph::Peaks;
 use wizen::kernels::map::{Map, Unary};
-use wizen::kernels::matmul_f16::MatmulF16;
-use wizen::kernels::matmul_f32::MatmulF32;
-use wizen::kernels::matmul_i8::MatmulI8;
 use wizen::kernels::movement::Copy;
 use wizen::kernels::observe::{ObserveHistogram, ObserveMinMax, ObserveMovingAverage};
+use wizen::kernels::product::{Float, Matmul, MatmulI8};
 use wizen::kernels::quantize::{FakeQuant, Quantize};
 use wizen::kernels::{Kernel, OutI8};
 
@@ -76,23 +74,29 @@ pub fn square_sizes(peaks: &Peaks, seconds: f64) -> Vec<usize> {
     sizes.filter(|&n| at_peak(n) < seconds).collect()
 }
 
+/// A product of floats.
+pub fn matmul([m, n, k]: [usize; 3], float: Float) -> Matmul {
+    Matmul {
+        m,
+        n,
+        k,
+        float,
+        act: None,
+    }
+}
+
 /// `m` by `n` outputs, each the sum of `k` products, at every precision: f32, f16, int8.
 pub fn products(sizes: [usize; 3]) -> [Case; 3] {
-    let f32: Product = |[m, n, k]| {
-        let relu = false;
-        Arc::new(MatmulF32 { m, n, k, relu })
-    };
-    let f16: Product = |[m, n, k]| {
-        let (relu, native) = (false, false);
-        Arc::new(MatmulF16 {
+    let f32: Product = |sizes| Arc::new(matmul(sizes, Float::F32));
+    let f16: Product = |sizes| Arc::new(matmul(sizes, Float::F16));
+    let i8: Product = |[m, n, k]| {
+        Arc::new(MatmulI8 {
             m,
             n,
             k,
-            relu,
-            native,
+            out: Some(OUT),
         })
     };
-    let i8: Product = |[m, n, k]| Arc::new(MatmulI8 { m, n, k, out: OUT });
     [
         product("matmul_f32", sizes, f32),
         product("matmul_f16", sizes, f16),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use wizen::base::{Range, Requant, Tensor};
 use wizen::gpu::Gpu;
 use wizen::graph::{Plan, Session, SessionOptions};
-use wizen::kernels::{Kernel, OutI8, matmul_i8::MatmulI8};
+use wizen::kernels::{Kernel, OutI8, product::MatmulI8};
 
 fn main() -> wizen::Result<()> {
     pollster::block_on(async {
@@ -18,7 +18,12 @@ fn main() -> wizen::Result<()> {
             range: Range::affine(8),
         };
         let (m, n, k) = (2, 3, 5);
-        let kernel = Arc::new(MatmulI8 { m, n, k, out });
+        let kernel = Arc::new(MatmulI8 {
+            m,
+            n,
+            k,
+            out: Some(out),
+        });
         let x = Tensor::from_i8(&[m, k], &[1, -2, 3, -4, 5, 60, 70, 80, 90, 100])?;
         let w = Tensor::from_i8(&[n, k], &[10, 0, 0, 0, 0, 0, 20, 0, 0, 0, 1, 1, 1, 1, 1])?;
         let bias = Tensor::from_i32(&[n], &[0, 100, -7])?;

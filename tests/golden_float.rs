@@ -2,18 +2,15 @@
 
 use wizen::base::{DType, Tensor};
 use wizen::graph::Device;
-use wizen::kernels::conv2d_f32::Conv2dF32;
-use wizen::kernels::conv2d_grad_input_f32::Conv2dGradInputF32;
-use wizen::kernels::conv2d_grad_weight_f32::Conv2dGradWeightF32;
 use wizen::kernels::loss::{Criterion, Loss, LossGrad};
 use wizen::kernels::map::{Map, MapGrad, Unary};
-use wizen::kernels::matmul_f32::MatmulF32;
-use wizen::kernels::matmul_grad_input_f32::MatmulGradInputF32;
-use wizen::kernels::matmul_grad_weight_f32::MatmulGradWeightF32;
 use wizen::kernels::norm::{
     BatchNorm, BatchNormEvalGrad, BatchNormGrad, BatchNormGradParams, BatchNormStats, Statistics,
 };
 use wizen::kernels::pool::{AvgPool, AvgPoolGrad, MaxPool, MaxPoolGrad};
+use wizen::kernels::product::{
+    By, Conv2d, Conv2dGradInput, Conv2dGradWeight, Float, Matmul, MatmulGrad,
+};
 use wizen::kernels::reduce::ColumnSum;
 use wizen::kernels::{Conv, Pool};
 
@@ -65,18 +62,37 @@ pub fn linear(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let bias = case.input("bias")?;
     let [m, k] = rows_and_columns(x);
     let n = w.shape[0];
-    let kernel = MatmulF32 {
+    let kernel = Matmul {
         m,
         n,
         k,
-        relu: false,
+        float: Float::F32,
+        act: None,
     };
     let given = [("x", flat(x)), ("w", w.f32()), ("bias", bias.f32())];
     let y = run_kernel(device, kernel, &given)?;
     let given = [("dy", flat(dy)), ("w", w.f32())];
-    let dx = run_kernel(device, MatmulGradInputF32 { m, n, k }, &given)?;
+    let dx = run_kernel(
+        device,
+        MatmulGrad {
+            m,
+            n,
+            k,
+            by: By::Input,
+        },
+        &given,
+    )?;
     let given = [("dy", flat(dy)), ("x", flat(x))];
-    let dw = run_kernel(device, MatmulGradWeightF32 { m, n, k }, &given)?;
+    let dw = run_kernel(
+        device,
+        MatmulGrad {
+            m,
+            n,
+            k,
+            by: By::Weight,
+        },
+        &given,
+    )?;
     let dbias = run_kernel(device, ColumnSum { rows: m, cols: n }, &[("x", flat(dy))])?;
     Ok(outputs([
         ("y", Array::of(&y["y"]).reshaped(&dy.shape)),
@@ -91,18 +107,19 @@ pub fn conv2d(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let (x, w, dy) = (x.channels_last(), w.channels_last(), dy.channels_last());
     let (bias, conv) = (case.input("bias")?, conv_of(case)?);
     let (xs, ws) = (x.dims4(), w.dims4());
-    let kernel = Conv2dF32 {
+    let kernel = Conv2d {
         x: xs,
         w: ws,
         conv,
-        relu: false,
+        float: Float::F32,
+        act: None,
         residual: false,
     };
     let given = [("x", x.f32()), ("w", w.f32()), ("bias", bias.f32())];
     let y = run_kernel(device, kernel, &given)?;
-    let kernel = Conv2dGradInputF32 { x: xs, w: ws, conv };
+    let kernel = Conv2dGradInput { x: xs, w: ws, conv };
     let dx = run_kernel(device, kernel, &[("dy", dy.f32()), ("w", w.f32())])?;
-    let kernel = Conv2dGradWeightF32 {
+    let kernel = Conv2dGradWeight {
         x: xs,
         w: ws,
         conv,

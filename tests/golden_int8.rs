@@ -5,10 +5,8 @@
 use wizen::base::{DType, QParams, Range, Requant, Tensor};
 use wizen::graph::Device;
 use wizen::kernels::binary::{BinaryI8, BinaryOp};
-use wizen::kernels::conv2d_i8::Conv2dI8;
-use wizen::kernels::matmul_i8::MatmulI8;
-use wizen::kernels::matmul_i8_i32::MatmulI8I32;
 use wizen::kernels::pool::{AvgPoolI8, MaxPool};
+use wizen::kernels::product::{Conv2dI8, MatmulI8};
 use wizen::kernels::{OutI8, Pool};
 
 use crate::golden::{Outputs, run_kernel};
@@ -78,7 +76,16 @@ pub fn linear(case: &Reader, device: &Device) -> CaseResult<Outputs> {
         ("bias", bias),
         ("multiplier", multiplier),
     ];
-    let y = run_kernel(device, MatmulI8 { m, n, k, out }, &given)?;
+    let y = run_kernel(
+        device,
+        MatmulI8 {
+            m,
+            n,
+            k,
+            out: Some(out),
+        },
+        &given,
+    )?;
     let mut shape = x.shape.clone();
     *shape.last_mut().ok_or("x is a scalar")? = n;
     Ok(outputs([(
@@ -99,7 +106,7 @@ pub fn conv2d(case: &Reader, device: &Device) -> CaseResult<Outputs> {
         w: w.dims4(),
         conv: conv_of(case)?,
         x_zero_point: qparams(case, "x")?.zero_point,
-        out,
+        out: Some(out),
         residual: None,
     };
     let given = [
@@ -175,6 +182,6 @@ pub fn matmul_i32(case: &Reader, device: &Device) -> CaseResult<Outputs> {
     let ([m, k], n) = ([a.shape[0], a.shape[1]], b.shape[0]);
     let bias = Array::new(&[n], vec![0.0; n]).i32();
     let given = [("x", a.i8()), ("w", b.i8()), ("bias", bias)];
-    let y = run_kernel(device, MatmulI8I32 { m, n, k }, &given)?;
+    let y = run_kernel(device, MatmulI8 { m, n, k, out: None }, &given)?;
     Ok(outputs([("c", Array::of(&y["y"]))]))
 }

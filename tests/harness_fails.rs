@@ -8,12 +8,10 @@ use crate::harness;
 use wizen::Result;
 use wizen::base::{DType, Range, Requant, Rng, Tensor};
 use wizen::gpu::{Spec, specialise};
-use wizen::kernels::conv2d_i8::Conv2dI8;
 use wizen::kernels::map::{Map, Unary};
-use wizen::kernels::matmul_f32::MatmulF32;
-use wizen::kernels::matmul_i8::MatmulI8;
 use wizen::kernels::norm::{BatchNorm, Statistics};
 use wizen::kernels::pool::{AvgPool, Pool};
+use wizen::kernels::product::{Conv2dI8, Float, Matmul, MatmulI8};
 use wizen::kernels::quantize::Quantize;
 use wizen::kernels::{Agreement, Binding, Caps, Conv, Kernel, Launch, OutI8, Variant};
 
@@ -63,12 +61,7 @@ impl Kernel for Broken {
         let mut launch = self.inner.launch_as(caps, variant)?;
         match self.defect {
             Defect::None | Defect::Bound(_) | Defect::AllTies => {}
-            Defect::Text(from, to) => {
-                let broken = edited(&launch.source, from, to);
-                let broken = broken.unwrap_or_else(|| panic!("{}: no `{from}`", self.name()));
-                launch.source = broken.into();
-            }
-            Defect::Workgroup(from, to) | Defect::Depthwise(from, to) => {
+            Defect::Text(from, to) | Defect::Workgroup(from, to) | Defect::Depthwise(from, to) => {
                 let text = specialise(self.name(), &launch.source, &launch.spec)?;
                 let broken = edited(&text, from, to);
                 let broken = broken.unwrap_or_else(|| panic!("{}: no `{from}`", self.name()));
@@ -312,11 +305,10 @@ fn matmul_i8() {
         m: 21,
         n: 5,
         k: 30,
-        out,
+        out: Some(out),
     };
-    let rounded =
-        "return out_i8(acc, multiplier[column], params.zero_point, params.qmin, params.qmax);";
-    let floored = "return clamp(i32(floor(f32(acc) * bitcast<f32>(multiplier[column].x))) + params.zero_point, \
+    let rounded = "return out_i8(acc, m, params.zero_point, params.qmin, params.qmax);";
+    let floored = "return clamp(i32(floor(f32(acc) * bitcast<f32>(m.x))) + params.zero_point, \
                    params.qmin, params.qmax);";
     let padding = "row padding is not zero";
     catches(
@@ -325,22 +317,16 @@ fn matmul_i8() {
             (Text(rounded, floored), WRONG),
             (Text("params.zero_point,", "-params.zero_point,"), WRONG),
             (Text("params.zero_point,", "params.zero_point + 1,"), WRONG),
-            (Text("multiplier[column]", "multiplier[0]"), WRONG),
-            (Text("t < params.k_words", "t + 1u < params.k_words"), WRONG),
+            (Text("multiplier[j.y]", "multiplier[0]"), WRONG),
+            (Text("r < params.steps", "r + 1u < params.steps"), WRONG),
             (
-                Text("keep_lanes(pack_i8(q), params.n - 4u * word)", "pack_i8(q)"),
+                Text("keep_lanes(pack_i8(q), params.n - column)", "pack_i8(q)"),
                 padding,
             ),
-            (
-                Text(
-                    "y[row * params.n_words + word]",
-                    "y[row * params.n_words + word + 1u]",
-                ),
-                BEYOND,
-            ),
+            (Text("y[at] =", "y[at + 1u] ="), BEYOND),
             (Param(0, -1), WRONG),
             (Param(0, 1), BEYOND),
-            (Param(6, -100), WRONG),
+            (Param(7, -100), WRONG),
             (AllTies, TIES),
         ],
     );
@@ -383,17 +369,24 @@ fn quantize_i8() {
 #[test]
 fn matmul_f32() {
     use Defect::{Bound, Text};
-    let kernel = MatmulF32 {
+    let kernel = Matmul {
         m: 13,
         n: 7,
         k: 37,
-        relu: false,
+        float: Float::F32,
+        act: None,
     };
     catches(
         kernel,
         &[
-            (Text("x[", "1.0001 * x["), WRONG),
-            (Text("w[", "-w["), WRONG),
+            (
+                Text("return bitcast<f32>(", "return 1.0001 * bitcast<f32>("),
+                WRONG,
+            ),
+            (
+                Text("return bitcast<vec4<f32>>", "return -bitcast<vec4<f32>>"),
+                WRONG,
+            ),
             (Text("bias[", "0.001 + bias["), WRONG),
             (Text("y[", "y[1u + "), BEYOND),
             (Bound(1e4), VACUOUS),
@@ -406,11 +399,12 @@ fn matmul_f32() {
 fn matmul_f32_through_workgroup_memory() {
     use Defect::Workgroup;
     let Some(gpu) = harness::gpu() else { return };
-    let kernel = MatmulF32 {
+    let kernel = Matmul {
         m: 43,
         n: 39,
         k: 37,
-        relu: false,
+        float: Float::F32,
+        act: None,
     };
     let mut defects = vec![
         // The last step, the first step, words of the next row.
@@ -445,17 +439,17 @@ fn conv2d_i8_depthwise() {
         w: [34, 3, 3, 1],
         conv: Conv::square(1, 1, 1, 17),
         x_zero_point: -9,
-        out: OutI8 {
+        out: Some(OutI8 {
             requant: Requant::Fixed,
             zero_point: 3,
             range: Range::affine(8),
-        },
+        }),
         residual: None,
     };
     catches(
         kernel,
         &[
-            (Depthwise("= xs[STRIDE * SPAN + ", "= xs["), WRONG),
+            (Depthwise("= xs[STRIDE_H * SPAN + ", "= xs["), WRONG),
             (Depthwise("steps + WARM", "steps + WARM - 1u"), WRONG),
             (Depthwise("params.strips *", "params.strips * 2u *"), WRONG),
             (Depthwise("ix >= 0 &&", ""), WRONG),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use wizen::base::{Requant, Tensor};
 use wizen::gpu::{AdapterChoice, Gpu, GpuOptions};
 use wizen::graph::{Device, Graph, Plan, Session, SessionOptions, lower, optimize};
-use wizen::kernels::matmul_i8_i32::MatmulI8I32;
+use wizen::kernels::product::MatmulI8;
 use wizen::kernels::{Agreement, Binding, Caps, Kernel, Launch, Variant, tuning_key};
 use wizen::models::lenet5;
 use wizen::quant::{self, Observer, Scheme};
@@ -144,7 +144,7 @@ fn what_was_timed_is_taken_and_kept() {
 
 /// An int32 product whose second variant is quick, and wrong.
 #[derive(Debug)]
-struct Hasty(MatmulI8I32);
+struct Hasty(MatmulI8);
 
 impl Kernel for Hasty {
     fn name(&self) -> &'static str {
@@ -181,10 +181,11 @@ impl Kernel for Hasty {
 #[test]
 fn whoever_gets_integers_wrong_is_not_taken() {
     let Some(gpu) = harness::gpu() else { return };
-    let kernel = Arc::new(Hasty(MatmulI8I32 {
+    let kernel = Arc::new(Hasty(MatmulI8 {
         m: 300,
         n: 300,
         k: 64,
+        out: None,
     }));
     let plan = Plan::single(kernel).expect("one step");
     let key = tuning_key(plan.steps[0].kernel.as_ref());

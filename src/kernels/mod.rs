@@ -8,24 +8,10 @@ mod agreement;
 mod approx;
 pub mod binary;
 mod channels;
-mod conv;
-pub mod conv2d_f16;
-pub mod conv2d_f32;
-pub mod conv2d_grad_input_f32;
-pub mod conv2d_grad_weight_f32;
-pub mod conv2d_i8;
-mod cooperative;
-mod depthwise;
 mod elementwise;
 mod frame;
 pub mod loss;
 pub mod map;
-pub mod matmul_f16;
-pub mod matmul_f32;
-pub mod matmul_grad_input_f32;
-pub mod matmul_grad_weight_f32;
-pub mod matmul_i8;
-pub mod matmul_i8_i32;
 pub mod movement;
 pub mod norm;
 pub mod observe;
@@ -33,25 +19,18 @@ pub mod optimizer;
 mod out_i8;
 pub mod pool;
 pub mod probe;
+pub mod product;
 pub mod quantize;
 pub mod reduce;
-mod reference;
-mod residual_i8;
-mod subgroup;
-mod tile;
-mod tile_i8;
-mod tiled;
 pub mod topk;
 mod variant;
-mod workgroup;
 
 pub use agreement::{Agreement, Disagreement, gamma, ulp_f16, ulp_f32};
 pub use approx::{Approx, store, within_f16, within_f32};
 pub use channels::chunks_for;
-pub use conv::Conv;
 pub use out_i8::OutI8;
 pub use pool::Pool;
-pub use residual_i8::ResidualI8;
+pub use product::{Conv, ResidualI8};
 pub use variant::Variant;
 
 use std::fmt;
@@ -289,18 +268,7 @@ pub fn check_args(kernel: &dyn Kernel, args: &[Tensor]) -> Result<()> {
 pub fn all() -> Vec<Box<dyn Kernel>> {
     [
         binary::samples(),
-        conv2d_f16::samples(),
-        conv2d_f32::samples(),
-        conv2d_grad_input_f32::samples(),
-        conv2d_grad_weight_f32::samples(),
-        conv2d_i8::samples(),
         map::samples(),
-        matmul_f16::samples(),
-        matmul_f32::samples(),
-        matmul_grad_input_f32::samples(),
-        matmul_grad_weight_f32::samples(),
-        matmul_i8::samples(),
-        matmul_i8_i32::samples(),
         movement::samples(),
         loss::samples(),
         norm::samples(),
@@ -308,6 +276,7 @@ pub fn all() -> Vec<Box<dyn Kernel>> {
         optimizer::samples(),
         pool::samples(),
         probe::samples(),
+        product::samples(),
         reduce::samples(),
         topk::samples(),
         quantize::samples(),

@@ -5,14 +5,9 @@ use std::sync::Arc;
 use crate::harness;
 use wizen::base::{DType, Range, Requant, Rng, Tensor};
 use wizen::gpu::{Caps, Const};
-use wizen::kernels::conv2d_f16::Conv2dF16;
-use wizen::kernels::conv2d_f32::Conv2dF32;
-use wizen::kernels::conv2d_i8::Conv2dI8;
-use wizen::kernels::matmul_f16::MatmulF16;
-use wizen::kernels::matmul_f32::MatmulF32;
-use wizen::kernels::matmul_i8::MatmulI8;
-use wizen::kernels::matmul_i8_i32::MatmulI8I32;
+use wizen::kernels::map::Unary;
 use wizen::kernels::observe::ObserveMinMax;
+use wizen::kernels::product::{Conv2d, Conv2dI8, Float, Matmul, MatmulI8};
 use wizen::kernels::{Agreement, Binding, Conv, Kernel, Launch, OutI8, ResidualI8, Variant};
 
 /// A kernel that is launched for other capabilities than the device has.
@@ -112,12 +107,12 @@ fn check_cooperative(kernels: Vec<Arc<dyn Kernel>>, differs: impl Fn(&mut Caps))
 }
 
 fn matmul(m: usize, n: usize, k: usize) -> Arc<dyn Kernel> {
-    Arc::new(MatmulF16 {
+    Arc::new(Matmul {
         m,
         n,
         k,
-        relu: n == 70,
-        native: false,
+        float: Float::F16,
+        act: (n == 70).then_some(Unary::Silu),
     })
 }
 
@@ -144,13 +139,13 @@ fn matrices() -> Vec<Arc<dyn Kernel>> {
     let sizes = [(1, 1, 1), (33, 70, 34), (97, 31, 96), (16, 16, 131)];
     let products = sizes.map(|(m, n, k)| matmul(m, n, k));
     let convolutions = [(1, 1), (6, 2), (12, 1), (40, 2)].map(|(channels, dilation)| {
-        Arc::new(Conv2dF16 {
+        Arc::new(Conv2d {
             x: [2, 9, 7, channels],
             w: [35, 3, 2, channels],
             conv: conv(dilation),
-            relu: true,
+            float: Float::F16,
+            act: Some(Unary::Relu),
             residual: dilation == 1,
-            native: false,
         }) as Arc<dyn Kernel>
     });
     products.into_iter().chain(convolutions).collect()
@@ -167,8 +162,13 @@ fn matrices_of_i8() -> Vec<Arc<dyn Kernel>> {
         (16, 16, 3333),
     ];
     for (m, n, k) in sizes {
-        kernels.push(Arc::new(MatmulI8 { m, n, k, out: OUT }));
-        kernels.push(Arc::new(MatmulI8I32 { m, n, k }));
+        kernels.push(Arc::new(MatmulI8 {
+            m,
+            n,
+            k,
+            out: Some(OUT),
+        }));
+        kernels.push(Arc::new(MatmulI8 { m, n, k, out: None }));
     }
     for (channels, dilation) in [(1, 1), (12, 2), (24, 1), (200, 1)] {
         kernels.push(Arc::new(Conv2dI8 {
@@ -176,7 +176,7 @@ fn matrices_of_i8() -> Vec<Arc<dyn Kernel>> {
             w: [35, 3, 2, channels],
             conv: conv(dilation),
             x_zero_point: -77,
-            out: OUT,
+            out: Some(OUT),
             residual: (channels == 24).then_some(RESIDUAL),
         }));
     }
@@ -193,7 +193,7 @@ fn extreme_sums_of_matrices_are_exact() {
     for k in [1024, 1040, 4608] {
         let (m, n) = (17, 33);
         let kernel: Arc<dyn Kernel> = Arc::new(AsOn {
-            kernel: Arc::new(MatmulI8I32 { m, n, k }),
+            kernel: Arc::new(MatmulI8 { m, n, k, out: None }),
             caps: gpu.caps().clone(),
             variant: Variant::Cooperative,
         });
@@ -230,7 +230,14 @@ fn large_tiles_of_matrices() {
     let sizes = [(961, 481), (961, 1024), (1921, 1000), (1921, 2000)];
     let products = sizes.map(|(m, n)| matmul(m, n, 33));
     check_cooperative(products.into(), |caps| caps.software = false);
-    let product = |m, n| Arc::new(MatmulI8I32 { m, n, k: 65 }) as Arc<dyn Kernel>;
+    let product = |m, n| {
+        Arc::new(MatmulI8 {
+            m,
+            n,
+            k: 65,
+            out: None,
+        }) as Arc<dyn Kernel>
+    };
     let products = sizes.map(|(m, n)| product(m, n));
     check_cooperative(products.into(), |caps| caps.software = false);
 }
@@ -242,46 +249,53 @@ fn slices_of_sums() {
     let conv = conv(1);
     let (x, w) = ([2, 9, 7, 60], [35, 3, 2, 60]);
     let mut kernels: Vec<Arc<dyn Kernel>> = vec![
-        Arc::new(Conv2dF32 {
+        Arc::new(Conv2d {
             x,
             w,
             conv,
-            relu: true,
+            float: Float::F32,
+            act: Some(Unary::Relu),
             residual: true,
         }),
-        Arc::new(Conv2dF16 {
+        Arc::new(Conv2d {
             x,
             w,
             conv,
-            relu: false,
+            float: Float::F16,
+            act: None,
             residual: true,
-            native: false,
         }),
         Arc::new(Conv2dI8 {
             x: [2, 9, 7, 180],
             w: [35, 3, 2, 180],
             conv,
             x_zero_point: -77,
-            out: OUT,
+            out: Some(OUT),
             residual: Some(RESIDUAL),
         }),
     ];
     for k in [300, 600, 1061] {
         let (m, n) = (33, 70);
-        kernels.push(Arc::new(MatmulF32 {
+        kernels.push(Arc::new(Matmul {
             m,
             n,
             k,
-            relu: k == 600,
+            float: Float::F32,
+            act: (k == 600).then_some(Unary::Relu),
         }));
         kernels.push(matmul(m, n, 2 * k));
         kernels.push(Arc::new(MatmulI8 {
             m,
             n,
             k: 4 * k,
-            out: OUT,
+            out: Some(OUT),
         }));
-        kernels.push(Arc::new(MatmulI8I32 { m, n, k: 4 * k }));
+        kernels.push(Arc::new(MatmulI8 {
+            m,
+            n,
+            k: 4 * k,
+            out: None,
+        }));
     }
     let caps = Caps {
         software: false,

@@ -14,11 +14,9 @@ use super::product_grad::{Conv2dGradInput, Conv2dGradWeight, LinearGradInput, Li
 use super::rules::{Affine, Operation, QuantRule, Weights, plain_rules};
 use crate::base::{DType, Quantization};
 use crate::error::Result;
+use crate::kernels::Conv;
 use crate::kernels::map::Unary;
-use crate::kernels::{
-    Conv, conv2d_f16::Conv2dF16, conv2d_f32::Conv2dF32, conv2d_i8::Conv2dI8, matmul_f16::MatmulF16,
-    matmul_f32::MatmulF32, matmul_i8::MatmulI8, matmul_i8_i32::MatmulI8I32,
-};
+use crate::kernels::product::{self, Conv2dI8, Float, Matmul, MatmulI8};
 
 /// `x [m, k], w [n, k], bias [n]? → y [m, n]`: `act(x · wᵀ + bias)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -148,46 +146,23 @@ impl Operation for Linear {
         let n = to.shape(node.inputs[1])[0];
         let (x, w) = (to.value(node.inputs[0])?, to.value(node.inputs[1])?);
         let y = to.value(node.outputs[0])?;
-        let native = to.native_f16;
-        match to.dtype(node.inputs[0]) {
-            DType::I8 => {
-                let layer = IntegerProduct::new(to, node, self.act)?;
-                let Some(out) = layer.out else {
-                    return to.launch(node, MatmulI8I32 { m, n, k }, vec![x, w, layer.bias, y]);
-                };
-                let args = vec![x, w, layer.bias, layer.multiplier, y];
-                to.launch(node, MatmulI8 { m, n, k, out }, args)
-            }
-            DType::F16 => {
-                let bias = to.bias(node, node.inputs.get(2).copied(), n)?;
-                let act = self.act;
-                to.launch(
-                    node,
-                    MatmulF16 {
-                        m,
-                        n,
-                        k,
-                        relu: relu(node, act)?,
-                        native,
-                    },
-                    vec![x, w, bias, y],
-                )
-            }
-            DType::F32 | DType::I32 | DType::U32 => {
-                let bias = to.bias(node, node.inputs.get(2).copied(), n)?;
-                let act = self.act;
-                to.launch(
-                    node,
-                    MatmulF32 {
-                        m,
-                        n,
-                        k,
-                        relu: relu(node, act)?,
-                    },
-                    vec![x, w, bias, y],
-                )
-            }
+        if to.dtype(node.inputs[0]) == DType::I8 {
+            let layer = IntegerProduct::new(to, node, self.act)?;
+            let out = layer.out;
+            let mut args = vec![x, w, layer.bias];
+            args.extend(out.map(|_| layer.multiplier));
+            args.push(y);
+            return to.launch(node, MatmulI8 { m, n, k, out }, args);
         }
+        let bias = to.bias(node, node.inputs.get(2).copied(), n)?;
+        let kernel = Matmul {
+            m,
+            n,
+            k,
+            float: float_of(to, node),
+            act: self.act,
+        };
+        to.launch(node, kernel, vec![x, w, bias, y])
     }
 
     fn gradient(&self, node: &Node, dy: ValueId, tape: &mut Tape<'_>) -> Result<()> {
@@ -270,11 +245,10 @@ impl Operation for Conv2d {
         if to.dtype(node.inputs[0]) == DType::I8 {
             let layer = IntegerProduct::new(to, node, self.act)?;
             let x_zero_point = layer.x.zero_point;
-            let Some(out) = layer.out else {
-                let problem = "int8 convolutions cannot end a network yet";
-                return Err(crate::error::Error::invalid(&node.name, problem));
-            };
-            args.extend([layer.bias, layer.multiplier, y]);
+            let out = layer.out;
+            args.push(layer.bias);
+            args.extend(out.map(|_| layer.multiplier));
+            args.push(y);
             if let (Some(id), Some((_, multiplier))) = (residual, &layer.residual) {
                 args.extend([to.value(id)?, *multiplier]);
             }
@@ -297,32 +271,15 @@ impl Operation for Conv2d {
         if let Some(id) = residual {
             args.push(to.value(id)?);
         }
-        let (relu, residual, native) = (relu(node, self.act)?, self.residual, to.native_f16);
-        match to.dtype(node.inputs[0]) {
-            DType::F16 => to.launch(
-                node,
-                Conv2dF16 {
-                    x,
-                    w,
-                    conv,
-                    relu,
-                    residual,
-                    native,
-                },
-                args,
-            ),
-            DType::F32 | DType::I8 | DType::I32 | DType::U32 => to.launch(
-                node,
-                Conv2dF32 {
-                    x,
-                    w,
-                    conv,
-                    relu,
-                    residual,
-                },
-                args,
-            ),
-        }
+        let kernel = product::Conv2d {
+            x,
+            w,
+            conv,
+            float: float_of(to, node),
+            act: self.act,
+            residual: self.residual,
+        };
+        to.launch(node, kernel, args)
     }
 
     fn gradient(&self, node: &Node, dy: ValueId, tape: &mut Tape<'_>) -> Result<()> {
@@ -431,14 +388,11 @@ impl Operation for Conv2d {
     plain_rules!(updates);
 }
 
-/// What the float kernels end in.
-fn relu(node: &Node, act: Option<Unary>) -> Result<bool> {
-    match act {
-        None => Ok(false),
-        Some(Unary::Relu) => Ok(true),
-        Some(f) => {
-            let problem = format!("its kernel does not end in {}", f.name());
-            Err(crate::error::Error::invalid(&node.name, problem))
-        }
+/// What the first operand of a product of floats is multiplied as.
+fn float_of(to: &Lowering<'_>, node: &Node) -> Float {
+    match to.dtype(node.inputs[0]) {
+        DType::F16 if to.native_f16 => Float::NativeF16,
+        DType::F16 => Float::F16,
+        DType::F32 | DType::I8 | DType::I32 | DType::U32 => Float::F32,
     }
 }

@@ -10,10 +10,7 @@ use crate::base::{DType, Shape};
 use crate::error::{Error, Result};
 use crate::kernels::{
     Conv,
-    conv2d_grad_input_f32::Conv2dGradInputF32,
-    conv2d_grad_weight_f32::{Conv2dGradWeightF32, parts_for},
-    matmul_grad_input_f32::MatmulGradInputF32,
-    matmul_grad_weight_f32::MatmulGradWeightF32,
+    product::{self, By, MatmulGrad, parts_for},
     reduce::ColumnSum,
 };
 
@@ -62,7 +59,8 @@ impl Operation for LinearGradInput {
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
         let [m, n] = to.matrix(node.inputs[0])?;
         let k = to.shape(node.inputs[1])[1];
-        to.step(node, MatmulGradInputF32 { m, n, k })
+        let by = By::Input;
+        to.step(node, MatmulGrad { m, n, k, by })
     }
 
     plain_rules!(no_gradient);
@@ -84,7 +82,8 @@ impl Operation for LinearGradWeight {
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
         let [m, n] = to.matrix(node.inputs[0])?;
         let k = to.shape(node.inputs[1])[1];
-        to.step(node, MatmulGradWeightF32 { m, n, k })
+        let by = By::Weight;
+        to.step(node, MatmulGrad { m, n, k, by })
     }
 
     plain_rules!(no_gradient);
@@ -122,7 +121,7 @@ impl Operation for Conv2dGradInput {
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
         let (x, w) = (to.image(node.outputs[0])?, to.image(node.inputs[1])?);
         let conv = self.conv;
-        to.step(node, Conv2dGradInputF32 { x, w, conv })
+        to.step(node, product::Conv2dGradInput { x, w, conv })
     }
 
     plain_rules!(no_gradient);
@@ -145,7 +144,7 @@ impl Operation for Conv2dGradWeight {
         let (x, w) = (to.image(node.inputs[1])?, to.image(node.outputs[0])?);
         let parts = parts_for(x, w, to.caps);
         let conv = self.conv;
-        let kernel = Conv2dGradWeightF32 { x, w, conv, parts };
+        let kernel = product::Conv2dGradWeight { x, w, conv, parts };
         if parts == 1 {
             return to.step(node, kernel);
         }

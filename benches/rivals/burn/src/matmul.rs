@@ -5,9 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{DType, Tensor as BurnTensor, TensorData};
 use wizen::base::{Range, Requant, Rng, Tensor};
 use wizen::graph::{Kind, Plan, Session, SessionOptions};
-use wizen::kernels::matmul_f16::MatmulF16;
-use wizen::kernels::matmul_f32::MatmulF32;
-use wizen::kernels::matmul_i8::MatmulI8;
+use wizen::kernels::product::{Float, Matmul, MatmulI8};
 use wizen::kernels::{Kernel, OutI8};
 use wizen::wgpu::PollType;
 
@@ -21,21 +19,28 @@ const LAUNCHES: usize = 4;
 const ROUNDS: usize = 9;
 
 pub fn rows(both: &Both) -> Result<Vec<Row>> {
-    let (m, n, k, relu, native) = (N, N, N, false, false);
-    let f32: Arc<dyn Kernel> = Arc::new(MatmulF32 { m, n, k, relu });
-    let f16: Arc<dyn Kernel> = Arc::new(MatmulF16 {
-        m,
-        n,
-        k,
-        relu,
-        native,
-    });
+    let (m, n, k) = (N, N, N);
+    let matmul = |float| -> Arc<dyn Kernel> {
+        Arc::new(Matmul {
+            m,
+            n,
+            k,
+            float,
+            act: None,
+        })
+    };
+    let (f32, f16) = (matmul(Float::F32), matmul(Float::F16));
     let out = OutI8 {
         requant: Requant::Float,
         zero_point: 0,
         range: Range::affine(8),
     };
-    let i8: Arc<dyn Kernel> = Arc::new(MatmulI8 { m, n, k, out });
+    let i8: Arc<dyn Kernel> = Arc::new(MatmulI8 {
+        m,
+        n,
+        k,
+        out: Some(out),
+    });
     // burn has no bias: in floats wizen's is zero.
     let args_f32 = without_bias(f32.example_args(&mut Rng::new(1)));
     let args_f16 = without_bias(f16.example_args(&mut Rng::new(2)));

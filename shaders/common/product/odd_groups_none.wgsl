@@ -1,0 +1,2 @@
+// Groups start and end on words.
+fn odd_groups(id: u32) {}
