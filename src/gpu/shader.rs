@@ -130,7 +130,6 @@ const COMMON: &[(&str, &str)] = files![
     "common/logits.wgsl",
     "common/loss.wgsl",
     "common/magnitudes.wgsl",
-    "common/product/activation_none.wgsl",
     "common/product/bind_f16.wgsl",
     "common/product/bind_f32.wgsl",
     "common/product/bind_i32.wgsl",

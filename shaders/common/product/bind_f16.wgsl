@@ -1,6 +1,6 @@
 // What sums that are stored as f16 end with, two to a word: activation(sum + residual).
 //# part residual common/product/residual_none.wgsl
-//# part activation common/product/activation_none.wgsl
+//# part activation common/activation.wgsl
 @group(0) @binding(2) var<storage, read> bias: array<f32>;     // [n]
 @group(0) @binding(3) var<storage, read_write> y: array<u32>;  // f16 [m, n_words]
 
