@@ -6,29 +6,39 @@
 //! # One picture
 //!
 //! ```text
-//! safetensors ─► Graph ─► passes (fold batch norm, fuse ReLU) ─► quant / prune / train : Graph → Graph
-//!                                            │
-//!                         lower(Caps) ─► Plan: steps + buffer slots      pure data, printable
-//!                                            │
-//!                   ┌────────────────────────┴───────────────┐
+//! .safetensors  .pth ─► io, models ─► Network { graph, preprocess, labels, history }    what files hold
+//!                                        │
+//!             compress::{quantize, qat, prune, train} : Network → Network              progress, cancellation
+//!                                        │ built from Graph → Graph passes in quant, prune, train
+//!                         lower(Caps) ─► Plan: steps + buffer slots                    pure data, printable
+//!                                        │
+//!                   ┌────────────────────┴───────────────────┐
 //!             CpuSession::new(plan)               Session::new(&gpu, plan) ─► run(inputs):
 //!             the references                      one encoder, one pass, one submission, one await
 //! ```
 //!
 //! * **[`graph::Op`] is mathematics, [`kernels::Kernel`] is implementation.** Passes, pruning, quantization
-//!   and autodiff rewrite a [`graph::Graph`]; [`graph::lower`] alone maps operations to kernels and is the
-//!   only place that asks what the device can do.
+//!   and autodiff rewrite a [`graph::Graph`]; lowering alone asks what the device can do.
+//! * **Everything an operation is stands in one place**: a type in [`graph::ops`] answers shapes, kernels,
+//!   gradient, quantization and channels, without defaults. Nothing outside takes operations apart.
+//! * **Quantization belongs to a value**: [`graph::Value`] says what its integers stand for. There is one
+//!   convolution, one addition, one pooling; lowering picks the kernel by element type and computes
+//!   multipliers and corrected biases there.
+//! * **Channels know what goes with them**: operations tie the slices of their operands
+//!   ([`graph::channels`]); what is tied leaves together, through additions, batch norms, depthwise and
+//!   flattened layers.
 //! * **A kernel is a value with two faces**: `launch` (what a GPU runs) and `cpu` (what must come out), and
 //!   `agreement`, how closely they have to agree. The agreement is computed from the arguments, never chosen.
+//!   Kernels come in families; element types and functions of single elements are values in them, not files.
 //! * **CPU and GPU run the same [`graph::Plan`]**, so any network can be compared step by step:
 //!   [`graph::compare_steps`], or `wizen compare`.
-//! * **Backward is graph → graph.** [`train::backward`] appends ordinary nodes; forward, loss, backward and
+//! * **Backward is graph → graph.** [`graph::backward`] appends ordinary nodes; forward, loss, backward and
 //!   update are one submission. Inference contains no gradient code. Post-training quantization and
 //!   quantization-aware training end in the same [`quant::freeze`].
 //! * **The library never blocks**: it is async where a device is opened, a plan made resident, a result
 //!   read. A thread per device drives callbacks where the platform does not.
 //! * **Embeddable**: [`gpu::Gpu::from_wgpu`] takes the application's device, [`graph::Session::record`] its
-//!   encoder, [`graph::SessionOptions::external`] its buffers.
+//!   encoder, [`graph::SessionOptions::external`] its buffers, [`data::Data`] its inputs.
 //!
 //! # Layers
 //!
@@ -37,49 +47,44 @@
 //! | module | knows |
 //! |---|---|
 //! | `cli`, `main` | everything; prints |
-//! | [`models`], [`io`], [`quant`], [`prune`], [`train`], [`report`] | graphs; never a device of their own |
+//! | [`compress`], [`io`], [`models`], [`report`], [`open`] | whole networks: workflows, files, architectures |
+//! | [`quant`], [`prune`], [`train`], `network` | graphs; never a device of their own |
 //! | [`graph`] | operations, passes, lowering, plans, the two executors |
-//! | [`kernels`] | one file per kernel: formula, bindings, launch, reference, agreement |
+//! | [`kernels`] | one folder a family: formula, bindings, launch, reference, agreement |
 //! | [`gpu`] | devices, buffers, pipelines, recording, reading back: bytes, not shapes |
-//! | [`base`] | tensors, element types, the quantization equations, random numbers |
+//! | [`base`], [`data`] | tensors, element types, the quantization equations, random numbers; where inputs come from |
 //!
 //! # The agreement between GPU and CPU
 //!
 //! | what | GPU against the reference |
 //! |---|---|
-//! | int32 accumulators, masks, max-pool, packing, int8 networks with [`base::Requant::Fixed`] | equal |
-//! | int8 with [`base::Requant::Float`], quantize, fake-quant | equal, but for one step where the exact value is within a few ULP of a tie |
-//! | f32 and f16 matmul, convolution, norm, loss, gradients | within the computed bound, `γ(k)·Σ\|x\|\|w\|` and its like |
+//! | int32 accumulators, masks, max-pool, packing, movement, int8 networks with [`base::Requant::Fixed`] | equal |
+//! | int8 with [`base::Requant::Float`], quantize, fake-quant, int8 softmax | equal, but for one step where the exact value is within a few ULP of a tie |
+//! | f32 and f16 matmul, convolution, norm, functions, loss, gradients | within the computed bound, `γ(k)·Σ\|x\|\|w\|` and its like |
 //!
-//! # A new kernel
+//! # Something new
 //!
-//! `shaders/<name>.wgsl`, `src/kernels/<name>.rs`, one line in `kernels/mod.rs`, `tests/kernels/<name>.rs`
-//! with the shapes that hurt. Validation, reflection against the bindings, random checks with guards and
-//! poison come from the harness. From outside the crate: implement [`kernels::Kernel`] and put it into a
-//! graph with [`graph::Op::Kernel`] (`examples/custom_kernel.rs`). A new operation owes an answer in three
-//! exhaustive matches: shapes, lowering, gradient.
+//! *A function of single elements* is one row in `kernels/map/unary.rs`: its WGSL, its formula with error
+//! bound, both for the derivative. It then exists in f32, f16 and int8, with a gradient, fused behind products.
+//!
+//! *An operation* is a type in `graph/ops/` and one name in its list; what it owes does not compile until it is
+//! answered. *A kernel* is a file in its family, its shader, and the shapes that hurt in the family's test;
+//! validation, reflection against the bindings, random checks with guards and poison come from the harness.
+//! From outside the crate: implement [`kernels::Kernel`] and put it into a graph with [`graph::ops::Custom`]
+//! (`examples/custom_kernel.rs`).
 //!
 //! # Example
 //!
 //! ```no_run
-//! use wizen::graph::{Device, lower, optimize};
-//! use wizen::quant::{self, Observer, Scheme};
-//! use wizen::{base::Requant, gpu::Gpu, io, models};
+//! use wizen::compress::{Job, QuantizeOptions, quantize};
+//! use wizen::{data::FromFn, gpu::Gpu, graph::Device};
 //!
-//! # async fn example() -> wizen::Result<()> {
+//! # async fn example(photos: Vec<wizen::base::Tensor>) -> wizen::Result<()> {
 //! let device = Device::Gpu(Gpu::open().await?);
-//! let digits = io::load_splits("mnist")?.train;
-//! let weights = models::random_weights("lenet5", 1)?;
-//! let float = optimize(&models::lenet5(32, &weights)?)?;
-//!
-//! let schemes = Scheme::INT8.into();
-//! let batches = (0..4).map(|i| Ok(digits.batch(&(32 * i..32 * i + 32).collect::<Vec<_>>())?.0));
-//! let found = quant::calibrate(&device, &float, batches, Observer::Auto, &schemes).await?;
-//! let params = found.with_weights(quant::choose_weights(&float, &schemes, None)?);
-//! let int8 = quant::freeze(&float, &params, Requant::Fixed)?;
-//! let mut network = device.load(lower(&int8, &device.caps())?).await?;
-//! let images = digits.batch(&(0..32).collect::<Vec<_>>())?.0;
-//! println!("{:?}", network.run(&[&images]).await?[0].to_f32());
+//! let network = wizen::open("resnet18.safetensors", None)?;
+//! let images = FromFn::new("photos", photos.len(), |i| Ok(vec![photos[i].clone()]));
+//! let int8 = quantize(&Job::new(&device), &network, &images, &QuantizeOptions::default()).await?;
+//! int8.network.save("int8.safetensors")?;
 //! # Ok(())
 //! # }
 //! ```

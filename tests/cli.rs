@@ -203,7 +203,7 @@ fn the_whole_life_of_a_model() {
     );
     assert_eq!(
         t["layers"][1]["shape"],
-        serde_json::json!([8, 5, 5, 3]),
+        serde_json::json!([8, 5, 5, 4]),
         "{t}"
     );
     let base = [

@@ -13,12 +13,26 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("gpu", &["base", "atomic", "error"]),
     ("kernels", &["gpu", "base", "error"]),
     ("graph", &["kernels", "gpu", "base", "error"]),
+    ("data", &["base", "error"]),
     ("network", &["graph", "base", "error"]),
     ("models", &["graph", "kernels", "base", "error"]),
     ("quant", &["graph", "kernels", "base", "error"]),
     ("prune", &["graph", "kernels", "base", "error"]),
     ("train", &["graph", "kernels", "base", "error"]),
-    ("io", &["network", "graph", "base", "atomic", "error"]),
+    (
+        "io",
+        &["network", "data", "graph", "base", "atomic", "error"],
+    ),
+    (
+        "compress",
+        &[
+            "network", "data", "quant", "prune", "train", "graph", "kernels", "base", "error",
+        ],
+    ),
+    (
+        "open",
+        &["network", "io", "models", "graph", "base", "error"],
+    ),
     ("report", &["base", "error"]),
 ];
 const TOP: &[&str] = &["main", "cli", "lib"];

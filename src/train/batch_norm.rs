@@ -1,7 +1,6 @@
 //! Batch norm in training.
 
 use crate::error::Result;
-use crate::graph::ops::{BatchNormTrain, Op};
 use crate::graph::{Graph, Rewriter, ValueId};
 
 /// PyTorch's default weight of a new batch in the running statistics.
@@ -16,7 +15,7 @@ pub const MOMENTUM: f32 = 0.1;
 pub fn train_batch_norms(graph: &Graph, momentum: f32) -> Result<Graph> {
     let mut rewriter = Rewriter::new(graph);
     for node in graph.nodes() {
-        let Op::BatchNorm(norm) = &node.op else {
+        let Some(op) = node.op.rules().in_training(momentum) else {
             rewriter.copy(node)?;
             continue;
         };
@@ -25,8 +24,7 @@ pub fn train_batch_norms(graph: &Graph, momentum: f32) -> Result<Graph> {
             .iter()
             .map(|&id| rewriter.get(id))
             .collect::<Result<_>>()?;
-        let eps = norm.eps;
-        rewriter.replace(node, BatchNormTrain { eps, momentum }, &inputs)?;
+        rewriter.replace(node, op, &inputs)?;
     }
     rewriter.finish()
 }

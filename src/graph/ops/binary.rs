@@ -123,6 +123,10 @@ impl Operation for Binary {
         None
     }
 
+    fn in_training(&self, _momentum: f32) -> Option<Op> {
+        None
+    }
+
     fn activation(&self) -> Option<Unary> {
         self.act
     }

@@ -74,6 +74,10 @@ impl Operation for Map {
         None
     }
 
+    fn in_training(&self, _momentum: f32) -> Option<Op> {
+        None
+    }
+
     fn activation(&self) -> Option<Unary> {
         Some(self.f)
     }

@@ -119,6 +119,11 @@ impl Operation for BatchNorm {
         None
     }
 
+    fn in_training(&self, momentum: f32) -> Option<Op> {
+        let eps = self.eps;
+        Some(BatchNormTrain { eps, momentum }.into())
+    }
+
     fn activation(&self) -> Option<Unary> {
         None
     }

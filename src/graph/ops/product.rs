@@ -189,6 +189,10 @@ impl Operation for Linear {
         Some(((*self).into(), 1, 2))
     }
 
+    fn in_training(&self, _momentum: f32) -> Option<Op> {
+        None
+    }
+
     fn activation(&self) -> Option<Unary> {
         self.act
     }
@@ -321,6 +325,10 @@ impl Operation for Conv2d {
             ..*self
         };
         Some((with.into(), 1, 2))
+    }
+
+    fn in_training(&self, _momentum: f32) -> Option<Op> {
+        None
     }
 
     fn activation(&self) -> Option<Unary> {

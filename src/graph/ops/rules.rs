@@ -34,6 +34,10 @@ pub(crate) trait Operation: fmt::Debug {
     /// are `x`, the weights, the bias.
     fn with_bias(&self, node: &Node) -> Option<(Op, usize, usize)>;
 
+    /// The operation that training puts in its place, on the same operands: one that normalises with the
+    /// statistics of the batch, `momentum` being the weight of a new one in the running statistics.
+    fn in_training(&self, momentum: f32) -> Option<Op>;
+
     /// The function of single elements that it ends in.
     fn activation(&self) -> Option<Unary>;
 
@@ -110,6 +114,10 @@ macro_rules! plain_rules {
             &self,
             _node: &$crate::graph::Node,
         ) -> Option<($crate::graph::Op, usize, usize)> {
+            None
+        }
+
+        fn in_training(&self, _momentum: f32) -> Option<$crate::graph::Op> {
             None
         }
 
