@@ -24,6 +24,7 @@ mod peaks;
 mod pipelines;
 mod plan;
 mod prune;
+mod random_graphs;
 mod resnet;
 mod resnet18;
 mod resnet_cli;

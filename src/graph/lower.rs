@@ -7,7 +7,10 @@ use super::values::{Graph, Node, Source, ValueId};
 use crate::base::{DType, QParams, Shape, Tensor, words_for};
 use crate::error::{Error, Result};
 use crate::gpu::Caps;
-use crate::kernels::{Kernel, movement::Repack};
+use crate::kernels::{
+    Kernel,
+    movement::{Gather, Repack},
+};
 
 /// Choices that are not the device's to make.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,8 +47,12 @@ pub fn lower_with(graph: &Graph, caps: &Caps, options: LowerOptions) -> Result<P
         node.op.rules().lower(node, &mut lowering)?;
     }
     for &output in graph.outputs() {
-        let value = lowering.value(output)?;
-        lowering.builder.reshape(value, &graph.value(output).shape);
+        let mut value = lowering.value(output)?;
+        let shape = &graph.value(output).shape;
+        if !lowering.builder.can_show(value, shape) {
+            value = lowering.copied(output, value)?;
+        }
+        lowering.builder.reshape(value, shape);
         lowering.builder.output(value);
     }
     lowering.builder.finish()
@@ -184,6 +191,16 @@ impl<'a> Lowering<'a> {
             Some(id) => self.value(id),
             None => Ok(self.constant(node, "no bias", Tensor::zeros(&[channels], DType::F32))),
         }
+    }
+
+    /// A copy of the plan's value of a reshaped one, in the shape that the graph gives it.
+    fn copied(&mut self, id: ValueId, value: usize) -> Result<usize> {
+        let (name, shape, dtype) = (&self.graph.value(id).name, self.shape(id), self.dtype(id));
+        let (from, step) = (vec![0; shape.len()], vec![1; shape.len()]);
+        let kernel = Gather::slice(shape, [&from, &step, shape], dtype)?;
+        let copy = self.builder.value(name, dtype, shape, Kind::Temp);
+        self.builder.step(name, Arc::new(kernel), vec![value, copy]);
+        Ok(copy)
     }
 
     /// Another shape over the same elements: the same value, or a copy where row padding differs.

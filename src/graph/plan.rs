@@ -240,6 +240,12 @@ impl PlanBuilder {
         }
     }
 
+    /// True if a run can return the value in this shape: it has it, or nobody from outside sees it in another.
+    pub(super) fn can_show(&self, value: usize, shape: &[usize]) -> bool {
+        let own = &self.values[value];
+        own.shape == shape || (matches!(own.kind, Kind::Temp) && !self.outputs.contains(&value))
+    }
+
     /// Returns the value at the end of a run.
     pub fn output(&mut self, value: usize) {
         self.outputs.push(value);

@@ -1,0 +1,623 @@
+//! Random networks through everything that takes a network: both devices, passes, quantization, files,
+//! gradients, structured pruning.
+//!
+//! `WIZEN_GRAPHS=1000` makes that many; the seeds count up from that of the other tests.
+
+mod generate;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use wizen::Network;
+use wizen::base::{DType, Quantization, Requant, Rng, Tensor};
+use wizen::gpu::{Caps, Gpu};
+use wizen::graph::ops::{BatchNorm, Binary, MeanSquare, Op};
+use wizen::graph::{
+    CpuSession, Device, Graph, Node, Session, SessionOptions, ValueId, backward, compare_steps,
+    lower, optimize,
+};
+use wizen::io::Loaded;
+use wizen::kernels::map::Unary;
+use wizen::kernels::ulp_f32;
+use wizen::prune;
+use wizen::quant::{self, Observer, QuantParams, Scheme};
+
+use crate::harness;
+use generate::{Norms, random_graph, random_inputs};
+
+/// Half a unit in the last place of f32, relative.
+const U: f64 = 1.0 / (1u64 << 24) as f64;
+
+/// The networks, each with its seed; every fourth has batch norms that nothing folds away.
+fn networks() -> impl Iterator<Item = (u64, Graph)> {
+    let count = std::env::var("WIZEN_GRAPHS").ok();
+    let count = count.map_or(40, |n| n.parse().expect("WIZEN_GRAPHS is a number"));
+    let first = harness::seed();
+    (0..count).map(move |i| {
+        let norms = match i % 4 {
+            3 => Norms::Anywhere,
+            _ => Norms::Folded,
+        };
+        (first + i, random_graph(first + i, norms))
+    })
+}
+
+fn references(inputs: &[Tensor]) -> Vec<&Tensor> {
+    inputs.iter().collect()
+}
+
+fn run(graph: &Graph, inputs: &[Tensor]) -> Vec<Tensor> {
+    let plan = lower(graph, &Caps::portable()).unwrap_or_else(|e| panic!("{e}\n{graph}"));
+    let mut cpu = CpuSession::new(Arc::new(plan), false);
+    cpu.run(&references(inputs)).expect("runs")
+}
+
+/// Every input and result of a run on the CPU references, by name; what only has another shape, too.
+fn trace(graph: &Graph, inputs: &[Tensor]) -> BTreeMap<String, Tensor> {
+    let plan = Arc::new(lower(graph, &Caps::portable()).expect("lowers"));
+    let mut cpu = CpuSession::new(Arc::clone(&plan), true);
+    let values = cpu.trace(&references(inputs)).expect("runs");
+    let named = plan.values.iter().zip(values);
+    let mut found: BTreeMap<String, Tensor> = named
+        .filter_map(|(value, tensor)| Some((value.name.clone(), tensor?)))
+        .collect();
+    for node in graph.nodes() {
+        let (x, y) = (graph.value(node.inputs[0]), graph.value(node.outputs[0]));
+        if matches!(node.op, Op::Flatten(_) | Op::Reshape(_)) {
+            found.insert(y.name.clone(), found[&x.name].clone());
+        }
+    }
+    for (_, value) in graph.values() {
+        if let Some(tensor) = found.remove(&value.name) {
+            let own = tensor.reshaped(&value.shape).expect("as many elements");
+            found.insert(value.name.clone(), own);
+        }
+    }
+    found
+}
+
+fn ends_with_norm(graph: &Graph) -> bool {
+    graph
+        .nodes()
+        .iter()
+        .any(|node| matches!(node.op, Op::BatchNorm(_)))
+}
+
+/// The float network as int8 wants it, and its parameters; `None` if a batch norm is left in it.
+fn calibrated(seed: u64, graph: &Graph) -> Option<(Graph, QuantParams)> {
+    let float = quant::prepare(graph, Scheme::INT8).expect("well formed");
+    if ends_with_norm(&float) {
+        return None;
+    }
+    let batches = (0..3).map(|i| Ok(random_inputs(&float, seed + 1000 * (i + 1))));
+    let schemes = Scheme::INT8.into();
+    let found = quant::calibrate(&Device::Cpu, &float, batches, Observer::MinMax, &schemes);
+    let found = pollster::block_on(found).unwrap_or_else(|e| panic!("{seed}: {e}\n{graph}"));
+    let weights = quant::choose_weights(&float, &schemes, None).expect("finite");
+    let params = QuantParams {
+        means: BTreeMap::new(),
+        ..found.with_weights(weights)
+    };
+    Some((float, params))
+}
+
+#[test]
+fn every_operation_is_in_some_network() {
+    let mut found: BTreeSet<String> = BTreeSet::new();
+    let (mut inputs, mut outputs) = (0, 0);
+    for (_, graph) in networks() {
+        found.extend(graph.nodes().iter().map(|node| node.op.name()));
+        inputs = inputs.max(graph.inputs().len());
+        outputs = outputs.max(graph.outputs().len());
+    }
+    let all = "Linear Conv2d Map Binary MaxPool AvgPool GlobalAvgPool Softmax Flatten Reshape Slice Pad Concat \
+               BatchNorm";
+    for op in all.split(' ') {
+        assert!(found.contains(op), "no {op} in {found:?}");
+    }
+    assert!(inputs > 1 && outputs > 1);
+}
+
+fn steps_agree(gpu: &Gpu, what: &str, graph: &Graph, inputs: &[Tensor], exact: bool) {
+    let plan =
+        Arc::new(lower(graph, gpu.caps()).unwrap_or_else(|e| panic!("{what}: {e}\n{graph}")));
+    let options = SessionOptions {
+        trace: true,
+        ..Default::default()
+    };
+    let traced = pollster::block_on(async {
+        let session = Session::new(gpu, Arc::clone(&plan), options).await?;
+        session.trace(&references(inputs)).await
+    });
+    let traced = traced.unwrap_or_else(|e| panic!("{what}: {e}\n{graph}"));
+    for step in compare_steps(&plan, &traced).expect("complete trace") {
+        assert_eq!(step.mismatches, 0, "{what}: {step:?}\n{graph}");
+        let float = ["quantize", "softmax"]
+            .iter()
+            .any(|k| step.kernel.contains(k));
+        assert!(
+            !exact || float || step.differing == 0,
+            "{what}: {step:?}\n{graph}"
+        );
+    }
+}
+
+#[test]
+fn devices_agree_in_every_step() {
+    let Some(gpu) = harness::gpu() else { return };
+    let mut integers = 0;
+    for (seed, graph) in networks() {
+        let inputs = random_inputs(&graph, seed);
+        steps_agree(&gpu, &format!("{seed} fp32"), &graph, &inputs, false);
+        let fused = optimize(&graph).expect("well formed");
+        steps_agree(&gpu, &format!("{seed} fused"), &fused, &inputs, false);
+        if ends_with_norm(&fused) {
+            assert!(quant::to_f16(&fused).is_err(), "batch norm has no f16 form");
+            let error = quant::freeze(&fused, &QuantParams::default(), Requant::Fixed);
+            assert!(error.is_err());
+            continue;
+        }
+        let half = quant::to_f16(&fused).unwrap_or_else(|e| panic!("{seed}: {e}\n{fused}"));
+        steps_agree(&gpu, &format!("{seed} fp16"), &half, &inputs, false);
+        let (float, params) = calibrated(seed, &graph).expect("no batch norm is left");
+        for requant in [Requant::Fixed, Requant::Float] {
+            let int8 = quant::freeze(&float, &params, requant);
+            let int8 = int8.unwrap_or_else(|e| panic!("{seed}: {e}\n{float}"));
+            let what = format!("{seed} int8 {requant:?}");
+            steps_agree(&gpu, &what, &int8, &inputs, requant == Requant::Fixed);
+        }
+        integers += 1;
+    }
+    assert!(integers > 0);
+}
+
+/// A node by itself on float operands.
+fn alone(op: &Op, operands: &[Tensor]) -> Vec<f64> {
+    let mut graph = Graph::new();
+    let named = operands.iter().enumerate();
+    let ids: Vec<ValueId> = named
+        .map(|(i, x)| graph.input(&format!("x{i}"), DType::F32, x.shape()))
+        .collect();
+    let y = graph.push("y", op.clone(), &ids);
+    graph.output(y.unwrap_or_else(|e| panic!("{op:?}: {e}")));
+    run(&graph, operands)[0].to_f64()
+}
+
+/// How large the terms of a result are together, element by element: its rounding errors are multiples of
+/// that. What follows a sum is left out: no function has a slope above [`SLOPE`].
+fn magnitudes(op: &Op, operands: &[Tensor]) -> Vec<f64> {
+    let sizes: Vec<Tensor> = operands
+        .iter()
+        .map(|x| {
+            let sizes: Vec<f32> = x.to_f32().iter().map(|x| x.abs()).collect();
+            Tensor::from_f32(x.shape(), &sizes).expect("the same shape")
+        })
+        .collect();
+    match op.clone() {
+        Op::Map(_) | Op::Softmax(_) => sizes[0].to_f64(),
+        Op::Linear(mut op) => {
+            op.act = None;
+            alone(&op.into(), &sizes)
+        }
+        Op::Conv2d(mut op) => {
+            op.act = None;
+            alone(&op.into(), &sizes)
+        }
+        Op::Binary(mut op) => {
+            op.act = None;
+            alone(&op.into(), &sizes)
+        }
+        other => alone(&other, &sizes),
+    }
+}
+
+/// No function is steeper: hard-swish, at 3, has 3/2.
+const SLOPE: f64 = 1.5;
+
+/// What a node of the fused network stands for: nodes before the passes, first to last.
+fn stands_for<'g>(before: &'g Graph, after: &Graph, fused: &Node) -> Vec<&'g Node> {
+    let first = before.nodes().iter().find(|node| node.name == fused.name);
+    let mut way = vec![first.expect("passes keep the names of layers")];
+    let mut add = matches!(&fused.op, Op::Conv2d(op) if op.residual);
+    loop {
+        let y = way[way.len() - 1].outputs[0];
+        let mut users = before.users(y);
+        let (Some(user), None) = (users.next(), users.next()) else {
+            return way;
+        };
+        let taken = match user.op {
+            Op::Binary(_) => std::mem::take(&mut add),
+            _ => true,
+        };
+        if !taken || after.nodes().iter().any(|node| node.name == user.name) {
+            return way;
+        }
+        way.push(user);
+    }
+}
+
+/// Each fused layer, on what the nodes before the passes were given, within the bound of both sides.
+#[test]
+fn passes_keep_every_layer() {
+    let mut fused_layers = 0;
+    for (seed, before) in networks() {
+        let after = optimize(&before).expect("well formed");
+        let inputs = random_inputs(&before, seed);
+        let values = trace(&before, &inputs);
+        let names = |graph: &Graph| -> Vec<(String, Vec<usize>)> {
+            let shape = |id: &ValueId| graph.value(*id).shape.clone();
+            let outputs = graph.outputs().iter().map(shape);
+            graph.output_names().iter().cloned().zip(outputs).collect()
+        };
+        assert_eq!(names(&before), names(&after), "{seed}");
+        // What each value after the passes is called before them.
+        let mut old: BTreeMap<String, String> = BTreeMap::new();
+        for node in after.nodes() {
+            let way = stands_for(&before, &after, node);
+            let last = way[way.len() - 1];
+            old.insert(node.name.clone(), last.name.clone());
+            let operand = |id: &ValueId| match after.tensor(*id) {
+                Some(tensor) => tensor.as_ref().clone(),
+                None => {
+                    let name = &after.value(*id).name;
+                    values[old.get(name).unwrap_or(name)].clone()
+                }
+            };
+            let operands: Vec<Tensor> = node.inputs.iter().map(operand).collect();
+            let (got, want) = (alone(&node.op, &operands), values[&last.name].to_f64());
+            if way.len() == 1 {
+                assert_eq!(got, want, "{seed}: {} was not touched", node.name);
+                continue;
+            }
+            fused_layers += 1;
+            // After: weights, bias and result are rounded once. Before: the result of every node is; what
+            // batch norm multiplies it multiplies the error of, and a function by its slope.
+            let sizes = magnitudes(&node.op, &operands);
+            let channels = *before
+                .value(last.outputs[0])
+                .shape
+                .last()
+                .expect("not empty");
+            let norm = way.iter().find(|n| matches!(n.op, Op::BatchNorm(_)));
+            for (i, (&got, &want)) in got.iter().zip(&want).enumerate() {
+                let mut bound = 2.0 * sizes[i];
+                for (at, one) in way.iter().enumerate() {
+                    let mut factor = 1.0;
+                    if let (Some(norm), 0) = (norm, at) {
+                        let of = |at: usize| {
+                            let tensor = before.tensor(norm.inputs[at]).expect("a parameter");
+                            tensor.to_f64()[i % channels]
+                        };
+                        factor = (of(1) / of(4).sqrt()).abs();
+                    }
+                    bound += factor * values[&one.name].to_f64()[i].abs();
+                }
+                // Products of two roundings.
+                let bound = U * (SLOPE * bound + got.abs()) * (1.0 + 1e-6);
+                assert!(
+                    (got - want).abs() <= bound,
+                    "{seed}: {} [{i}]: {got} for {want}, bound {bound:e}\n{before}",
+                    node.name
+                );
+            }
+        }
+        // Results are the same values under the same names.
+        for (&a, &b) in after.outputs().iter().zip(before.outputs()) {
+            let name = &after.value(a).name;
+            assert_eq!(old[name], before.value(b).name, "{seed}");
+        }
+    }
+    assert!(fused_layers > 20, "{fused_layers} layers were fused");
+}
+
+/// What the integers of a value stand for.
+fn reals(graph: &Graph, id: ValueId, tensor: &Tensor) -> Tensor {
+    let value = graph.value(id);
+    let data = match &value.quant {
+        Some(quant) => quant.reals(tensor),
+        None => tensor.to_f64(),
+    };
+    let mut out = Tensor::zeros(&value.shape, DType::F32);
+    out.store_f64(&data).expect("as many");
+    out
+}
+
+/// Every node of the integer network gives what its operation gives on the reals that its operands stand
+/// for, rounded to the integers of its result: up to what lies within rounding errors of a tie.
+#[test]
+fn integers_are_the_rounded_results_of_the_reals_that_they_stand_for() {
+    let mut checked = 0;
+    for (seed, graph) in networks() {
+        let Some((float, params)) = calibrated(seed, &graph) else {
+            continue;
+        };
+        for (name, quant) in &params.weights {
+            rounded_weights(&float, name, quant);
+        }
+        let int8 = quant::freeze(&float, &params, Requant::Float).expect("freezes");
+        let mut values = trace(&int8, &random_inputs(&float, seed));
+        for (id, value) in int8.values() {
+            if let Some(tensor) = int8.tensor(id) {
+                values.insert(value.name.clone(), tensor.as_ref().clone());
+            }
+        }
+        for node in int8.nodes() {
+            checked += usize::from(node_rounds(seed, &int8, node, &values));
+        }
+    }
+    assert!(checked > 100, "{checked} nodes were compared");
+}
+
+fn rounded_weights(float: &Graph, name: &str, quant: &Quantization) {
+    let id = float.find(name).expect("a weight");
+    let tensor = float.tensor(id).expect("a parameter");
+    let rounded = quant::quantize_weights(tensor, quant).expect("finite");
+    let per_channel = tensor.len() / quant.scales.len();
+    let pairs = tensor.to_f64().into_iter().zip(quant.reals(&rounded));
+    for (i, (w, rounded)) in pairs.enumerate() {
+        let scale = f64::from(quant.scales[i / per_channel]);
+        assert!(
+            (w - rounded).abs() <= scale * (0.5 + 1e-5),
+            "{name} [{i}]: {w} {rounded}"
+        );
+    }
+}
+
+fn node_rounds(seed: u64, int8: &Graph, node: &Node, values: &BTreeMap<String, Tensor>) -> bool {
+    let y = node.outputs[0];
+    let (value, got) = (int8.value(y), &values[&int8.value(y).name]);
+    let quant = match &value.quant {
+        // Softmax of integers has tables of its own: a step of its 1/256 more.
+        Some(quant) if !matches!(node.op, Op::Quantize(_)) => quant,
+        _ => return false,
+    };
+    let mut operands = Vec::new();
+    // What a residual is rounded to before it joins the sum: a unit of the accumulator.
+    let mut unit = 0.0;
+    for (i, &id) in node.inputs.iter().enumerate() {
+        let mut real = reals(int8, id, &values[&int8.value(id).name]);
+        let layer = node.op.weights().filter(|at| at.bias == Some(i));
+        if let Some(at) = layer {
+            // A bias counts units of the accumulator.
+            let x = int8.value(node.inputs[0]).qparams().expect("int8");
+            let w = int8
+                .value(node.inputs[at.weight])
+                .quant
+                .as_ref()
+                .expect("int8");
+            let units = real.to_f64().into_iter().enumerate();
+            let units = units.map(|(c, b)| {
+                let one = f64::from(x.scale) * f64::from(w.channel(c).scale);
+                unit = f64::max(unit, one);
+                b * one
+            });
+            real.store_f64(&units.collect::<Vec<_>>()).expect("as many");
+        }
+        operands.push(real);
+    }
+    let residual = node.op.weights().is_some_and(|at| at.residual.is_some());
+    let unit = if residual { unit } else { 0.0 };
+    let (want, sizes) = (alone(&node.op, &operands), magnitudes(&node.op, &operands));
+    let integers = got.to_f64();
+    let (scale, zero) = (f64::from(quant.scales[0]), f64::from(quant.zero_points[0]));
+    for (i, (&q, (&real, &size))) in integers.iter().zip(want.iter().zip(&sizes)).enumerate() {
+        // Operands and results of the float side are rounded once each.
+        let error = U * (4.0 * SLOPE * size + real.abs()) + SLOPE * unit;
+        if value.dtype == DType::I32 {
+            let channel = quant.scales[i % quant.scales.len()];
+            let got = q * f64::from(channel);
+            assert!(
+                (got - real).abs() <= error,
+                "{seed}: {}: {got} {real}",
+                node.name
+            );
+            continue;
+        }
+        // The integer side: f32 products and sums of a few terms.
+        let steps = real / scale;
+        let mut slack = error / scale + 4.0 * ulp_f32(steps.abs().max(size / scale).max(1.0));
+        if matches!(node.op, Op::Softmax(_)) {
+            slack += 1.0;
+        }
+        let clamp = |x: f64| {
+            let (low, high) = (quant.range.qmin, quant.range.qmax);
+            (x.round_ties_even() + zero).clamp(f64::from(low), f64::from(high))
+        };
+        let (low, high) = (clamp(steps - slack), clamp(steps + slack));
+        assert!(
+            (low..=high).contains(&q),
+            "{seed}: {} [{i}] is {q}, {real} is {low} to {high}\n{int8}",
+            node.name
+        );
+    }
+    true
+}
+
+#[test]
+fn files_keep_every_bit() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("random.st");
+    for (seed, graph) in networks() {
+        let inputs = random_inputs(&graph, seed);
+        let int8 = calibrated(seed, &graph).map(|(float, params)| {
+            quant::freeze(&float, &params, Requant::Fixed).expect("freezes")
+        });
+        for graph in std::iter::once(graph).chain(int8) {
+            Network::new("random", graph.clone())
+                .save(&path)
+                .unwrap_or_else(|e| panic!("{seed}: {e}"));
+            let loaded = match Network::load(&path) {
+                Ok(Loaded::Wizen(network)) => network,
+                other => panic!("{seed}: {other:?}"),
+            };
+            assert_eq!(loaded.graph.output_names(), graph.output_names(), "{seed}");
+            let (want, got) = (run(&graph, &inputs), run(&loaded.graph, &inputs));
+            assert_eq!(want, got, "{seed}\n{graph}");
+        }
+    }
+}
+
+/// Gradients of the sum of mean squares of all results, at some elements of some parameters.
+#[test]
+fn gradients_are_those_of_central_differences() {
+    let mut checked = 0;
+    for (seed, graph) in networks() {
+        checked += gradients(seed, graph);
+    }
+    println!("{checked} elements");
+    assert!(checked > 200, "only {checked} elements were compared");
+}
+
+fn gradients(seed: u64, mut graph: Graph) -> usize {
+    let mut rng = Rng::new(seed).fork(5);
+    let inputs = random_inputs(&graph, seed);
+    let mut loss: Option<ValueId> = None;
+    for (i, y) in graph.outputs().to_vec().into_iter().enumerate() {
+        let shape = graph.value(y).shape.clone();
+        let wanted: Vec<f32> = (0..shape.iter().product()).map(|_| rng.normal()).collect();
+        let wanted = Tensor::from_f32(&shape, &wanted).expect("as many");
+        let wanted = graph.param(&format!("wanted{i}"), wanted);
+        let one = graph.push(&format!("loss{i}"), MeanSquare, &[y, wanted]);
+        let one = one.expect("one shape");
+        loss = Some(match loss {
+            Some(sum) => graph
+                .push(&format!("sum{i}"), Binary::ADD, &[sum, one])
+                .expect("numbers"),
+            None => one,
+        });
+    }
+    let loss = loss.expect("there is a result");
+    let learned = |node: &Node, i: usize| match node.op {
+        // The gradient of running statistics is nobody's.
+        Op::BatchNorm(_) => matches!(i, 1 | 2),
+        Op::MeanSquare(_) => false,
+        _ => true,
+    };
+    let mut params: Vec<ValueId> = Vec::new();
+    for node in graph.nodes() {
+        for (i, &id) in node.inputs.iter().enumerate() {
+            if graph.tensor(id).is_some() && learned(node, i) {
+                params.push(id);
+            }
+        }
+    }
+    rng.shuffle(&mut params);
+    params.truncate(4);
+    graph.set_outputs(vec![loss]);
+    let forward = graph.clone();
+    let found = backward(&mut graph, loss, &params).unwrap_or_else(|e| panic!("{seed}: {e}"));
+    graph.set_outputs(params.iter().map(|p| found[p]).collect());
+    let plan = Arc::new(lower(&forward, &Caps::portable()).expect("lowers"));
+    let mut cpu = CpuSession::new(plan, false);
+    let mut checked = 0;
+    for (&param, got) in params.iter().zip(run(&graph, &inputs)) {
+        let tensor = forward.tensor(param).expect("a parameter").as_ref().clone();
+        let name = &forward.value(param).name;
+        let got = got.to_f64();
+        for _ in 0..6 {
+            let i = rng.below(got.len());
+            let h = 1e-2;
+            let mut at = |delta: f32| -> f64 {
+                let mut moved = tensor.clone();
+                moved.as_f32_mut().expect("f32")[i] += delta;
+                cpu.write(name, &moved).expect("the same shape");
+                cpu.run(&references(&inputs)).expect("runs")[0].to_f64()[0]
+            };
+            let size = at(0.0).abs().max(1.0);
+            // Richardson: the error of central differences falls with h⁴.
+            let mut central = |h: f32| (at(h) - at(-h)) / (2.0 * f64::from(h));
+            let (far, near) = (central(h), central(h / 2.0));
+            let want = (4.0 * near - far) / 3.0;
+            // Losses are f32, and so is everything between the nodes: differences over h carry the rounding.
+            let rounding = 16.0 * size * f64::from(f32::EPSILON) / f64::from(h);
+            // A kink of a function or of max-pool within h: there is no derivative to compare with.
+            if (far - near).abs() > 2e-4 * near.abs() + rounding / 4.0 {
+                continue;
+            }
+            let tolerance = 2e-3 * want.abs().max(got[i].abs()) + rounding;
+            assert!(
+                (got[i] - want).abs() <= tolerance,
+                "{seed}: d loss / d {name}[{i}] = {}, finite differences say {want} ± {tolerance}\n{forward}",
+                got[i]
+            );
+            checked += 1;
+        }
+        cpu.write(name, &tensor).expect("the same shape");
+    }
+    checked
+}
+
+/// Sets these slices of parameters to zero: those that make the channels, and with `readers` the weights
+/// that read them as well.
+fn zeroed<'a>(
+    graph: &Graph,
+    gone: impl IntoIterator<Item = &'a wizen::graph::channels::Group>,
+    readers: bool,
+) -> Graph {
+    let mut out = graph.clone();
+    let weights: Vec<ValueId> = graph.nodes().iter().filter_map(quant::weights_of).collect();
+    for &((id, axis), at) in gone.into_iter().flat_map(|group| &group.slices) {
+        let reads = weights.contains(&id) && axis > 0;
+        let Some(tensor) = out.tensor(id).filter(|_| readers || !reads) else {
+            continue;
+        };
+        let mut tensor = tensor.as_ref().clone();
+        let shape = tensor.shape().to_vec();
+        let inner: usize = shape[axis + 1..].iter().product();
+        for (i, x) in tensor.as_f32_mut().expect("f32").iter_mut().enumerate() {
+            if i / inner % shape[axis] == at {
+                *x = 0.0;
+            }
+        }
+        out.set_tensor(id, tensor).expect("the same shape");
+    }
+    out
+}
+
+/// True if nothing in the network makes something of nothing.
+fn keeps_zero(graph: &Graph) -> bool {
+    graph.nodes().iter().all(|node| match &node.op {
+        Op::Map(map) => map.f.f64(0.0) == 0.0,
+        Op::Pad(pad) => pad.value == 0.0,
+        Op::Conv2d(op) => op.act.is_none_or(|f: Unary| f.f64(0.0) == 0.0),
+        Op::Linear(op) => op.act.is_none_or(|f| f.f64(0.0) == 0.0),
+        Op::Binary(op) => op.act.is_none_or(|f| f.f64(0.0) == 0.0),
+        Op::BatchNorm(BatchNorm { .. }) => true,
+        _ => true,
+    })
+}
+
+/// A network without these channels gives what it gives when they and the weights that read them are zero;
+/// and where no function makes something of nothing, already when only what makes them is zero. Both sums
+/// have the same terms but for products with zero, which change no bit.
+#[test]
+fn thinned_networks_equal_those_with_zeros() {
+    let (mut thinned, mut by_makers) = (0, 0);
+    for (seed, graph) in networks() {
+        let mut rng = Rng::new(seed).fork(6);
+        let inputs = random_inputs(&graph, seed);
+        let mut gone = Vec::new();
+        let families = prune::families(&graph).expect("well formed");
+        for family in &families {
+            let mut groups: Vec<_> = family.groups.iter().collect();
+            rng.shuffle(&mut groups);
+            let some = rng.below(groups.len());
+            gone.extend(groups.into_iter().take(some));
+        }
+        if gone.is_empty() {
+            continue;
+        }
+        let thin = prune::thin(&graph, gone.iter().copied());
+        let thin = thin.unwrap_or_else(|e| panic!("{seed}: {e}\n{graph}"));
+        let want = run(&zeroed(&graph, gone.iter().copied(), true), &inputs);
+        let got = run(&thin, &inputs);
+        assert_eq!(got, want, "{seed}: {graph}\nthinned: {thin}");
+        thinned += 1;
+        if keeps_zero(&graph) {
+            let want = run(&zeroed(&graph, gone.iter().copied(), false), &inputs);
+            assert_eq!(got, want, "{seed}: {graph}\nthinned: {thin}");
+            by_makers += 1;
+        }
+    }
+    assert!(thinned > 5 && by_makers > 0, "{thinned} {by_makers}");
+}
