@@ -28,12 +28,13 @@ use generate::{Norms, random_graph, random_inputs};
 /// Half a unit in the last place of f32, relative.
 const U: f64 = 1.0 / (1u64 << 24) as f64;
 
-/// The networks, each with its seed; every fourth has batch norms that nothing folds away.
-fn networks() -> impl Iterator<Item = (u64, Graph)> {
+/// `times` as many networks as were asked for, each with its seed; every fourth has batch norms that nothing
+/// folds away.
+fn networks(times: u64) -> impl Iterator<Item = (u64, Graph)> {
     let count = std::env::var("WIZEN_GRAPHS").ok();
-    let count = count.map_or(40, |n| n.parse().expect("WIZEN_GRAPHS is a number"));
+    let count = count.map_or(40u64, |n| n.parse().expect("WIZEN_GRAPHS is a number"));
     let first = harness::seed();
-    (0..count).map(move |i| {
+    (0..times * count).map(move |i| {
         let norms = match i % 4 {
             3 => Norms::Anywhere,
             _ => Norms::Folded,
@@ -64,7 +65,8 @@ fn trace(graph: &Graph, inputs: &[Tensor]) -> BTreeMap<String, Tensor> {
     for node in graph.nodes() {
         let (x, y) = (graph.value(node.inputs[0]), graph.value(node.outputs[0]));
         if matches!(node.op, Op::Flatten(_) | Op::Reshape(_)) {
-            found.insert(y.name.clone(), found[&x.name].clone());
+            let same = found[&x.name].clone();
+            found.entry(y.name.clone()).or_insert(same);
         }
     }
     for (_, value) in graph.values() {
@@ -105,7 +107,7 @@ fn calibrated(seed: u64, graph: &Graph) -> Option<(Graph, QuantParams)> {
 fn every_operation_is_in_some_network() {
     let mut found: BTreeSet<String> = BTreeSet::new();
     let (mut inputs, mut outputs) = (0, 0);
-    for (_, graph) in networks() {
+    for (_, graph) in networks(4) {
         found.extend(graph.nodes().iter().map(|node| node.op.name()));
         inputs = inputs.max(graph.inputs().len());
         outputs = outputs.max(graph.outputs().len());
@@ -146,11 +148,16 @@ fn steps_agree(gpu: &Gpu, what: &str, graph: &Graph, inputs: &[Tensor], exact: b
 fn devices_agree_in_every_step() {
     let Some(gpu) = harness::gpu() else { return };
     let mut integers = 0;
-    for (seed, graph) in networks() {
+    for (seed, graph) in networks(1) {
         let inputs = random_inputs(&graph, seed);
-        steps_agree(&gpu, &format!("{seed} fp32"), &graph, &inputs, false);
         let fused = optimize(&graph).expect("well formed");
-        steps_agree(&gpu, &format!("{seed} fused"), &fused, &inputs, false);
+        // Programs of a network take seconds to compile: every second one runs as it was made, and as it is
+        // fused the others.
+        let (float, requant) = match seed % 2 {
+            0 => (&graph, Requant::Fixed),
+            _ => (&fused, Requant::Float),
+        };
+        steps_agree(&gpu, &format!("{seed} fp32"), float, &inputs, false);
         if ends_with_norm(&fused) {
             assert!(quant::to_f16(&fused).is_err(), "batch norm has no f16 form");
             let error = quant::freeze(&fused, &QuantParams::default(), Requant::Fixed);
@@ -160,12 +167,10 @@ fn devices_agree_in_every_step() {
         let half = quant::to_f16(&fused).unwrap_or_else(|e| panic!("{seed}: {e}\n{fused}"));
         steps_agree(&gpu, &format!("{seed} fp16"), &half, &inputs, false);
         let (float, params) = calibrated(seed, &graph).expect("no batch norm is left");
-        for requant in [Requant::Fixed, Requant::Float] {
-            let int8 = quant::freeze(&float, &params, requant);
-            let int8 = int8.unwrap_or_else(|e| panic!("{seed}: {e}\n{float}"));
-            let what = format!("{seed} int8 {requant:?}");
-            steps_agree(&gpu, &what, &int8, &inputs, requant == Requant::Fixed);
-        }
+        let int8 = quant::freeze(&float, &params, requant);
+        let int8 = int8.unwrap_or_else(|e| panic!("{seed}: {e}\n{float}"));
+        let what = format!("{seed} int8 {requant:?}");
+        steps_agree(&gpu, &what, &int8, &inputs, requant == Requant::Fixed);
         integers += 1;
     }
     assert!(integers > 0);
@@ -240,7 +245,7 @@ fn stands_for<'g>(before: &'g Graph, after: &Graph, fused: &Node) -> Vec<&'g Nod
 #[test]
 fn passes_keep_every_layer() {
     let mut fused_layers = 0;
-    for (seed, before) in networks() {
+    for (seed, before) in networks(4) {
         let after = optimize(&before).expect("well formed");
         let inputs = random_inputs(&before, seed);
         let values = trace(&before, &inputs);
@@ -327,7 +332,7 @@ fn reals(graph: &Graph, id: ValueId, tensor: &Tensor) -> Tensor {
 #[test]
 fn integers_are_the_rounded_results_of_the_reals_that_they_stand_for() {
     let mut checked = 0;
-    for (seed, graph) in networks() {
+    for (seed, graph) in networks(4) {
         let Some((float, params)) = calibrated(seed, &graph) else {
             continue;
         };
@@ -437,7 +442,7 @@ fn node_rounds(seed: u64, int8: &Graph, node: &Node, values: &BTreeMap<String, T
 fn files_keep_every_bit() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("random.st");
-    for (seed, graph) in networks() {
+    for (seed, graph) in networks(4) {
         let inputs = random_inputs(&graph, seed);
         let int8 = calibrated(seed, &graph).map(|(float, params)| {
             quant::freeze(&float, &params, Requant::Fixed).expect("freezes")
@@ -461,7 +466,7 @@ fn files_keep_every_bit() {
 #[test]
 fn gradients_are_those_of_central_differences() {
     let mut checked = 0;
-    for (seed, graph) in networks() {
+    for (seed, graph) in networks(4) {
         checked += gradients(seed, graph);
     }
     println!("{checked} elements");
@@ -593,7 +598,7 @@ fn keeps_zero(graph: &Graph) -> bool {
 #[test]
 fn thinned_networks_equal_those_with_zeros() {
     let (mut thinned, mut by_makers) = (0, 0);
-    for (seed, graph) in networks() {
+    for (seed, graph) in networks(4) {
         let mut rng = Rng::new(seed).fork(6);
         let inputs = random_inputs(&graph, seed);
         let mut gone = Vec::new();
@@ -619,5 +624,5 @@ fn thinned_networks_equal_those_with_zeros() {
             by_makers += 1;
         }
     }
-    assert!(thinned > 5 && by_makers > 0, "{thinned} {by_makers}");
+    assert!(thinned > 10 && by_makers > 5, "{thinned} {by_makers}");
 }

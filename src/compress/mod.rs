@@ -7,10 +7,10 @@
 //! ```no_run
 //! # async fn example() -> wizen::Result<()> {
 //! use wizen::compress::{Job, QuantizeOptions, quantize};
-//! use wizen::{data::FromFn, graph::Device, gpu::Gpu, Network, base::{DType, Tensor}};
+//! use wizen::{data::FromFn, graph::Device, gpu::Gpu, base::{DType, Tensor}};
 //!
 //! let device = Device::Gpu(Gpu::open().await?);
-//! let network = Network::open("network.safetensors")?;
+//! let network = wizen::open("network.safetensors", None)?;
 //! let images = FromFn::new("camera", 64, |_| Ok(vec![Tensor::zeros(&[1, 224, 224, 3], DType::F32)]));
 //! let made = quantize(&Job::new(&device), &network, &images, &QuantizeOptions::default()).await?;
 //! made.network.save("int8.safetensors")?;
