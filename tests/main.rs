@@ -19,6 +19,7 @@ mod harness_fails;
 mod images;
 mod images_cli;
 mod kernels;
+mod matrix;
 mod network;
 mod peaks;
 mod pipelines;

@@ -46,7 +46,7 @@ pub struct CompareArgs {
 struct Output {
     steps: Vec<StepComparison>,
     equal: bool,
-    /// Share of inputs with the same arg-max.
+    /// Share of rows of the first result (inputs of a classifier) with the same arg-max.
     agreement: f64,
     /// `None` if the outputs are equal.
     output_sqnr_db: Option<f64>,
@@ -136,7 +136,7 @@ pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
     let output = Output {
         equal: steps.iter().all(|step| step.differing == 0) && ours.results == theirs.results,
         steps,
-        agreement: results.same as f64 / test.len() as f64,
+        agreement: results.agreement,
         output_sqnr_db: sqnr_db(&results.theirs, &results.ours),
         device: device.name(),
         against,
@@ -146,11 +146,11 @@ pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
     context.finish(&output, || human(&output))
 }
 
-/// Logits of all images on both sides, and how many arg-maxes are the same.
+/// Logits of all images on both sides, and the share of arg-maxes that are the same.
 struct Results {
     ours: Vec<f64>,
     theirs: Vec<f64>,
-    same: usize,
+    agreement: f64,
 }
 
 async fn compare_results(
@@ -173,7 +173,9 @@ async fn compare_results(
                 let values = output.to_f64();
                 logits.extend_from_slice(&values[..values.len() / batch * count]);
             }
-            classes.extend(argmax_rows(&outputs[0]).into_iter().take(count));
+            let rows = argmax_rows(&outputs[0]);
+            let real = rows.len() / batch * count;
+            classes.extend(rows.into_iter().take(real));
             bar.inc(count as u64);
         }
         bar.finish_and_clear();
@@ -187,7 +189,12 @@ async fn compare_results(
         .zip(&their_classes)
         .filter(|(a, b)| a == b)
         .count();
-    Ok(Results { ours, theirs, same })
+    let agreement = same as f64 / our_classes.len().max(1) as f64;
+    Ok(Results {
+        ours,
+        theirs,
+        agreement,
+    })
 }
 
 /// Values of both runs that have the same name and shape, integers as the reals they stand for.

@@ -5,7 +5,7 @@ use std::path::Path;
 use wizen::base::Preprocess;
 use wizen::data::Data;
 use wizen::io::{Dataset, Splits, load_data, load_splits, synthetic_splits};
-use wizen::{Error, Network, Result};
+use wizen::{Error, Network, Result, compress};
 
 use super::context::Context;
 
@@ -70,18 +70,9 @@ pub fn image_shape(network: &Network) -> Result<[usize; 3]> {
     })
 }
 
-/// Number of classes that a network knows.
-pub fn classes(network: &Network) -> usize {
-    let graph = &network.graph;
-    let first = graph.outputs().first();
-    first
-        .and_then(|&id| graph.value(id).shape.last().copied())
-        .unwrap_or(0)
-}
-
-/// Checks that a network takes these images and knows these classes.
+/// Checks that a network takes these images, and knows their classes if it is a classifier.
 pub fn check_fits(network: &Network, data: &Dataset) -> Result<()> {
-    let (input, classes) = (image_shape(network)?, classes(network));
+    let input = image_shape(network)?;
     if input != data.image_shape() {
         let got = data.image_shape();
         return Err(Error::shape(
@@ -91,7 +82,9 @@ pub fn check_fits(network: &Network, data: &Dataset) -> Result<()> {
             &got,
         ));
     }
-    if data.classes() > classes {
+    if let Ok(classes) = compress::classes(&network.graph)
+        && data.classes() > classes
+    {
         let problem = format!(
             "its labels have {} classes, the model knows {classes}",
             data.classes()

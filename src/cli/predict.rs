@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use comfy_table::CellAlignment;
 use serde::Serialize;
-use wizen::compress::eval_batch;
+use wizen::compress::{self, eval_batch};
 use wizen::data::Data;
 use wizen::graph::lower;
 use wizen::io::{Dataset, read_class_names};
@@ -62,7 +62,7 @@ pub async fn run(context: &Context, args: PredictArgs) -> Result<()> {
         return Err(Error::invalid("--top", "it must be at least 1"));
     }
     let model = models::load(&args.model, args.arch.as_deref())?;
-    let known = data::classes(&model);
+    let known = compress::classes(&model.graph)?;
     let labels = match &args.labels {
         Some(path) => read_class_names(path, known)?,
         None => (0..known).map(|index| index.to_string()).collect(),

@@ -48,11 +48,30 @@ pub fn batch_for(graph: &Graph, most: usize) -> usize {
     (VALUES / one.max(1)).clamp(1, most)
 }
 
+/// How many classes a classifier knows: its first result holds a logit for each, `[n, classes]`.
+///
+/// # Errors
+/// [`Error::Invalid`] for a network with another first result, or none.
+pub fn classes(graph: &Graph) -> Result<usize> {
+    let first = graph.outputs().first().map(|&id| graph.value(id));
+    let shape = first.map(|value| value.shape.as_slice());
+    match (shape, graph.output_names().first()) {
+        (Some(&[_, classes]), _) => Ok(classes),
+        (Some(shape), Some(name)) => {
+            let problem = format!(
+                "its first result `{name}` is {shape:?}, no logits [n, classes]: it has no classes"
+            );
+            Err(Error::invalid("model", problem))
+        }
+        (None, _) | (_, None) => Err(Error::invalid("model", "it has no result")),
+    }
+}
+
 /// Runs every item of `data` through `graph`, whose first result holds the logits, and compares with the
 /// labels.
 ///
 /// # Errors
-/// [`Error::Invalid`] for data without labels or logits that are NaN; from reading `data`; what the device
+/// [`Error::Invalid`] for data without labels or a network without classes; from reading `data`; what the device
 /// reports; [`Error::Stopped`].
 pub async fn accuracy(
     job: &Job<'_>,
@@ -64,6 +83,7 @@ pub async fn accuracy(
         let problem = "it has no labels; accuracy needs the class of every image";
         Error::invalid(data.name(), problem)
     })?;
+    classes(graph)?;
     let batch = batch
         .unwrap_or_else(|| eval_batch(graph, EVAL_BATCH))
         .min(data.len());

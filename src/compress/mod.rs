@@ -25,7 +25,7 @@ mod qat;
 mod quantize;
 
 pub use fit::{Checkpoint, Fit, FitOptions, LrGroup, TrainState, train};
-pub use judge::{Accuracy, accuracy, batch_for, eval_batch};
+pub use judge::{Accuracy, accuracy, batch_for, classes, eval_batch};
 pub use prune::{PruneOptions, prune, prune_channels};
 pub use qat::qat;
 pub use quantize::{QuantizeOptions, Quantized, calibrate, freeze, quantize};

@@ -101,7 +101,13 @@ fn fold(rewriter: &mut Rewriter<'_>, node: &Node, affine: &Affine) -> Result<Val
     rewriter.graph.push(&node.name, op, &[x, w, b])
 }
 
-/// Fuses functions of single elements into the layer or addition before them, where they are its only
+/// True for nodes that compute in floats. Integers stay as they are: their roundings are part of the network.
+fn computes_floats(graph: &Graph, node: &Node) -> bool {
+    let mut outputs = node.outputs.iter().map(|&y| graph.value(y).dtype);
+    outputs.all(|dtype| matches!(dtype, DType::F32 | DType::F16))
+}
+
+/// Fuses functions of single elements into the float layer or addition before them, where they are its only
 /// users and `take` says so.
 ///
 /// # Errors
@@ -111,7 +117,9 @@ pub fn fuse_activations(graph: &Graph, take: impl Fn(Unary) -> bool) -> Result<G
     let mut fused: HashSet<ValueId> = HashSet::new();
     for node in graph.nodes() {
         let next = only_user(graph, node).filter(|user| {
-            matches!(user.op, Op::Map(_)) && user.op.rules().activation().is_some_and(&take)
+            computes_floats(graph, node)
+                && matches!(user.op, Op::Map(_))
+                && user.op.rules().activation().is_some_and(&take)
         });
         let both = next.and_then(|next| Some((next, node.op.rules().fuse(&next.op)?)));
         if let Some((next, op)) = both {
@@ -130,7 +138,7 @@ pub fn fuse_activations(graph: &Graph, take: impl Fn(Unary) -> bool) -> Result<G
     rewriter.finish()
 }
 
-/// Fuses an addition into the convolution before it, where the addition is its only user: a residual
+/// Fuses an addition of floats into the convolution before it, where the addition is its only user: a residual
 /// block ends in `relu?(x ∗ w + bias + residual)`, rounded once. Of two such convolutions the later one
 /// takes the addition. Run it after [`fold_batch_norm`] and [`fuse_activations`].
 ///
@@ -147,7 +155,10 @@ pub fn fuse_residual(graph: &Graph) -> Result<Graph> {
         let fusable = |y: ValueId, other: ValueId| {
             let at = graph.nodes().iter().position(|n| n.outputs == [y])?;
             let node = &graph.nodes()[at];
-            node.op.rules().weights()?;
+            node.op
+                .rules()
+                .weights()
+                .filter(|_| computes_floats(graph, node))?;
             let same = graph.value(y).shape == graph.value(other).shape;
             let plain = a != b && same && only_user(graph, node).is_some();
             let fused = node.op.rules().fuse(&add.op)?;
