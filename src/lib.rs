@@ -108,7 +108,7 @@ pub mod report;
 pub mod train;
 
 pub use error::{Error, Result};
-pub use network::{Event, LayerInfo, Network};
+pub use network::{Event, LayerInfo, Network, TrainState};
 pub use open::open;
 pub use wgpu;
 

@@ -15,6 +15,17 @@ pub struct Event {
     pub with: String,
 }
 
+/// A training run in the middle: everything that its next step depends on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainState {
+    /// Steps done.
+    pub step: usize,
+    /// How many of them no mean loss has counted yet.
+    pub unread: u32,
+    /// Parameters, running statistics, masks, the optimizer's moments and the sum of losses, by name.
+    pub tensors: Vec<(String, Tensor)>,
+}
+
 /// A network with its weights, its labels and its history.
 #[derive(Clone, Debug, Default)]
 pub struct Network {

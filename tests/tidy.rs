@@ -176,7 +176,7 @@ fn layering(sources: &[(String, String)]) -> (BTreeSet<(String, String)>, Vec<St
             // `crate::Error` and the like are re-exports.
             let to = match name.as_str() {
                 "Error" | "Result" => "error",
-                "Network" | "Event" | "LayerInfo" => "network",
+                "Network" | "Event" | "LayerInfo" | "TrainState" => "network",
                 other => other,
             };
             if to == from {

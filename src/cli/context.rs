@@ -96,6 +96,17 @@ impl Context {
         }
     }
 
+    /// From here on Ctrl-C ends a job between two of its steps; a second one ends the program at once.
+    pub fn listen(&self) -> Result<()> {
+        let pressed = || {
+            if STOP.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+        };
+        ctrlc::set_handler(pressed)
+            .map_err(|e| Error::invalid("Ctrl-C", format!("the system does not report it: {e}")))
+    }
+
     /// A job on this device whose stages are progress bars.
     pub fn job<'a>(&'a self, device: &'a Device) -> Job<'a> {
         let mut current: Option<(String, ProgressBar)> = None;

@@ -7,6 +7,7 @@ mod data;
 mod demo;
 mod devices;
 mod eval;
+mod fit;
 mod inspect;
 mod models;
 mod page;

@@ -10,7 +10,7 @@ use wizen::data::Data;
 use wizen::{Error, Result, prune};
 
 use super::context::{Context, bytes, percent, table};
-use super::train::FitArgs;
+use super::fit::{FitArgs, digest};
 use super::{data, models};
 
 /// Peak learning rate of Adam for fine-tuning while pruning.
@@ -107,9 +107,9 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
         .as_deref()
         .map(|folder| data::splits_to_learn(context, Some(folder), &model, (0, 0)))
         .transpose()?;
-    let device = context.device().await?;
-    let start = Instant::now();
-    let settings = PruneOptions {
+    let learn = splits.as_ref();
+    let learn = learn.map(|splits| args.fit.augmented(splits.train.clone()));
+    let mut settings = PruneOptions {
         sparsity: args.sparsity,
         scope: match args.scope {
             ScopeName::Global => prune::Scope::Global,
@@ -117,28 +117,37 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
         },
         cubic: args.schedule == ScheduleName::Cubic,
         multiple: args.multiple,
-        fit: splits.as_ref().map(|_| args.fit.options(args.epochs, LR)),
+        fit: None,
     };
-    let train = splits.as_ref();
-    let train = train.map(|splits| args.fit.augmented(splits.train.clone()));
-    let train = train.as_ref().map(|data| data as &dyn Data);
+    if let Some(learn) = &learn {
+        let run = [
+            ("command", "prune".to_owned()),
+            ("model", digest(&args.model)?),
+            ("pruning", format!("{:?} {settings:?}", args.method)),
+        ];
+        let options = args.fit.options(args.epochs, LR, learn)?;
+        let options = args.fit.kept(context, options, learn, &args.out, &run)?;
+        settings.fit = Some(options);
+    }
+    let device = context.device().await?;
+    let start = Instant::now();
+    let learn = learn.as_ref().map(|data| data as &dyn Data);
     let job = context.job(&device);
-    let (pruned, _) = match args.method {
-        MethodName::L1 => compress::prune(&job, &model, train, &settings).await?,
-        MethodName::Channels => compress::prune_channels(&job, &model, train, &settings).await?,
+    let result = match args.method {
+        MethodName::L1 => compress::prune(&job, &model, learn, &settings).await,
+        MethodName::Channels => compress::prune_channels(&job, &model, learn, &settings).await,
     };
+    let (pruned, _) = args.fit.ended(context, result)?;
     let accuracy = match &splits {
         Some(splits) => {
             let graph = pruned.runnable()?;
-            Some(
-                compress::accuracy(&job, &graph, &splits.test, None)
-                    .await?
-                    .top1,
-            )
+            let test = compress::accuracy(&job, &graph, &splits.test, None).await;
+            Some(args.fit.ended(context, test)?.top1)
         }
         None => None,
     };
     let size = pruned.save(&args.out)?;
+    args.fit.done()?;
     let layers = pruned.layers();
     let output = Output {
         sparsity: pruned.sparsity(),

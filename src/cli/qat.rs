@@ -10,9 +10,9 @@ use wizen::quant::LayerReport;
 use wizen::{Error, Result};
 
 use super::context::{Context, bytes, percent};
+use super::fit::{FitArgs, digest};
 use super::page::{Facts, write_report};
 use super::quantize::{SchemeArgs, layer_table};
-use super::train::FitArgs;
 use super::{data, models};
 
 /// Peak learning rate of Adam for quantization-aware fine-tuning.
@@ -56,14 +56,23 @@ pub async fn run(context: &Context, args: QatArgs) -> Result<()> {
     let settings = args.scheme.options()?;
     let model = models::load(&args.model, None)?;
     let splits = data::splits_to_learn(context, args.data.as_deref(), &model, (12_000, 2_000))?;
+    let learn = args.fit.augmented(splits.train.clone());
+    let options = args.fit.options(args.epochs, LR, &learn)?;
+    let run = [
+        ("command", "qat".to_owned()),
+        ("model", digest(&args.model)?),
+        ("quantization", format!("{settings:?}")),
+    ];
+    let options = args.fit.kept(context, options, &learn, &args.out, &run)?;
     let device = context.device().await?;
     let start = Instant::now();
-    let options = args.fit.options(args.epochs, LR);
-    let learn = args.fit.augmented(splits.train.clone());
     let job = context.job(&device);
-    let (result, fit) = compress::qat(&job, &model, &learn, &settings, &options).await?;
-    let test = compress::accuracy(&job, &result.network.graph, &splits.test, None).await?;
+    let result = compress::qat(&job, &model, &learn, &settings, &options).await;
+    let (result, fit) = args.fit.ended(context, result)?;
+    let test = compress::accuracy(&job, &result.network.graph, &splits.test, None).await;
+    let test = args.fit.ended(context, test)?;
     let size = result.network.save(&args.out)?;
+    args.fit.done()?;
     let output = Output {
         scheme: settings.schemes.network().to_string(),
         accuracy: test.top1,

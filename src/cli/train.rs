@@ -3,81 +3,22 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 use wizen::Result;
-use wizen::compress::{self, FitOptions};
-use wizen::io::{Augment, Dataset};
+use wizen::compress;
 use wizen::models::random_weights;
-use wizen::train::Optimizer;
 
 use super::context::{Context, bytes, percent};
+use super::fit::{FitArgs, adopt, digest};
 use super::{data, models};
-
-/// Update rules by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OptimizerName {
-    Sgd,
-    Adam,
-    Adamw,
-}
-
-/// Options of every training loop.
-#[derive(Clone, Debug, Args)]
-pub struct FitArgs {
-    /// Images per step
-    #[arg(long, default_value_t = 64)]
-    pub batch: usize,
-    /// Peak learning rate [default: depends on the command and the optimizer]
-    #[arg(long)]
-    pub lr: Option<f32>,
-    /// Seed of initial weights, order and augmentation
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Update rule
-    #[arg(long, value_enum, default_value = "adam")]
-    pub optimizer: OptimizerName,
-    /// Decay of weights, per step and unit of learning rate
-    #[arg(long, default_value_t = 0.0)]
-    pub weight_decay: f32,
-    /// Shift training images at random by up to this many pixels; 0 = off
-    #[arg(long, default_value_t = 2)]
-    pub shift: usize,
-}
-
-impl FitArgs {
-    /// Options with defaults filled in; `adam_lr` is the command's learning rate for Adam.
-    pub fn options(&self, epochs: usize, adam_lr: f32) -> FitOptions {
-        let (optimizer, lr) = match self.optimizer {
-            OptimizerName::Sgd => (Optimizer::SGD, 20.0 * adam_lr),
-            OptimizerName::Adam => (Optimizer::ADAM, adam_lr),
-            OptimizerName::Adamw => (Optimizer::ADAMW, adam_lr),
-        };
-        FitOptions {
-            batch: self.batch,
-            seed: self.seed,
-            optimizer,
-            weight_decay: self.weight_decay,
-            ..FitOptions::new(epochs, self.lr.unwrap_or(lr))
-        }
-    }
-
-    /// The data as it is changed at random.
-    pub fn augmented(&self, data: Dataset) -> Dataset {
-        let augment = Augment {
-            shift: self.shift,
-            ..data.augment()
-        };
-        data.with_augment(augment)
-    }
-}
 
 #[derive(Debug, Args)]
 pub struct TrainArgs {
-    /// Architecture: lenet5
+    /// Architecture: lenet5, resnet18 and its like, or, for CIFAR, resnet20, resnet32, resnet44, resnet56
     #[arg(long, default_value = "lenet5")]
     arch: String,
-    /// Folder with MNIST-style IDX files or images; without it, synthetic digits
+    /// Folder with MNIST-style IDX files, CIFAR-10's binary batches or images; without it, synthetic digits
     #[arg(long)]
     data: Option<PathBuf>,
     /// Model file to write
@@ -109,24 +50,31 @@ struct Output {
 pub const LR: f32 = 2e-3;
 
 pub async fn run(context: &Context, args: TrainArgs) -> Result<()> {
-    let start_from = match &args.from {
+    let mut start_from = match &args.from {
         None => {
             let weights = random_weights(&args.arch, args.fit.seed)?;
             models::float_model(&args.arch, &weights)?
         }
         Some(path) => models::load(path, Some(&args.arch))?,
     };
+    adopt(&mut start_from, args.fit.teacher.as_deref())?;
     let folder = args.data.as_deref();
     let splits = data::splits_to_learn(context, folder, &start_from, (12_000, 2_000))?;
+    let learn = args.fit.augmented(splits.train.clone());
+    let options = args.fit.options(args.epochs, LR, &learn)?;
+    let from = args.from.as_deref().map_or(Ok(args.arch.clone()), digest)?;
+    let run = [("command", "train".to_owned()), ("model", from)];
+    let options = args.fit.kept(context, options, &learn, &args.out, &run)?;
     let device = context.device().await?;
     let start = Instant::now();
-    let options = args.fit.options(args.epochs, LR);
-    let learn = args.fit.augmented(splits.train.clone());
     let job = context.job(&device);
-    let (mut model, fit) = compress::train(&job, &start_from, &learn, &options).await?;
+    let result = compress::train(&job, &start_from, &learn, &options).await;
+    let (mut model, fit) = args.fit.ended(context, result)?;
     model.preprocess = Some(learn.preprocess().clone());
-    let test = compress::accuracy(&job, &model.runnable()?, &splits.test, None).await?;
+    let result = compress::accuracy(&job, &model.runnable()?, &splits.test, None).await;
+    let test = args.fit.ended(context, result)?;
     let size = model.save(&args.out)?;
+    args.fit.done()?;
     let output = Output {
         accuracy: test.top1,
         loss: fit.loss,

@@ -8,7 +8,7 @@ use crate::base::{Instant, Rng, Tensor};
 use crate::data::Data;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId, bake_masks};
-use crate::network::Network;
+use crate::network::{Network, TrainState};
 use crate::prune::{self, Masked};
 use crate::train::{Loss, LrSchedule, MOMENTUM, Optimizer, ParamGroup, Trainer, train_batch_norms};
 
@@ -36,7 +36,7 @@ pub struct FitOptions {
     pub batch_statistics: bool,
     /// Goes on where another run of the same options ended: every value is as if it had not.
     pub resume: Option<TrainState>,
-    /// Keeps the state while it runs, and when whoever watches ends it.
+    /// Keeps the state while it runs, at its end, and when whoever watches ends it.
     pub checkpoint: Option<Checkpoint>,
 }
 
@@ -77,19 +77,11 @@ impl FitOptions {
 /// Parameters with a learning rate of their own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LrGroup {
-    /// How their names begin.
+    /// How their names begin; of groups that fit a parameter, the last counts.
     pub prefix: String,
-    /// Their learning rate is the run's times this; 0 keeps them as they are.
+    /// Their learning rate is the run's times this; 0 keeps them as they are. Running statistics have none:
+    /// they move with [`FitOptions::batch_statistics`].
     pub lr_factor: f32,
-}
-
-/// A run in the middle: everything that the next step depends on.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrainState {
-    /// Steps done.
-    pub step: usize,
-    /// Parameters, running statistics, masks and the optimizer's moments, by name.
-    pub tensors: Vec<(String, Tensor)>,
 }
 
 /// What a training loop did.
@@ -148,6 +140,8 @@ pub(super) struct Run {
     pub masks: Vec<(String, String)>,
     /// Names of what is learned, and of running statistics.
     learned: Vec<String>,
+    /// Tensors that the loss compares with.
+    targets: usize,
 }
 
 impl Learning {
@@ -199,27 +193,46 @@ impl Learning {
             .iter()
             .flat_map(|n| n.updates())
             .collect();
-        let learned = params.iter().chain(&updated).map(|&id| name(id)).collect();
-        let mut groups = self.groups(options, params);
+        let mut groups = self.groups(options, params)?;
+        let learned = groups.iter().flat_map(|group| &group.params);
+        let learned = learned.chain(&updated).map(|&id| name(id)).collect();
         groups.extend(more);
+        let inputs = self.graph.inputs().len();
         let loss = options.loss.append(&mut self.graph)?;
+        let targets = self.graph.inputs().len() - inputs;
         let device = job.device();
         let trainer = Trainer::new(device, self.graph, loss, options.optimizer, &groups).await?;
         Ok(Run {
             trainer,
             masks,
             learned,
+            targets,
         })
     }
 
-    /// Parameters by learning rate and decay.
-    fn groups(&self, options: &FitOptions, params: Vec<ValueId>) -> Vec<ParamGroup> {
+    /// Parameters by learning rate and decay; those that stay as they are are in none.
+    fn groups(&self, options: &FitOptions, params: Vec<ValueId>) -> Result<Vec<ParamGroup>> {
+        for LrGroup { prefix, lr_factor } in &options.groups {
+            let named = |&id: &ValueId| self.graph.value(id).name.starts_with(prefix);
+            if !params.iter().any(named) {
+                let problem = format!("no parameter has a name that begins with `{prefix}`");
+                return Err(Error::invalid("learning rates", problem));
+            }
+            if !(lr_factor.is_finite() && *lr_factor >= 0.0) {
+                let problem =
+                    format!("the factor of `{prefix}` is {lr_factor}, expected 0 or more");
+                return Err(Error::invalid("learning rates", problem));
+            }
+        }
         let mut groups: Vec<ParamGroup> = Vec::new();
         for id in params {
             let value = self.graph.value(id);
             let own = options.groups.iter().rev();
             let own = own.filter(|group| value.name.starts_with(&group.prefix));
             let lr_factor = own.map(|group| group.lr_factor).next().unwrap_or(1.0);
+            if lr_factor == 0.0 {
+                continue;
+            }
             let weight_decay = match value.shape.len() {
                 0 | 1 => 0.0,
                 _ => options.weight_decay,
@@ -236,7 +249,7 @@ impl Learning {
                 }),
             }
         }
-        groups
+        Ok(groups)
     }
 }
 
@@ -253,10 +266,7 @@ impl Run {
         let mut order = Order::new(data, options)?;
         let steps = options.epochs * order.per_epoch();
         let first = match &options.resume {
-            Some(state) => {
-                self.trainer.restore(state.step as u32, &state.tensors)?;
-                state.step
-            }
+            Some(state) => self.resume(state, steps)?,
             None => 0,
         };
         let schedule = LrSchedule::WarmupCosine { warmup: 0.05 };
@@ -276,21 +286,41 @@ impl Run {
             // Augmentation depends on the step alone: a resumed run sees what it would have seen.
             let mut rng = Rng::new(options.seed).fork(step as u64 + 1);
             let inputs = data.augmented(&items, &mut rng)?;
-            let targets = data.targets(&items)?;
+            // What the loss does not compare with need not be known.
+            let targets = match self.targets {
+                0 => Vec::new(),
+                _ => data.targets(&items)?,
+            };
+            if targets.len() != self.targets {
+                let problem = format!(
+                    "it has {} tensors to compare with, the loss takes {}",
+                    targets.len(),
+                    self.targets
+                );
+                return Err(Error::invalid(data.name(), problem));
+            }
             let tensors: Vec<&Tensor> = inputs.iter().chain(&targets).collect();
             let lr = options.lr * schedule.factor(step, steps);
             self.trainer.step(&tensors, lr).await?;
-            if (step + 1) % 50 == 0 || step + 1 == steps {
+            let done = step + 1;
+            let keep = options.checkpoint.as_ref();
+            let due = keep.filter(|keep| done == steps || done % keep.every.max(1) == 0);
+            if let Some(keep) = due {
+                (keep.save)(&self.state(done).await?)?;
+            }
+            if done % 50 == 0 || done == steps {
                 fit.loss = self.trainer.mean_loss().await?;
                 stage.loss = Some(fit.loss);
             }
-            let goes_on = stage.step(1);
-            if let Some(keep) = &options.checkpoint
-                && (goes_on.is_err() || (step + 1) % keep.every.max(1) == 0)
-            {
-                (keep.save)(&self.state(step + 1).await?)?;
+            if let Err(stopped) = stage.step(1) {
+                if let Some(keep) = keep.filter(|_| due.is_none()) {
+                    (keep.save)(&self.state(done).await?)?;
+                }
+                return Err(stopped);
             }
-            goes_on?;
+        }
+        if first == steps && self.trainer.unread() > 0 {
+            fit.loss = self.trainer.mean_loss().await?;
         }
         let done = steps.saturating_sub(first) * options.batch;
         fit.images_per_second = done as f64 / start.elapsed().as_secs_f64().max(1e-9);
@@ -298,9 +328,40 @@ impl Run {
     }
 
     /// Everything that the next step depends on.
-    pub async fn state(&self, step: usize) -> Result<TrainState> {
-        let tensors = self.trainer.state().await?;
-        Ok(TrainState { step, tensors })
+    async fn state(&self, step: usize) -> Result<TrainState> {
+        let mut tensors = self.trainer.state().await?;
+        // No step changes masks, but pruning does between them.
+        for (_, mask) in &self.masks {
+            tensors.push((mask.clone(), self.trainer.read(mask).await?));
+        }
+        Ok(TrainState {
+            step,
+            unread: self.trainer.unread(),
+            tensors,
+        })
+    }
+
+    /// Goes on from a state of this run; returns the steps that are done.
+    fn resume(&mut self, state: &TrainState, steps: usize) -> Result<usize> {
+        let TrainState {
+            step,
+            unread,
+            tensors,
+        } = state;
+        let wrong = |problem: String| Err(Error::invalid("resume", problem));
+        if *step > steps {
+            return wrong(format!(
+                "the state is that after {step} steps, the run has {steps}"
+            ));
+        }
+        let missing = |(_, mask): &&(String, String)| !tensors.iter().any(|(name, _)| name == mask);
+        if let Some((_, mask)) = self.masks.iter().find(missing) {
+            return wrong(format!(
+                "`{mask}` is missing: this is the state of another run"
+            ));
+        }
+        self.trainer.restore(*step as u32, *unread, tensors)?;
+        Ok(*step)
     }
 
     /// The network with what was learned, masks multiplied in.

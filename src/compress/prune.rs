@@ -42,7 +42,8 @@ pub async fn prune(
     let float = network.float_graph("prune")?;
     let weights = layer_weights(&float);
     let (graph, fit) = match (data, &options.fit) {
-        (Some(data), Some(fit_options)) => {
+        // A run without steps has no time for a schedule.
+        (Some(data), Some(fit_options)) if fit_options.epochs > 0 => {
             let learning = Learning::masked(&float, &weights, fit_options)?;
             let shapes: Vec<_> = weights
                 .iter()
@@ -50,7 +51,8 @@ pub async fn prune(
                 .collect();
             let mut masker = MaskPlan::new(job.device(), &shapes, options.scope).await?;
             let mut run = learning.start(job, fit_options).await?;
-            let (initial, target) = (network.sparsity(), options.sparsity);
+            let target = options.sparsity;
+            let initial = network.sparsity().min(target);
             let fit = run
                 .fit(job, "prune", data, fit_options, async |run, step, steps| {
                     // The schedule takes half of the run; the rest heals, while the learning rate is still

@@ -13,6 +13,12 @@ pub struct Augment {
 }
 
 impl Augment {
+    /// Moved by up to two pixels: what suits most images.
+    pub(super) const LITTLE: Self = Self {
+        shift: 2,
+        flip: false,
+    };
+
     pub(super) fn draw(self, rng: &mut Rng) -> Move {
         let shift = self.shift;
         let mut along = || match shift {

@@ -7,6 +7,7 @@
 
 use crate::base::parallel::*;
 
+use super::augment::Augment;
 use super::dataset::{Dataset, Splits};
 use super::strokes::{STYLES, Stroke};
 use crate::base::Rng;
@@ -55,7 +56,7 @@ fn split(rng: &Rng, n: usize) -> Result<Dataset> {
             draw(&mut rng.fork(2 * i as u64), label as usize, image);
         });
     let data = Dataset::new("synthetic digits", images, labels, [SIDE, SIDE, 1], CLASSES)?;
-    Ok(data.into_synthetic())
+    Ok(data.with_augment(Augment::LITTLE).into_synthetic())
 }
 
 /// Every run of ten images holds each digit once, in random order.

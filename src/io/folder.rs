@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::augment::Augment;
 use super::dataset::{Dataset, Splits};
 use super::table::{read_text, rows};
 use super::{cifar, mnist};
@@ -34,7 +35,8 @@ pub fn load_image_folder(folder: impl AsRef<Path>, preprocess: &Preprocess) -> R
         None => from_subfolders(folder, content)?,
     };
     let name = format!("images ({})", folder.display());
-    Dataset::from_files(name, paths, labels, preprocess.clone(), classes)
+    let data = Dataset::from_files(name, paths, labels, preprocess.clone(), classes)?;
+    Ok(data.with_augment(Augment::LITTLE))
 }
 
 /// Loads what a folder holds, as a network takes it: MNIST's files or CIFAR-10's binary batches

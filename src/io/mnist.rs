@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::augment::Augment;
 use super::dataset::{Dataset, Splits};
 use super::idx::read_idx;
 use crate::error::{Error, Result};
@@ -85,13 +86,9 @@ fn load(name: &str, images: &Path, labels: &Path) -> Result<Dataset> {
         return Err(Error::format(labels, problem));
     }
     let labels = y.data.iter().map(|&label| u32::from(label)).collect();
-    Dataset::new(
-        name,
-        x.data,
-        labels,
-        [x.shape[1], x.shape[2], 1],
-        MNIST_CLASSES,
-    )
+    let shape = [x.shape[1], x.shape[2], 1];
+    let data = Dataset::new(name, x.data, labels, shape, MNIST_CLASSES)?;
+    Ok(data.with_augment(Augment::LITTLE))
 }
 
 #[cfg(test)]

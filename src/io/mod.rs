@@ -27,6 +27,7 @@ mod picture;
 mod pth;
 #[cfg(feature = "data")]
 mod resample;
+mod state;
 mod stored;
 mod strokes;
 #[cfg(feature = "data")]
@@ -51,5 +52,6 @@ pub use model::{FileSize, Loaded};
 pub use packing::{mask_len, pack_bits, packed_len, sparse_decode, sparse_encode, unpack_bits};
 #[cfg(feature = "data")]
 pub use picture::load_image;
+pub use state::{RunOptions, load_state, save_state};
 pub use stored::{FloatTensor, StoredTensor, StoredType, float_tensors};
 pub use weights::{is_safetensors, read_weights};

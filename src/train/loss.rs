@@ -31,7 +31,7 @@ pub type Append = dyn Fn(&mut Graph) -> Result<ValueId> + Send + Sync;
 /// A network to agree with.
 #[derive(Clone, Debug)]
 pub struct Distillation {
-    /// The parent, with inputs like those of the network that learns.
+    /// The parent, a float network with inputs like those of the network that learns; any batch.
     pub teacher: Graph,
     /// What logits are divided by before the softmax (Hinton et al. 2015).
     pub temperature: f32,
@@ -99,7 +99,7 @@ impl Loss {
 impl Distillation {
     fn append(&self, graph: &mut Graph) -> Result<ValueId> {
         let own = graph.outputs().to_vec();
-        let taught = insert(graph, &self.teacher)?;
+        let taught = insert(graph, &self.teacher.with_batch(graph.batch())?)?;
         let mut loss = None;
         let mut add = |graph: &mut Graph, part: ValueId| -> Result<()> {
             loss = Some(match loss {
@@ -148,10 +148,17 @@ fn insert(graph: &mut Graph, other: &Graph) -> Result<impl Fn(ValueId) -> Result
                     own.shape == value.shape && own.dtype == value.dtype
                 };
                 let own = own.filter(fits).ok_or_else(|| {
-                    let problem = format!("the teacher's input `{}` is another one", value.name);
+                    let problem = format!(
+                        "the teacher takes `{}` {:?} ({}), the network that learns does not",
+                        value.name, value.shape, value.dtype
+                    );
                     Error::invalid("distill", problem)
                 })?;
                 Some(own)
+            }
+            Source::Param(_) if value.quant.is_some() => {
+                let problem = "the teacher is quantized; use the float network it was made from";
+                return Err(Error::invalid("distill", problem));
             }
             Source::Param(param) => Some(graph.param(
                 &format!("teacher {}", value.name),

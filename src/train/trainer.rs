@@ -94,16 +94,31 @@ impl Trainer {
         Ok(out)
     }
 
-    /// Goes on where [`Self::state`] was read, after so many steps.
+    /// Steps since [`Self::mean_loss`] was asked for.
+    pub fn unread(&self) -> u32 {
+        self.since_read
+    }
+
+    /// Goes on where [`Self::state`] was read, after so many steps, of which so many were [`Self::unread`].
     ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::Shape`] or [`Error::DType`] for a state of another network.
-    pub fn restore(&mut self, step: u32, state: &[(String, Tensor)]) -> Result<()> {
+    pub fn restore(&mut self, step: u32, unread: u32, state: &[(String, Tensor)]) -> Result<()> {
+        for value in &self.executor.plan().values {
+            let kept = matches!(value.kind, Kind::State(_));
+            if kept && !state.iter().any(|(name, _)| *name == value.name) {
+                let problem = format!(
+                    "`{}` is missing: this is the state of another run",
+                    value.name
+                );
+                return Err(Error::invalid("resume", problem));
+            }
+        }
         for (name, tensor) in state {
             self.executor.write(name, tensor)?;
         }
         self.step = step;
-        self.since_read = 0;
+        self.since_read = unread;
         Ok(())
     }
 
