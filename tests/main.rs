@@ -32,5 +32,7 @@ mod resnet_cli;
 mod shaders;
 mod tidy;
 mod tidy_text;
+mod training;
+mod training_runs;
 mod tune;
 mod verify;
