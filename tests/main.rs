@@ -3,6 +3,7 @@
 mod checkpoints;
 mod cli;
 mod cli_errors;
+mod cli_training;
 mod data;
 mod dx12;
 mod golden;

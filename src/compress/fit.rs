@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Job, float_params, layer_weights};
+use super::{Job, float_params};
 use crate::base::{Instant, Rng, Tensor};
 use crate::data::Data;
 use crate::error::{Error, Result};
@@ -147,8 +147,8 @@ pub(super) struct Run {
 impl Learning {
     /// The network in training form, its own masks in it.
     pub fn new(float: &Graph, options: &FitOptions) -> Result<Self> {
-        let own = |id: &ValueId| float.mask(*id).is_some();
-        let masked: Vec<ValueId> = layer_weights(float).into_iter().filter(own).collect();
+        let ids = float.values().map(|(id, _)| id);
+        let masked: Vec<ValueId> = ids.filter(|&id| float.mask(id).is_some()).collect();
         Self::masked(float, &masked, options)
     }
 

@@ -40,34 +40,25 @@ pub async fn qat(
     let mut params = calibrate(job, &float, data, options).await?;
     // Training sees the rounded weights: there is no error left to take back.
     params.means.clear();
-    let Learning { graph, masks } = Learning::new(&float, fit_options)?;
-    let learned = float_params(&graph);
-    let names: Vec<String> = learned
-        .iter()
-        .map(|&id| graph.value(id).name.clone())
-        .collect();
-    let mask_names: Vec<[String; 2]> = masks
-        .iter()
-        .map(|&(w, m)| [w, m].map(|id| graph.value(id).name.clone()))
-        .collect();
-    let FakeQuantized { graph, scales } = quant::insert_fake_quant(&graph, &params)?;
-    let find = |name: &String| graph.find(name);
-    let learned: Vec<ValueId> = names.iter().map(find).collect::<Result<_>>()?;
-    let mut masks = Vec::with_capacity(mask_names.len());
-    for [weight, mask] in &mask_names {
-        masks.push((graph.find(weight)?, graph.find(mask)?));
-    }
-    let group = ParamGroup {
-        params: scales.iter().map(|scale| scale.param).collect(),
-        lr_factor: SCALES,
-        weight_decay: 0.0,
-        min: Some(LEAST_SCALE),
-    };
+    let FakeQuantized { graph, scales } = quant::insert_fake_quant(&float, &params)?;
     let scale_names: Vec<(String, String)> = scales
         .into_iter()
         .map(|scale| (graph.value(scale.param).name.clone(), scale.of))
         .collect();
-    let learning = Learning { graph, masks };
+    // Masks come before rounding: what is removed is the integer that stands for 0.
+    let learning = Learning::new(&graph, fit_options)?;
+    let scales = scale_names
+        .iter()
+        .map(|(name, _)| learning.graph.find(name));
+    let scales: Vec<ValueId> = scales.collect::<Result<_>>()?;
+    let mut learned = float_params(&learning.graph);
+    learned.retain(|id| !scales.contains(id));
+    let group = ParamGroup {
+        params: scales,
+        lr_factor: SCALES,
+        weight_decay: 0.0,
+        min: Some(LEAST_SCALE),
+    };
     let mut run = learning
         .start_with(job, fit_options, learned, vec![group])
         .await?;

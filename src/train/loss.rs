@@ -99,7 +99,8 @@ impl Loss {
 impl Distillation {
     fn append(&self, graph: &mut Graph) -> Result<ValueId> {
         let own = graph.outputs().to_vec();
-        let taught = insert(graph, &self.teacher.with_batch(graph.batch())?)?;
+        let parent = self.teacher.with_batch(graph.batch())?;
+        let taught = insert(graph, &parent)?;
         let mut loss = None;
         let mut add = |graph: &mut Graph, part: ValueId| -> Result<()> {
             loss = Some(match loss {
@@ -108,11 +109,11 @@ impl Distillation {
             });
             Ok(())
         };
-        if own.len() != self.teacher.outputs().len() {
+        if own.len() != parent.outputs().len() {
             let problem = "the teacher has another number of results";
             return Err(Error::invalid("distill", problem));
         }
-        for (&y, teacher) in own.iter().zip(self.teacher.outputs()) {
+        for (&y, teacher) in own.iter().zip(parent.outputs()) {
             let part = match graph.value(y).shape.len() {
                 2 => {
                     let temperature = self.temperature;
@@ -124,7 +125,7 @@ impl Distillation {
             add(graph, part)?;
         }
         for name in &self.values {
-            let (y, teacher) = (graph.find(name)?, self.teacher.find(name)?);
+            let (y, teacher) = (graph.find(name)?, parent.find(name)?);
             let part = graph.push("distillation", MeanSquare, &[y, taught(teacher)?])?;
             add(graph, part)?;
         }
