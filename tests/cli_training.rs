@@ -51,7 +51,7 @@ fn a_run_goes_on_where_ctrl_c_ended_it() {
             "--out",
             out,
             "--epochs",
-            "12",
+            "1",
             "--batch",
             "32",
             "--device",
@@ -59,7 +59,7 @@ fn a_run_goes_on_where_ctrl_c_ended_it() {
         ]
     };
     json(&args(text(&whole)));
-    let keep = ["--checkpoint", text(&state), "--checkpoint-every", "7"];
+    let keep = ["--checkpoint", text(&state), "--checkpoint-every", "3"];
     let kept = [&args(text(&out))[..], &keep].concat();
     let (status, stderr) = interrupted(&kept, &state);
     assert_eq!(status, Some(1), "{stderr}");
