@@ -46,8 +46,11 @@ pub struct Checkpoint {
     /// Steps from one to the next.
     pub every: usize,
     /// Keeps it.
-    pub save: Arc<dyn Fn(&TrainState) -> Result<()> + Send + Sync>,
+    pub save: Arc<Save>,
 }
+
+/// Keeps a state.
+pub type Save = dyn Fn(&TrainState) -> Result<()> + Send + Sync;
 
 impl fmt::Debug for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -24,7 +24,7 @@ mod prune;
 mod qat;
 mod quantize;
 
-pub use fit::{Checkpoint, Fit, FitOptions, LrGroup, train};
+pub use fit::{Checkpoint, Fit, FitOptions, LrGroup, Save, train};
 pub use judge::{Accuracy, accuracy, batch_for, classes, eval_batch};
 pub use prune::{PruneOptions, prune, prune_channels};
 pub use qat::qat;

@@ -67,9 +67,12 @@ impl Data for Dataset {
     }
 }
 
+/// One batch: the inputs, and how many of its items are real.
+type Read = Result<(Vec<Tensor>, usize)>;
+
 struct InOrder {
     /// `None` when there is nothing more to come.
-    batches: Option<Receiver<Result<(Vec<Tensor>, usize)>>>,
+    batches: Option<Receiver<Read>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -85,7 +88,7 @@ impl InOrder {
 }
 
 impl Iterator for InOrder {
-    type Item = Result<(Vec<Tensor>, usize)>;
+    type Item = Read;
 
     fn next(&mut self) -> Option<Self::Item> {
         let batch = self.batches.as_ref()?.recv();

@@ -408,7 +408,7 @@ mod tests {
             .position(|t| t.0 == "conv2.weight")
             .expect("there");
         let (_, shape, data) = pruned[at].clone();
-        let keep = |i: usize| i % 3 == 0;
+        let keep = |i: usize| i.is_multiple_of(3);
         let mask: Vec<f32> = (0..data.len())
             .map(|i| f32::from(u8::from(keep(i))))
             .collect();

@@ -140,9 +140,11 @@ impl Operation for BatchNorm {
             };
             params.push(tensor.to_f64());
         }
+        let [gamma, beta, mean, variance] = params.as_slice() else {
+            return Ok(None);
+        };
         let (mut factor, mut shift) = (Vec::new(), Vec::new());
-        for c in 0..params[0].len() {
-            let [gamma, beta, mean, variance] = [0, 1, 2, 3].map(|i| params[i][c]);
+        for (c, (gamma, variance)) in gamma.iter().zip(variance).enumerate() {
             let f = gamma / (variance + f64::from(self.eps)).sqrt();
             if !f.is_finite() {
                 let problem = format!(
@@ -151,7 +153,7 @@ impl Operation for BatchNorm {
                 return Err(Error::invalid(&node.name, problem));
             }
             factor.push(f);
-            shift.push(beta - mean * f);
+            shift.push(beta[c] - mean[c] * f);
         }
         Ok(Some(Affine { factor, shift }))
     }
