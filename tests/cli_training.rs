@@ -245,4 +245,13 @@ fn short_runs_reach_the_sparsity_asked_for() {
         let off = (p["sparsity"].as_f64().expect("a number") - 0.5).abs();
         assert!(off < 1.0 / 61_000.0, "{epochs} epochs: {p}");
     }
+    let base = [
+        "prune",
+        text(&fp32),
+        "--out",
+        text(&out),
+        "--sparsity",
+        "0.5",
+    ];
+    assert!(fails(&[&base[..], &["--checkpoint", "x"]].concat()).contains("without --data"));
 }

@@ -83,6 +83,11 @@ impl FitArgs {
         })
     }
 
+    /// True if something is asked for that only a run with data has.
+    pub fn needs_data(&self) -> bool {
+        self.checkpoint.is_some() || self.teacher.is_some() || !self.lr_of.is_empty()
+    }
+
     fn groups(&self) -> Result<Vec<LrGroup>> {
         let group = |text: &String| {
             let (prefix, factor) = text.split_once('=')?;

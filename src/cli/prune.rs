@@ -119,6 +119,11 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
         multiple: args.multiple,
         fit: None,
     };
+    if learn.is_none() && args.fit.needs_data() {
+        let problem =
+            "without --data nothing is learned: --checkpoint, --teacher and --lr-of say nothing";
+        return Err(Error::invalid("prune", problem));
+    }
     if let Some(learn) = &learn {
         let run = [
             ("command", "prune".to_owned()),
