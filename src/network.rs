@@ -119,7 +119,7 @@ impl Network {
         if !types.contains(&DType::I8) {
             return "fp32".into();
         }
-        let bits = |id: &ValueId| self.graph.value(*id).quant.as_ref().map(Quantization::bits);
+        let bits = |id: &ValueId| self.graph.value(*id).quant.as_ref().map(meant_bits);
         let weight_bits = most(weights.iter().filter_map(bits)).unwrap_or(8);
         let made = self.graph.nodes().iter().flat_map(|node| &node.outputs);
         let made = made.filter(|&&id| self.graph.value(id).dtype == DType::I8);
@@ -148,7 +148,7 @@ impl Network {
                 op: node.op.name(),
                 shape: value.shape.clone(),
                 dtype: value.dtype.to_string(),
-                bits: value.quant.as_ref().map_or(full, Quantization::bits),
+                bits: value.quant.as_ref().map_or(full, meant_bits),
                 sparsity: graph.tensor(stored).map_or(0.0, |tensor| zeros(tensor)),
                 macs: (y * value.shape[1..].iter().product::<usize>()) as u64,
                 output_scale: q.map(|q| q.scale),
@@ -204,6 +204,11 @@ fn stored_weights(graph: &Graph, node: &Node) -> Option<ValueId> {
         Some(producer) => producer.inputs.first().copied(),
         None => Some(id),
     }
+}
+
+/// Bits that the integers were chosen from: signs have one, though −1 and 1 take two to store.
+fn meant_bits(quant: &Quantization) -> u32 {
+    if quant.binary { 1 } else { quant.bits() }
 }
 
 fn most(bits: impl Iterator<Item = u32>) -> Option<u32> {
