@@ -62,10 +62,20 @@ const CASES: [Case; 12] = [
     ([1, 10, 9, 7], [14, 3, 3, 1], square([2, 1, 1, 7])),
 ];
 
+/// `x`, `w`, strides, padding, dilations, groups.
+type Uneven = (
+    [usize; 4],
+    [usize; 4],
+    [usize; 2],
+    [usize; 4],
+    [usize; 2],
+    usize,
+);
+
 /// Axes and sides that differ, with groups of odd channels, several outputs to a channel, long strides and dilations:
 /// `x`, `w`, strides, padding, dilations, groups.
 #[rustfmt::skip]
-const UNEVEN: [([usize; 4], [usize; 4], [usize; 2], [usize; 4], [usize; 2], usize); 12] = [
+const UNEVEN: [Uneven; 12] = [
     ([2, 9, 8, 3], [5, 3, 2, 3], [1, 2], [1, 0, 2, 1], [1, 1], 1),
     ([1, 8, 11, 6], [10, 2, 3, 3], [2, 1], [0, 2, 1, 1], [1, 2], 2),
     ([1, 7, 9, 4], [8, 3, 3, 1], [2, 1], [0, 1, 1, 2], [1, 1], 4),
@@ -148,7 +158,7 @@ fn float_conv(i: usize, (x, w, conv): Case, float: Float) -> Conv2d {
         conv,
         float,
         act: ACTS[i % ACTS.len()],
-        residual: i % 3 != 0,
+        residual: !i.is_multiple_of(3),
     }
 }
 
