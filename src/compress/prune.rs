@@ -130,7 +130,7 @@ pub async fn prune(
 /// tied to them; the network shrinks, and what is left is fine-tuned if there is data.
 ///
 /// # Errors
-/// As [`prune`]; [`Error::Invalid`] for a network without a channel that could leave.
+/// As [`prune()`]; [`Error::Invalid`] for a network without a channel that could leave.
 pub async fn prune_channels(
     job: &Job<'_>,
     network: &Network,

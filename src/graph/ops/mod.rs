@@ -1,5 +1,5 @@
 //! The operations of a network: mathematics, no device. One file a family, one type an operation, and in
-//! its [`Operation`] everything that the rest of the crate knows of it.
+//! its rules (`rules.rs`) everything that the rest of the crate knows of it.
 
 mod binary;
 mod custom;
