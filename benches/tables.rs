@@ -4,6 +4,9 @@
 //! binary batches), `resnet18.safetensors`, `resnet20.th`, `calib/` and `eval/` (photographs with their `.csv`); tables are
 //! lenet5, resnet18, resnet20, each only if its data is there. Without DATA it checks that README has its tables.
 
+#[path = "fingerprint.rs"]
+mod fingerprint;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -213,6 +216,7 @@ fn run(args: &[String]) -> Outcome<()> {
     }
     let Some((data, wanted)) = args.split_first() else {
         println!("README has the tables; name a folder with data to write them");
+        println!("the kernels are {}", fingerprint::kernels());
         return Ok(());
     };
     let out = std::env::temp_dir().join(format!("wizen-tables-{}", std::process::id()));

@@ -6,6 +6,7 @@ mod cli_errors;
 mod cli_training;
 mod data;
 mod dx12;
+mod figures;
 mod golden;
 mod golden_array;
 mod golden_case;
