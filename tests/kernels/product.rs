@@ -63,14 +63,8 @@ const CASES: [Case; 12] = [
 ];
 
 /// `x`, `w`, strides, padding, dilations, groups.
-type Uneven = (
-    [usize; 4],
-    [usize; 4],
-    [usize; 2],
-    [usize; 4],
-    [usize; 2],
-    usize,
-);
+#[rustfmt::skip]
+type Uneven = ([usize; 4], [usize; 4], [usize; 2], [usize; 4], [usize; 2], usize);
 
 /// Axes and sides that differ, with groups of odd channels, several outputs to a channel, long strides and dilations:
 /// `x`, `w`, strides, padding, dilations, groups.
