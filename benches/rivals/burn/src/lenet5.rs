@@ -130,7 +130,7 @@ pub fn rows(both: &Both) -> Result<Vec<Row>> {
     }
 
     let start = Instant::now();
-    let graph = lenet5(BATCH, &weights)?;
+    let mut graph = lenet5(BATCH, &weights)?;
     let params = graph.values().filter(|(id, _)| graph.tensor(*id).is_some());
     let groups = [ParamGroup::weights(params.map(|(id, _)| id).collect())];
     let loss = Loss::CrossEntropy.append(&mut graph)?;
