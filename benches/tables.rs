@@ -168,7 +168,7 @@ const TABLES: &[Table] = &[
             row(
                 "4-bit weights and activations, fine-tuned",
                 &[
-                    "qat $RESNET20 --data $CIFAR --out $OUT --scheme w4a4 --epochs 3",
+                    "qat $RESNET20 --data $CIFAR --out $OUT --scheme w4a4 --epochs 3 --lr 3e-4 --shift 4",
                     "eval $OUT --data $CIFAR",
                 ],
             ),

@@ -210,3 +210,61 @@ fn golden_plans() {
         );
     }
 }
+
+/// What a file may claim: sizes that wrap, that no device addresses, scales for other channels.
+#[test]
+fn sizes_that_nothing_holds_are_sentences() {
+    use wizen::base::{Quantization, Range};
+    let mut graph = Graph::new();
+    let x = graph.input("x", DType::F32, &[1, 4, 4, 2]);
+    let flat = graph.input("flat", DType::F32, &[1, 1 << 20]);
+    let column = graph.input("column", DType::F32, &[1 << 20, 1]);
+    let huge = 1usize << 62;
+    let pad = |before: usize, after: usize| ops::Pad {
+        before: vec![0, 0, 0, before],
+        after: vec![0, 0, 0, after],
+        value: 0.0,
+    };
+    let slice = ops::Slice {
+        start: vec![0, 1, 0, 0],
+        step: vec![1, usize::MAX, 1, 1],
+        size: vec![1, 2, 4, 2],
+    };
+    let pool = ops::GlobalAvgPoolGrad {
+        x: vec![1, huge, 4, 1 << 20],
+    };
+    let cases: [(ops::Op, &[_], &str); 5] = [
+        (pad(huge, huge).into(), &[x], "has more than"),
+        (
+            pad(1 << 30, 1 << 29).into(),
+            &[x],
+            "at most 2147483647 elements",
+        ),
+        (slice.into(), &[x], "cannot be sliced"),
+        (
+            ops::Binary::ADD.into(),
+            &[flat, column],
+            "at most 2147483647 elements",
+        ),
+        (pool.into(), &[flat], "at most 2147483647 elements"),
+    ];
+    for (op, inputs, words) in cases {
+        let error = graph.push("node", op, inputs).expect_err(words).to_string();
+        assert!(
+            error.starts_with("node (") || error.starts_with("pad") || error.starts_with("slice")
+        );
+        assert!(error.contains(words), "{error}");
+    }
+    let per_tensor = Quantization::per_tensor(wizen::base::QParams {
+        scale: 1.0,
+        zero_point: 0,
+        range: Range::affine(8),
+    });
+    let q = graph.input_quantized("q", &[1, 2], per_tensor);
+    let few = Quantization::per_channel(0, vec![1.0], Range::symmetric(8));
+    let w = graph.param_quantized("w", Tensor::zeros(&[3, 2], DType::I8), few);
+    let error = graph
+        .push("fc", ops::Linear::default(), &[q, w])
+        .expect_err("one scale, three channels");
+    assert!(error.to_string().contains("one for each scale"), "{error}");
+}

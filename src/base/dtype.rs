@@ -56,6 +56,16 @@ pub fn num_elements(shape: &[usize]) -> usize {
     shape.iter().product()
 }
 
+/// Most elements of a value: indices are 32 bits wide on devices.
+pub const MAX_ELEMENTS: usize = i32::MAX as usize;
+
+/// True if a value of this shape has at most [`MAX_ELEMENTS`] elements, counted without overflow.
+pub fn is_addressable(shape: &[usize]) -> bool {
+    let mut sizes = shape.iter();
+    let count = sizes.try_fold(1usize, |n, &size| n.checked_mul(size));
+    count.is_some_and(|n| n <= MAX_ELEMENTS) && shape.iter().all(|&size| size <= MAX_ELEMENTS)
+}
+
 /// Words in one row (the last axis) of `shape`.
 pub fn row_words(shape: &[usize], dtype: DType) -> usize {
     shape.last().copied().unwrap_or(1).div_ceil(dtype.lanes())

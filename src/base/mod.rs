@@ -8,7 +8,7 @@ mod requant;
 mod rng;
 mod tensor;
 
-pub use dtype::{DType, Shape, num_elements, row_words, words_for};
+pub use dtype::{DType, MAX_ELEMENTS, Shape, is_addressable, num_elements, row_words, words_for};
 pub use preprocess::{Colour, Preprocess, Resize};
 pub use qparams::{QParams, Quantization, Range};
 pub use requant::{FixedMultiplier, Requant};

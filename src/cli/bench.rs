@@ -82,7 +82,7 @@ pub async fn run(context: &Context, args: BenchArgs) -> Result<()> {
     }
     let device = context.device().await?;
     let model = match &args.model {
-        Some(path) => models::load(path, None)?,
+        Some(path) => wizen::open(path, None)?,
         None => models::float_model("lenet5", &nets::random_weights("lenet5", 1)?)?,
     };
     let variants = variants(context, &device, model).await?;

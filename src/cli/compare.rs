@@ -16,7 +16,7 @@ use wizen::train::argmax_rows;
 use wizen::{Error, Result};
 
 use super::context::{Context, percent, table};
-use super::{data, models};
+use super::data;
 
 /// Images whose every value is compared, at most.
 const TRACED: usize = 16;
@@ -100,7 +100,7 @@ async fn run_traced(device: &Device, graph: &Graph, inputs: &[Tensor]) -> Result
 }
 
 pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
-    let model = models::load(&args.model, args.arch.as_deref())?;
+    let model = wizen::open(&args.model, args.arch.as_deref())?;
     let network = model.runnable()?;
     let splits = data::splits(args.data.as_deref(), &model, (1, 500))?;
     if args.limit == 0 {
@@ -114,7 +114,7 @@ pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
     let ours = run_traced(&device, &graph, &inputs).await?;
     let other_file = Path::new(&args.against);
     let (steps, theirs, other, other_graph, against) = if other_file.is_file() {
-        let other = models::load(other_file, args.arch.as_deref())?;
+        let other = wizen::open(other_file, args.arch.as_deref())?;
         let other_network = other.runnable()?;
         let theirs = run_traced(&device, &other_network.with_batch(traced)?, &inputs).await?;
         let steps = by_name(&ours, &theirs);

@@ -7,7 +7,7 @@ use serde::Serialize;
 use wizen::{Result, compress};
 
 use super::context::{Context, percent};
-use super::{data, models};
+use super::data;
 
 #[derive(Debug, Args)]
 pub struct EvalArgs {
@@ -42,7 +42,7 @@ pub async fn run(context: &Context, args: EvalArgs) -> Result<()> {
     if args.batch == Some(0) {
         return Err(wizen::Error::invalid("--batch", "it must be at least 1"));
     }
-    let model = models::load(&args.model, args.arch.as_deref())?;
+    let model = wizen::open(&args.model, args.arch.as_deref())?;
     let splits = data::splits(args.data.as_deref(), &model, (1, 2_000))?;
     let test = match args.limit {
         Some(0) => return Err(wizen::Error::invalid("--limit", "it must be at least 1")),

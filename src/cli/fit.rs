@@ -11,7 +11,6 @@ use wizen::train::{Distillation, Loss, Optimizer};
 use wizen::{Error, Network, Result};
 
 use super::context::Context;
-use super::models;
 
 /// Update rules by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -116,7 +115,7 @@ impl FitArgs {
             let problem = format!("{weight} is not in 0 to 1");
             return Err(Error::invalid("--teacher-weight", problem));
         }
-        let teacher = models::load(path, None)?;
+        let teacher = wizen::open(path, None)?;
         let own = teacher.preprocess.as_ref();
         if own.is_some_and(|own| own != data.preprocess()) {
             let problem = "it takes pictures otherwise (size, mean, deviation or colours) than the model that learns";
@@ -278,7 +277,7 @@ pub fn digest(path: &Path) -> Result<String> {
 /// A student without ideas of its own about pictures takes those of its teacher.
 pub fn adopt(student: &mut Network, teacher: Option<&Path>) -> Result<()> {
     if let (None, Some(path)) = (&student.preprocess, teacher) {
-        student.preprocess = models::load(path, None)?.preprocess;
+        student.preprocess = wizen::open(path, None)?.preprocess;
     }
     Ok(())
 }

@@ -9,7 +9,6 @@ use wizen::graph::lower;
 use wizen::{Error, Event, LayerInfo, Result};
 
 use super::context::{Context, bytes, percent, table};
-use super::models;
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
@@ -39,7 +38,7 @@ struct Output {
 }
 
 pub fn run(context: &Context, args: InspectArgs) -> Result<()> {
-    let model = models::load(&args.model, args.arch.as_deref())?;
+    let model = wizen::open(&args.model, args.arch.as_deref())?;
     let network = model.runnable()?;
     let plan = lower(&network, &Caps::portable())?;
     let output = Output {

@@ -12,7 +12,7 @@ use wizen::io::{Dataset, read_class_names};
 use wizen::{Error, Result};
 
 use super::context::{Context, percent, table};
-use super::{data, models};
+use super::data;
 
 /// Images of one run, at most.
 const BATCH: usize = 32;
@@ -61,7 +61,7 @@ pub async fn run(context: &Context, args: PredictArgs) -> Result<()> {
     if args.top == 0 {
         return Err(Error::invalid("--top", "it must be at least 1"));
     }
-    let model = models::load(&args.model, args.arch.as_deref())?;
+    let model = wizen::open(&args.model, args.arch.as_deref())?;
     let known = compress::classes(&model.graph)?;
     let labels = match &args.labels {
         Some(path) => read_class_names(path, known)?,

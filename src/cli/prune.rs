@@ -10,8 +10,8 @@ use wizen::data::Data;
 use wizen::{Error, Result, prune};
 
 use super::context::{Context, bytes, percent, table};
+use super::data;
 use super::fit::{FitArgs, digest};
-use super::{data, models};
 
 /// Peak learning rate of Adam for fine-tuning while pruning.
 pub const LR: f32 = 2e-3;
@@ -101,7 +101,7 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
         let problem = format!("{} is not in 0 ≤ sparsity < 1", args.sparsity);
         return Err(Error::invalid("--sparsity", problem));
     }
-    let model = models::load(&args.model, None)?;
+    let model = wizen::open(&args.model, None)?;
     let splits = args
         .data
         .as_deref()

@@ -10,10 +10,10 @@ use wizen::quant::LayerReport;
 use wizen::{Error, Result};
 
 use super::context::{Context, bytes, percent};
+use super::data;
 use super::fit::{FitArgs, digest};
 use super::page::{Facts, write_report};
 use super::quantize::{SchemeArgs, layer_table};
-use super::{data, models};
 
 /// Peak learning rate of Adam for quantization-aware fine-tuning.
 pub const LR: f32 = 1e-3;
@@ -54,7 +54,7 @@ struct Output {
 
 pub async fn run(context: &Context, args: QatArgs) -> Result<()> {
     let settings = args.scheme.options()?;
-    let model = models::load(&args.model, None)?;
+    let model = wizen::open(&args.model, None)?;
     let splits = data::splits_to_learn(context, args.data.as_deref(), &model, (12_000, 2_000))?;
     let learn = args.fit.augmented(splits.train.clone());
     let options = args.fit.options(args.epochs, LR, &learn)?;

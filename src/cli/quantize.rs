@@ -10,8 +10,8 @@ use wizen::quant::{LayerReport, LayerSchemes, Observer, Scheme};
 use wizen::{Error, Result};
 
 use super::context::{Context, bytes, percent, table};
+use super::data;
 use super::page::{Facts, write_report};
-use super::{data, models};
 use wizen::compress::{self, QuantizeOptions};
 
 /// Rounding rules by name.
@@ -123,7 +123,7 @@ struct Output {
 
 pub async fn run(context: &Context, args: QuantizeArgs) -> Result<()> {
     let settings = args.scheme.options()?;
-    let model = models::load(&args.model, args.arch.as_deref())?;
+    let model = wizen::open(&args.model, args.arch.as_deref())?;
     let splits = data::splits(args.data.as_deref(), &model, (1_000, 1))?;
     let device = context.device().await?;
     let start = Instant::now();

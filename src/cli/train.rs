@@ -55,7 +55,7 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<()> {
             let weights = random_weights(&args.arch, args.fit.seed)?;
             models::float_model(&args.arch, &weights)?
         }
-        Some(path) => models::load(path, Some(&args.arch))?,
+        Some(path) => wizen::open(path, Some(&args.arch))?,
     };
     adopt(&mut start_from, args.fit.teacher.as_deref())?;
     let folder = args.data.as_deref();

@@ -60,10 +60,12 @@ fn only_user<'g>(graph: &'g Graph, node: &Node) -> Option<&'g Node> {
 fn fold(rewriter: &mut Rewriter<'_>, node: &Node, affine: &Affine) -> Result<ValueId> {
     let graph = rewriter.old();
     let rules = node.op.rules();
-    let (op, weight, bias) = rules.with_bias(node).ok_or_else(|| {
-        Error::invalid(&node.name, "it has no weights that a batch norm could join")
-    })?;
-    let (w_id, bias_id) = (node.inputs[weight], node.inputs.get(bias).copied());
+    let (Some(at), Some(op)) = (rules.weights(), rules.with_bias()) else {
+        let problem = "it has no weights that a batch norm could join";
+        return Err(Error::invalid(&node.name, problem));
+    };
+    let w_id = node.inputs[at.weight];
+    let bias_id = at.bias.and_then(|i| node.inputs.get(i)).copied();
     let tensor = |id: ValueId| {
         let value = graph.value(id);
         graph.tensor(id).ok_or_else(|| {

@@ -9,7 +9,7 @@ use super::ops::{Op, Operands};
 use super::rewriter::Rewriter;
 pub(crate) use super::value::Type;
 pub use super::value::{Param, Source, Value};
-use crate::base::{DType, Quantization, Requant, Tensor};
+use crate::base::{DType, MAX_ELEMENTS, Quantization, Requant, Tensor, is_addressable};
 use crate::error::{Error, Result};
 
 /// A value of a [`Graph`].
@@ -183,6 +183,10 @@ impl Graph {
         let values: Vec<&Value> = inputs.iter().map(|&id| self.value(id)).collect();
         let operands = Operands::new(name, op.name(), &values);
         let mut types = op.rules().infer(&operands)?;
+        if let Some(ty) = types.iter().find(|ty| !is_addressable(&ty.shape)) {
+            let expected = format!("at most {MAX_ELEMENTS} elements");
+            return Err(Error::shape(operands.at(), "result", expected, &ty.shape));
+        }
         if let Some(quant) = quant {
             quant.check(name)?;
             let integers = |ty: &&mut Type| matches!(ty.dtype, DType::I8 | DType::I32);

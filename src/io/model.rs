@@ -15,7 +15,7 @@ use super::container::{read_safetensors, write_safetensors};
 use super::encoding::{Encoding, beside, decode, encode};
 use super::stored::{StoredTensor, StoredType};
 use super::weights::{is_safetensors, read_weights};
-use crate::base::{DType, Preprocess, Quantization, Range, Requant, Shape};
+use crate::base::{DType, Preprocess, Quantization, Range, Requant, Shape, is_addressable};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Op, Source, ValueId};
 use crate::network::{Event, Network};
@@ -309,8 +309,8 @@ fn from_saved(mut saved: Saved, tensors: Vec<(String, StoredTensor)>) -> Result<
             shape,
             quant,
         } = input;
-        if shape.is_empty() {
-            let problem = format!("the input `{name}` has no axes");
+        if shape.is_empty() || shape.contains(&0) || !is_addressable(&shape) {
+            let problem = format!("the input `{name}` cannot have the shape {shape:?}");
             return Err(Error::invalid("model", problem));
         }
         let id = match quant {

@@ -120,8 +120,7 @@ fn layer(
 ) -> Result<()> {
     let graph = rewriter.old();
     let at = node.op.weights();
-    let with_bias = node.op.rules().with_bias(node);
-    let (Some(at), Some((op, weight, bias))) = (at, with_bias) else {
+    let (Some(at), Some(op)) = (at, node.op.rules().with_bias()) else {
         return Err(Error::invalid(&node.name, "it has no weights"));
     };
     let x = rewriter.get(node.inputs[0])?;
@@ -141,7 +140,7 @@ fn layer(
             Error::invalid(&node.name, problem)
         })
     };
-    let weight_id = node.inputs[weight];
+    let weight_id = node.inputs[at.weight];
     let bias_id = at.bias.and_then(|i| node.inputs.get(i)).copied();
     let float_w = param(weight_id)?;
     let mut float_bias = match bias_id {
@@ -179,7 +178,7 @@ fn layer(
     };
     let b = rewriter.graph.param(&name, units);
     let mut inputs = vec![x, w];
-    inputs.insert(bias, b);
+    inputs.push(b);
     inputs.extend(residual);
     let made = rewriter.graph.push_as(&node.name, op, &inputs, quant)?;
     rewriter.map(node.outputs[0], made[0]);

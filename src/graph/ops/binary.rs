@@ -119,7 +119,7 @@ impl Operation for Binary {
         None
     }
 
-    fn with_bias(&self, _node: &Node) -> Option<(Op, usize, usize)> {
+    fn with_bias(&self) -> Option<Op> {
         None
     }
 

@@ -70,7 +70,7 @@ impl Operation for Map {
         None
     }
 
-    fn with_bias(&self, _node: &Node) -> Option<(Op, usize, usize)> {
+    fn with_bias(&self) -> Option<Op> {
         None
     }
 

@@ -115,7 +115,7 @@ impl Operation for BatchNorm {
         None
     }
 
-    fn with_bias(&self, _node: &Node) -> Option<(Op, usize, usize)> {
+    fn with_bias(&self) -> Option<Op> {
         None
     }
 

@@ -96,6 +96,13 @@ fn sum_type(x: &Operands<'_>, shape: &[usize]) -> Result<Vec<Type>> {
             "int8 weights need scales, one for all or one per output channel, and zero points of 0";
         crate::error::Error::invalid(x.at(), problem)
     })?;
+    if weights.axis.is_some() && weights.scales.len() != x.shape(1)[0] {
+        let expected = format!(
+            "{} output channels, one for each scale",
+            weights.scales.len()
+        );
+        return Err(x.wrong_shape(1, "w", &expected));
+    }
     let unit = |s: &f32| (f64::from(q.scale) * f64::from(*s)) as f32;
     let scales: Vec<f32> = weights.scales.iter().map(unit).collect();
     let all = crate::base::Range {
@@ -185,8 +192,8 @@ impl Operation for Linear {
         })
     }
 
-    fn with_bias(&self, _node: &Node) -> Option<(Op, usize, usize)> {
-        Some(((*self).into(), 1, 2))
+    fn with_bias(&self) -> Option<Op> {
+        Some((*self).into())
     }
 
     fn in_training(&self, _momentum: f32) -> Option<Op> {
@@ -319,12 +326,12 @@ impl Operation for Conv2d {
         })
     }
 
-    fn with_bias(&self, _node: &Node) -> Option<(Op, usize, usize)> {
+    fn with_bias(&self) -> Option<Op> {
         let with = Self {
             bias: true,
             ..*self
         };
-        Some((with.into(), 1, 2))
+        Some(with.into())
     }
 
     fn in_training(&self, _momentum: f32) -> Option<Op> {

@@ -30,9 +30,8 @@ pub(crate) trait Operation: fmt::Debug {
     /// Where its weights are, if it has any.
     fn weights(&self) -> Option<Weights>;
 
-    /// The same layer with a bias, and the positions of weights and bias; `None` if it is no layer. Operands
-    /// are `x`, the weights, the bias.
-    fn with_bias(&self, node: &Node) -> Option<(Op, usize, usize)>;
+    /// The same layer with a bias, which [`Self::weights`] of it then places; `None` if it is no layer.
+    fn with_bias(&self) -> Option<Op>;
 
     /// The operation that training puts in its place, on the same operands: one that normalises with the
     /// statistics of the batch, `momentum` being the weight of a new one in the running statistics.
@@ -110,10 +109,7 @@ macro_rules! plain_rules {
             None
         }
 
-        fn with_bias(
-            &self,
-            _node: &$crate::graph::Node,
-        ) -> Option<($crate::graph::Op, usize, usize)> {
+        fn with_bias(&self) -> Option<$crate::graph::Op> {
             None
         }
 

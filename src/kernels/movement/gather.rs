@@ -10,8 +10,8 @@
 //! `x`, `y`: any type, up to six axes. What `fill` means is the caller's: an int8 pad takes the zero point.
 
 use super::{
-    Agreement, Binding, Caps, DType, Error, Kernel, Launch, Result, Shape, Spec, Tensor, bits_of,
-    grid_1d, label, num_elements, params_bytes, store_bits,
+    Agreement, Binding, Caps, DType, Error, Kernel, Launch, MAX_ELEMENTS, Result, Shape, Spec,
+    Tensor, bits_of, grid_1d, label, num_elements, params_bytes, store_bits,
 };
 
 const AXES: usize = 6;
@@ -55,7 +55,9 @@ impl Gather {
         check_axes("slice", x, &taken)?;
         let along = |axis: usize| {
             let [start, step, size] = taken.map(|numbers| numbers[axis]);
-            let last = size.checked_sub(1).map(|steps| start + steps * step);
+            let last = size
+                .checked_sub(1)
+                .map(|steps| steps.saturating_mul(step).saturating_add(start));
             if step > 0 && last.is_some_and(|last| last < x[axis]) {
                 return Ok([size as i64, step as i64, start as i64, 1]);
             }
@@ -89,9 +91,18 @@ impl Gather {
         fill_bits(fill, dtype)?;
         let along = |axis: usize| {
             let [before, after] = around.map(|numbers| numbers[axis]);
-            [(before + x[axis] + after) as i64, 1, -(before as i64), 1]
+            let size = before.saturating_add(after).saturating_add(x[axis]);
+            if size > MAX_ELEMENTS {
+                let problem = format!(
+                    "axis {axis} of {} elements with {before} before and {after} after it has more than {MAX_ELEMENTS}",
+                    x[axis]
+                );
+                return Err(Error::invalid("pad", problem));
+            }
+            Ok([size as i64, 1, -(before as i64), 1])
         };
-        Ok(Self::new(x, (0..x.len()).map(along).collect(), fill, dtype))
+        let axes = (0..x.len()).map(along).collect::<Result<_>>()?;
+        Ok(Self::new(x, axes, fill, dtype))
     }
 
     /// Shape of `y`.

@@ -19,7 +19,7 @@ pub use place::Place;
 pub use repack::Repack;
 
 use super::{Agreement, Binding, Caps, Kernel, Launch, Spec, grid_1d, params_bytes};
-use crate::base::{DType, Shape, Tensor, num_elements, row_words, words_for};
+use crate::base::{DType, MAX_ELEMENTS, Shape, Tensor, num_elements, row_words, words_for};
 use crate::error::{Error, Result};
 
 /// The label for this many elements to a word.
