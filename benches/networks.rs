@@ -10,7 +10,7 @@ use wizen::train::{Loss, Optimizer, ParamGroup, Trainer};
 pub async fn precisions(device: &Device, arch: &str) -> wizen::Result<[(&'static str, Graph); 3]> {
     let weights = models::random_weights(arch, 1)?;
     let float = optimize(&models::build(arch, 1, &weights)?)?;
-    let fp16 = quant::to_f16(&float)?;
+    let fp16 = quant::to_f16(&float, &Default::default())?;
     let schemes = Scheme::INT8.into();
     let batches = (0..2).map(|seed| Ok(vec![images(&float, seed)?]));
     let found = quant::calibrate(device, &float, batches, Observer::MinMax, &schemes).await?;

@@ -43,27 +43,53 @@ pub trait Data {
         self.inputs(items)
     }
 
-    /// The first `count` items in batches of exactly `batch`: the last is filled up with copies of its last
-    /// item; the number beside each batch counts the real ones. Sources that read files do it while the
-    /// caller works.
+    /// These items in batches of exactly `batch`: the last is filled up with copies of its last item; the number
+    /// beside each batch counts the real ones. Sources that read files do it while the caller works.
+    fn batches(&self, items: Vec<usize>, batch: usize) -> Batches<'_> {
+        let batches = padded(items, batch);
+        Box::new(batches.map(|(items, real)| Ok((self.inputs(&items)?, real))))
+    }
+
+    /// The first `count` items, as [`Self::batches`].
     fn in_order(&self, count: usize, batch: usize) -> Batches<'_> {
-        let starts = (0..count.min(self.len())).step_by(batch.max(1));
-        let count = count.min(self.len());
-        Box::new(starts.map(move |start| {
-            let (items, real) = padded(start, count, batch);
-            Ok((self.inputs(&items)?, real))
-        }))
+        self.batches((0..count.min(self.len())).collect(), batch)
     }
 }
 
 /// Inputs of each batch, and how many of its items are real.
 pub type Batches<'a> = Box<dyn Iterator<Item = Result<(Vec<Tensor>, usize)>> + 'a>;
 
-/// The items of a batch from `start` on, of `count` in all, and how many of them are real.
-pub(crate) fn padded(start: usize, count: usize, batch: usize) -> (Vec<usize>, usize) {
-    let real = batch.min(count - start);
-    let items = (0..batch).map(|i| start + i.min(real - 1)).collect();
-    (items, real)
+/// Batches of exactly `batch` of these items, each with the number of those that are real.
+pub(crate) fn padded(
+    items: Vec<usize>,
+    batch: usize,
+) -> impl Iterator<Item = (Vec<usize>, usize)> + Send + 'static {
+    let batch = batch.max(1);
+    (0..items.len()).step_by(batch).map(move |start| {
+        let mut some: Vec<usize> = items[start..].iter().take(batch).copied().collect();
+        let real = some.len();
+        some.resize(batch, some[real - 1]);
+        (some, real)
+    })
+}
+
+/// `count` of `len` items, spread over all of them: one at a random place of each of `count` equal parts, in
+/// order. All of them if there are no more.
+///
+/// ```
+/// let some = wizen::data::sample(1000, 10, 1);
+/// assert!(some.iter().enumerate().all(|(i, item)| item / 100 == i));
+/// assert_eq!(wizen::data::sample(3, 10, 1), [0, 1, 2]);
+/// ```
+pub fn sample(len: usize, count: usize, seed: u64) -> Vec<usize> {
+    if count >= len {
+        return (0..len).collect();
+    }
+    let mut rng = Rng::new(seed);
+    // Products of two counts of items stay far below 2¹²⁸.
+    let edge = |i: usize| (i as u128 * len as u128 / count as u128) as usize;
+    let places = (0..count).map(|i| edge(i) + rng.below(edge(i + 1) - edge(i)));
+    places.collect()
 }
 
 /// Items numbered from 0, made by a function: images that the application draws or has in memory.

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{DType, Preprocess, Quantization, Tensor};
+use crate::base::{DType, Preprocess, Quantization, Rng, Tensor};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Node, ValueId, bake_masks, optimize};
+use crate::graph::{Graph, Node, Rewriter, Source, ValueId, bake_masks, optimize};
 
 /// One thing that was done to a network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -193,6 +193,55 @@ impl Network {
             }
         }
         bake_masks(&self.graph)
+    }
+
+    /// The same network with a new last layer for the classes called `labels`: random weights, uniform in
+    /// `±1/√fan_in` (PyTorch's default), the rest as it was. Fine-tune it with [`crate::compress::train`].
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a network that is not float, whose first result is not made by a layer with
+    /// weights that nothing else uses, or for fewer than two labels.
+    pub fn with_new_head(&self, labels: &[String], seed: u64) -> Result<Self> {
+        let wrong = |problem: &str| Err(Error::invalid("new head", problem));
+        if labels.len() < 2 {
+            return wrong("it needs two classes or more");
+        }
+        let graph = self.float_graph("new head")?;
+        let result = graph.outputs().first().copied();
+        let last = result.and_then(|id| graph.producer(id));
+        let at = last.and_then(|node| node.op.weights());
+        let (Some(last), Some(at)) = (last, at) else {
+            return wrong("the first result of the model is not made by a layer with weights");
+        };
+        let mut rng = Rng::new(seed);
+        let mut rewriter = Rewriter::new(&graph);
+        let bias = at.bias.and_then(|i| last.inputs.get(i)).copied();
+        let weight = last.inputs[at.weight];
+        let fan_in: usize = graph.value(weight).shape[1..].iter().product();
+        for id in [Some(weight), bias].into_iter().flatten() {
+            let mut shape = graph.value(id).shape.clone();
+            shape[0] = labels.len();
+            let bound = 1.0 / (fan_in as f32).sqrt();
+            let values: Vec<f32> = (0..shape.iter().product())
+                .map(|_| rng.range(-bound, bound))
+                .collect();
+            rewriter.replace_param(id, Tensor::from_f32(&shape, &values)?, None, None);
+        }
+        for (id, value) in graph.values() {
+            if matches!(value.source, Source::Input) {
+                rewriter.get(id)?;
+            }
+        }
+        for node in graph.nodes() {
+            rewriter.copy(node)?;
+        }
+        let renewed = Self {
+            graph: rewriter.finish()?,
+            labels: labels.to_vec(),
+            ..self.clone()
+        };
+        let with = format!("{} for {} classes, seed {seed}", last.name, labels.len());
+        Ok(renewed.after("new head", with))
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use crate::base::Preprocess;
 use crate::error::{Error, Result};
 use crate::io::{Loaded, float_tensors};
 use crate::models;
@@ -34,9 +33,5 @@ pub fn open(path: impl AsRef<Path>, arch: Option<&str>) -> Result<Network> {
         let id = network.graph.find(&name)?;
         network.graph.set_mask(id, Some(mask.into()))?;
     }
-    network.preprocess = network
-        .image_shape()
-        .map(Preprocess::for_input)
-        .transpose()?;
     Ok(network)
 }

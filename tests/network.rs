@@ -44,7 +44,7 @@ fn calibrated(graph: &Graph, device: &Device, scheme: Scheme) -> QuantParams {
     QuantParams {
         activations: found.activations,
         weights,
-        means: Default::default(),
+        ..QuantParams::default()
     }
 }
 
@@ -69,7 +69,10 @@ fn every_step_agrees_in_fp32_fp16_and_int8() {
     let params = calibrated(&float, &Device::Cpu, Scheme::INT8);
     let networks = [
         ("fp32", float.clone()),
-        ("fp16", quant::to_f16(&float).expect("small weights")),
+        (
+            "fp16",
+            quant::to_f16(&float, &Default::default()).expect("small weights"),
+        ),
         (
             "int8 float",
             quant::freeze(&float, &params, Requant::Float).expect("freezes"),

@@ -344,7 +344,8 @@ fn fp16_agrees_with_the_references_packed_and_native() {
     let Some(gpu) = harness::gpu() else { return };
     let net = small();
     let graph = net.graph(2, &random(&net, 3)).expect("builds");
-    let half = quant::to_f16(&optimize(&graph).expect("well formed")).expect("small weights");
+    let half = quant::to_f16(&optimize(&graph).expect("well formed"), &Default::default())
+        .expect("small weights");
     let x = images(&[2, 12, 12, 3], 23);
     let device = Device::Gpu(gpu.clone());
     for native_f16 in [false, true] {

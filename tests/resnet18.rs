@@ -93,7 +93,7 @@ fn photographs_get_the_logits_of_pytorch() {
     assert!(worst <= 1e-3, "fp32 is {worst:e} of the largest logit off");
     assert_eq!(classes(&fp32), classes(&want));
 
-    let half = quant::to_f16(&float).expect("small weights");
+    let half = quant::to_f16(&float, &Default::default()).expect("small weights");
     let fp16 = logits(&device, &half, &eval);
     assert_eq!(classes(&fp16), classes(&want));
     // PyTorch's own fp16 reaches 63.7 dB on these photographs; ours accumulates in f32.

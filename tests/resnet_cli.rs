@@ -27,7 +27,7 @@ fn net() -> ResNet {
 }
 
 /// The network as PyTorch would save it, in this float type.
-fn checkpoint(dir: &Path, name: &str, dtype: StoredType, counters: bool) -> PathBuf {
+pub fn checkpoint(dir: &Path, name: &str, dtype: StoredType, counters: bool) -> PathBuf {
     let path = dir.join(name);
     let mut tensors = Vec::new();
     for (name, shape, data) in foreign(&random(&net(), 2)) {

@@ -1,5 +1,7 @@
 //! From the pixels of a picture to the numbers that a network takes.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -225,6 +227,46 @@ impl Preprocess {
                 *y = (f32::from(x) / self.divisor - self.mean[c]) / self.std[c];
             }
         }
+    }
+}
+
+impl fmt::Display for Preprocess {
+    /// As `224 x 224 RGB, the middle of shorter side 256; mean 0.485 0.456 0.406, deviation 0.229 0.224 0.225`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [height, width] = self.size;
+        let colour = match self.colour {
+            Colour::Gray => "gray",
+            Colour::Rgb => "RGB",
+            Colour::Bgr => "BGR",
+        };
+        write!(f, "{height} x {width} {colour}")?;
+        match self.resize {
+            Resize::Shorter(side) => {
+                write!(f, ", the middle after the shorter side became {side}")?
+            }
+            Resize::Stretch(whole) if whole == self.size => write!(f, ", stretched to it")?,
+            Resize::Stretch([height, width]) => {
+                write!(f, ", the middle after stretching to {height} x {width}")?;
+            }
+            Resize::None => write!(f, ", the middle, not resized")?,
+        }
+        let list = |numbers: &[f32]| {
+            let words: Vec<String> = numbers.iter().map(f32::to_string).collect();
+            words.join(" ")
+        };
+        let pixels = if self.divisor == 255.0 {
+            "0 to 1"
+        } else {
+            "pixels"
+        };
+        if self.divisor != 255.0 {
+            write!(f, "; pixels / {}", self.divisor)?;
+        }
+        if self.mean.iter().all(|m| *m == 0.0) && self.std.iter().all(|s| *s == 1.0) {
+            return write!(f, "; {pixels}");
+        }
+        let (mean, std) = (list(&self.mean), list(&self.std));
+        write!(f, "; mean {mean}, deviation {std}")
     }
 }
 

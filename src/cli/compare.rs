@@ -6,17 +6,16 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 use wizen::base::{Quantization, Tensor};
-use wizen::compress::{batch_for, eval_batch};
+use wizen::compress::{batch_for, eval_batch, predicted};
 use wizen::data::Data;
 use wizen::graph::{
-    Device, Executor, Graph, SessionOptions, StepComparison, compare_steps, lower, sqnr_db,
+    Device, Executor, Graph, SessionOptions, StepComparison, check_finite, compare_steps, lower,
+    sqnr_db,
 };
-use wizen::io::Dataset;
-use wizen::train::argmax_rows;
 use wizen::{Error, Result};
 
 use super::context::{Context, percent, table};
-use super::data;
+use super::data::{self, DataArgs};
 
 /// Images whose every value is compared, at most.
 const TRACED: usize = 16;
@@ -27,9 +26,8 @@ const BATCH: usize = 100;
 pub struct CompareArgs {
     /// Model file
     model: PathBuf,
-    /// Folder with MNIST-style IDX files or images; without it, synthetic digits
-    #[arg(long)]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
     /// What to compare with: cpu (the references, step by step), a device as `--device` takes it, or
     /// another model file
     #[arg(long, default_value = "cpu")]
@@ -100,13 +98,11 @@ async fn run_traced(device: &Device, graph: &Graph, inputs: &[Tensor]) -> Result
 }
 
 pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
-    let model = wizen::open(&args.model, args.arch.as_deref())?;
+    let mut model = wizen::open(&args.model, args.arch.as_deref())?;
+    args.data.prepare(&mut model)?;
     let network = model.runnable()?;
-    let splits = data::splits(args.data.as_deref(), &model, (1, 500))?;
-    if args.limit == 0 {
-        return Err(Error::invalid("--limit", "it must be at least 1"));
-    }
-    let test = splits.test.take(args.limit);
+    let sets = args.data.sets(context, &model, None, (1, 500))?;
+    let test = data::limited(sets.judge, Some(args.limit))?;
     let traced = batch_for(&network, TRACED).min(test.len());
     let inputs = data::first(&test, traced)?;
     let device = context.device().await?;
@@ -114,7 +110,15 @@ pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
     let ours = run_traced(&device, &graph, &inputs).await?;
     let other_file = Path::new(&args.against);
     let (steps, theirs, other, other_graph, against) = if other_file.is_file() {
-        let other = wizen::open(other_file, args.arch.as_deref())?;
+        let mut other = wizen::open(other_file, args.arch.as_deref())?;
+        args.data.prepare(&mut other)?;
+        if other.preprocess != model.preprocess {
+            context.say(&format!(
+                "{} takes pictures otherwise; both get those of {}",
+                other_file.display(),
+                args.model.display()
+            ));
+        }
         let other_network = other.runnable()?;
         let theirs = run_traced(&device, &other_network.with_batch(traced)?, &inputs).await?;
         let steps = by_name(&ours, &theirs);
@@ -155,25 +159,27 @@ struct Results {
 
 async fn compare_results(
     context: &Context,
-    test: &Dataset,
+    test: &dyn Data,
     ours: (&Device, &Graph),
     theirs: (&Device, &Graph),
 ) -> Result<Results> {
     let batch = eval_batch(ours.1, BATCH).min(test.len());
     let mut sides = Vec::new();
     for (device, graph) in [ours, theirs] {
-        let plan = lower(&graph.with_batch(batch)?, &device.caps())?;
-        let mut executor = device.load(plan).await?;
+        let graph = graph.with_batch(batch)?;
+        let mut executor = device.load(lower(&graph, &device.caps())?).await?;
         let bar = context.progress(&format!("on {}", device.name()), test.len());
         let (mut logits, mut classes) = (Vec::new(), Vec::new());
         for inputs in test.in_order(test.len(), batch) {
             let (inputs, count) = inputs?;
-            let outputs = executor.run(&inputs.iter().collect::<Vec<_>>()).await?;
+            let inputs: Vec<&Tensor> = inputs.iter().collect();
+            let outputs = executor.run(&inputs).await?;
             for output in &outputs {
                 let values = output.to_f64();
                 logits.extend_from_slice(&values[..values.len() / batch * count]);
             }
-            let rows = argmax_rows(&outputs[0]);
+            check_finite(device, &graph, &inputs, &outputs).await?;
+            let rows = predicted(&outputs[0]);
             let real = rows.len() / batch * count;
             classes.extend(rows.into_iter().take(real));
             bar.inc(count as u64);

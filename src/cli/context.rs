@@ -1,6 +1,6 @@
 //! Device, progress bars, tables and JSON: how commands talk to the outside.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -163,6 +163,25 @@ fn cache_dir(wanted: Option<PathBuf>) -> Option<PathBuf> {
                 None
             }
         },
+    }
+}
+
+/// Checks that `out` is none of the files that are read, unless the user says so.
+pub fn may_write(out: &Path, read: &[Option<&Path>], force: bool) -> Result<()> {
+    // What is not there yet is no file that is read.
+    let Ok(target) = out.canonicalize() else {
+        return Ok(());
+    };
+    let same = |path: &&Path| path.canonicalize().is_ok_and(|path| path == target);
+    match read.iter().flatten().find(|path| same(path)) {
+        Some(path) if !force => {
+            let problem = format!(
+                "{} is a file that this command reads; give another name, or --force",
+                path.display()
+            );
+            Err(Error::invalid("--out", problem))
+        }
+        _ => Ok(()),
     }
 }
 

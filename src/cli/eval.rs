@@ -4,18 +4,18 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
+use wizen::data::Data;
 use wizen::{Result, compress};
 
 use super::context::{Context, percent};
-use super::data;
+use super::data::{DataArgs, limited};
 
 #[derive(Debug, Args)]
 pub struct EvalArgs {
     /// Model file
     model: PathBuf,
-    /// Folder with MNIST-style IDX files or images; without it, synthetic digits
-    #[arg(long)]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
     /// Use only the first N test images
     #[arg(long)]
     limit: Option<usize>,
@@ -42,13 +42,16 @@ pub async fn run(context: &Context, args: EvalArgs) -> Result<()> {
     if args.batch == Some(0) {
         return Err(wizen::Error::invalid("--batch", "it must be at least 1"));
     }
-    let model = wizen::open(&args.model, args.arch.as_deref())?;
-    let splits = data::splits(args.data.as_deref(), &model, (1, 2_000))?;
-    let test = match args.limit {
-        Some(0) => return Err(wizen::Error::invalid("--limit", "it must be at least 1")),
-        Some(n) => splits.test.take(n),
-        None => splits.test,
-    };
+    let mut model = wizen::open(&args.model, args.arch.as_deref())?;
+    args.data.prepare(&mut model)?;
+    let sets = args.data.sets(context, &model, None, (1, 2_000))?;
+    let test = limited(sets.judge, args.limit)?;
+    if test.labels().is_none() {
+        let problem = "it has no labels; accuracy needs the class of every image: one folder per class, or a table \
+                       beside the folder. Without labels, `wizen compare MODEL --against FLOAT_MODEL` tells how \
+                       far a compressed model is from its parent";
+        return Err(wizen::Error::invalid(test.name(), problem));
+    }
     let device = context.device().await?;
     let job = context.job(&device);
     let result = compress::accuracy(&job, &model.runnable()?, &test, args.batch).await?;

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use wizen::compress::{Checkpoint, FitOptions, LrGroup};
+use wizen::data::Data;
 use wizen::graph::optimize;
-use wizen::io::{Augment, Dataset, RunOptions, load_state, save_state};
+use wizen::io::{Augment, RunOptions, load_state, save_state};
 use wizen::train::{Distillation, Loss, Optimizer};
 use wizen::{Error, Network, Result};
 
-use super::context::Context;
+use super::context::{Context, may_write};
+use super::data::Source;
 
 /// Update rules by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -61,11 +63,14 @@ pub struct FitArgs {
     /// Steps from one state kept to the next
     #[arg(long, default_value_t = 200, requires = "checkpoint")]
     pub checkpoint_every: usize,
+    /// Write over a model that is read
+    #[arg(long)]
+    pub force: bool,
 }
 
 impl FitArgs {
     /// Options with defaults filled in; `adam_lr` is the command's learning rate for Adam.
-    pub fn options(&self, epochs: usize, adam_lr: f32, data: &Dataset) -> Result<FitOptions> {
+    pub fn options(&self, epochs: usize, adam_lr: f32, data: &Source) -> Result<FitOptions> {
         let (optimizer, lr) = match self.optimizer {
             OptimizerName::Sgd => (Optimizer::SGD, 20.0 * adam_lr),
             OptimizerName::Adam => (Optimizer::ADAM, adam_lr),
@@ -106,18 +111,27 @@ impl FitArgs {
     }
 
     /// The labels, a teacher, or both.
-    fn loss(&self, data: &Dataset) -> Result<Loss> {
+    fn loss(&self, data: &Source) -> Result<Loss> {
+        let unlabelled = data.labels().is_none();
         let Some(path) = &self.teacher else {
+            if unlabelled {
+                let problem = "it has no labels to learn; --teacher FLOAT_MODEL learns that model's answers instead";
+                return Err(Error::invalid(data.name(), problem));
+            }
             return Ok(Loss::CrossEntropy);
         };
         let weight = self.teacher_weight;
+        if unlabelled && weight != 1.0 {
+            let problem = format!("{} has no labels for the rest of the weight", data.name());
+            return Err(Error::invalid("--teacher-weight", problem));
+        }
         if !(0.0..=1.0).contains(&weight) {
             let problem = format!("{weight} is not in 0 to 1");
             return Err(Error::invalid("--teacher-weight", problem));
         }
         let teacher = wizen::open(path, None)?;
         let own = teacher.preprocess.as_ref();
-        if own.is_some_and(|own| own != data.preprocess()) {
+        if own.is_some() && data.preprocess().is_some() && own != data.preprocess() {
             let problem = "it takes pictures otherwise (size, mean, deviation or colours) than the model that learns";
             return Err(Error::invalid("--teacher", problem));
         }
@@ -133,20 +147,23 @@ impl FitArgs {
     }
 
     /// The data as it is changed at random.
-    pub fn augmented(&self, data: Dataset) -> Dataset {
-        let own = data.augment();
-        let augment = Augment {
+    pub fn augmented(&self, data: Source) -> Source {
+        data.with_augment(|own| Augment {
             shift: self.shift.unwrap_or(own.shift),
             ..own
-        };
-        data.with_augment(augment)
+        })
+    }
+
+    /// Checks that `out` is no model that is read.
+    pub fn may_write(&self, out: &Path, model: Option<&Path>) -> Result<()> {
+        may_write(out, &[model, self.teacher.as_deref()], self.force)
     }
 
     /// What decides how a run goes; `more` is what the command adds.
     fn run(
         &self,
         options: &FitOptions,
-        data: &Dataset,
+        data: &Source,
         more: &[(&str, String)],
     ) -> Result<RunOptions> {
         let mut run: RunOptions = [
@@ -186,7 +203,7 @@ impl FitArgs {
         &self,
         context: &Context,
         options: FitOptions,
-        data: &Dataset,
+        data: &Source,
         out: &Path,
         more: &[(&str, String)],
     ) -> Result<FitOptions> {

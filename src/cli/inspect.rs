@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
+use wizen::base::Preprocess;
 use wizen::gpu::Caps;
 use wizen::graph::lower;
 use wizen::{Error, Event, LayerInfo, Result};
@@ -34,6 +35,10 @@ struct Output {
     weight_bytes_on_device: usize,
     activation_bytes: usize,
     activation_bytes_lower_bound: usize,
+    /// What is done to pictures; none if the file does not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preprocess: Option<Preprocess>,
+    labels: Vec<String>,
     history: Vec<Event>,
 }
 
@@ -54,6 +59,8 @@ pub fn run(context: &Context, args: InspectArgs) -> Result<()> {
         weight_bytes_on_device: plan.const_bytes(),
         activation_bytes: plan.activation_bytes(),
         activation_bytes_lower_bound: plan.activation_lower_bound(),
+        preprocess: model.preprocess.clone(),
+        labels: model.labels.clone(),
         history: model.history.clone(),
     };
     context.finish(&output, || {
@@ -84,6 +91,12 @@ pub fn run(context: &Context, args: InspectArgs) -> Result<()> {
             bytes(output.activation_bytes as u64),
             bytes(output.activation_bytes_lower_bound as u64),
         );
+        if let Some(preprocess) = &output.preprocess {
+            text.push_str(&format!("pictures: {preprocess}\n"));
+        }
+        if !output.labels.is_empty() {
+            text.push_str(&format!("classes: {}\n", output.labels.join(", ")));
+        }
         for event in &output.history {
             text.push_str(&format!("{}: {}\n", event.did, event.with));
         }

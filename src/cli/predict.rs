@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use clap::Args;
 use comfy_table::CellAlignment;
 use serde::Serialize;
-use wizen::compress::{self, eval_batch};
+use wizen::base::Tensor;
+use wizen::compress::{self, eval_batch, probabilities};
 use wizen::data::Data;
-use wizen::graph::lower;
+use wizen::graph::{check_finite, lower};
 use wizen::io::{Dataset, read_class_names};
-use wizen::{Error, Result};
+use wizen::{Error, Network, Result};
 
 use super::context::{Context, percent, table};
 use super::data;
+use super::pictures::PictureArgs;
 
 /// Images of one run, at most.
 const BATCH: usize = 32;
@@ -21,16 +23,18 @@ const BATCH: usize = 32;
 pub struct PredictArgs {
     /// Model file
     model: PathBuf,
-    /// JPEG or PNG files
+    /// Picture files: JPEG, PNG, WebP, BMP, GIF, TIFF
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// Classes to show for each image, the most probable first
     #[arg(long, default_value_t = 5)]
     top: usize,
-    /// Names of the classes: one per line, a JSON array, or a CSV table with the columns class_index and
-    /// class_name; without it, classes are numbers
+    /// Names of the classes: one per line, a JSON array or dictionary, or a table with the columns class_index
+    /// and class_name; without it, those that the model's file has, else numbers
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
+    #[command(flatten)]
+    pictures: PictureArgs,
     /// Architecture of a foreign file, where its names do not tell
     #[arg(long)]
     arch: Option<String>,
@@ -61,30 +65,35 @@ pub async fn run(context: &Context, args: PredictArgs) -> Result<()> {
     if args.top == 0 {
         return Err(Error::invalid("--top", "it must be at least 1"));
     }
-    let model = wizen::open(&args.model, args.arch.as_deref())?;
+    let mut model = wizen::open(&args.model, args.arch.as_deref())?;
+    args.pictures.prepare(&mut model)?;
     let known = compress::classes(&model.graph)?;
-    let labels = match &args.labels {
-        Some(path) => read_class_names(path, known)?,
-        None => (0..known).map(|index| index.to_string()).collect(),
+    let own = Some(&model.labels).filter(|labels| labels.len() == known);
+    let labels = match (&args.labels, own) {
+        (Some(path), _) => read_class_names(path, known)?,
+        (None, Some(own)) => own.clone(),
+        // One logit answers a question.
+        (None, None) if columns(&model) == 1 => vec!["no".to_owned(), "yes".to_owned()],
+        (None, None) => (0..known).map(|index| index.to_string()).collect(),
     };
-    let preprocess = data::preprocess(&model)?;
-    // What the images show is the question: their labels are not looked at.
-    let unknown = vec![0; args.images.len()];
-    let images = Dataset::from_files("images", args.images.clone(), unknown, preprocess, 1)?;
+    let preprocess = data::pictures_of(&model)?;
+    context.say(&format!("pictures: {preprocess}"));
+    let images = Dataset::from_files("images", args.images.clone(), Vec::new(), preprocess, known)?;
     let device = context.device().await?;
     let network = model.runnable()?;
     let batch = eval_batch(&network, BATCH).min(images.len());
-    let plan = lower(&network.with_batch(batch)?, &device.caps())?;
-    let mut executor = device.load(plan).await?;
+    let batched = network.with_batch(batch)?;
+    let mut executor = device.load(lower(&batched, &device.caps())?).await?;
     let bar = context.progress("predict", images.len());
     let mut predictions: Vec<Prediction> = Vec::with_capacity(images.len());
     for inputs in images.in_order(images.len(), batch) {
         let (inputs, count) = inputs?;
-        let outputs = executor.run(&inputs.iter().collect::<Vec<_>>()).await?;
-        for logits in outputs[0].to_f64().chunks(known).take(count) {
+        let inputs: Vec<&Tensor> = inputs.iter().collect();
+        let outputs = executor.run(&inputs).await?;
+        check_finite(&device, &batched, &inputs, &outputs).await?;
+        for logits in outputs[0].to_f64().chunks(columns(&model)).take(count) {
             let file = args.images[predictions.len()].clone();
-            let classes = most_probable(logits, &labels, args.top)
-                .map_err(|problem| Error::invalid(file.display().to_string(), problem))?;
+            let classes = most_probable(logits, &labels, args.top);
             predictions.push(Prediction { file, classes });
         }
         bar.inc(count as u64);
@@ -98,23 +107,34 @@ pub async fn run(context: &Context, args: PredictArgs) -> Result<()> {
     context.finish(&output, || human(&output))
 }
 
-/// The `top` classes with the largest `softmax(logits)`; of equal ones, the lower index comes first.
-fn most_probable(logits: &[f64], labels: &[String], top: usize) -> Result<Vec<Class>, String> {
-    if let Some(bad) = logits.iter().find(|x| !x.is_finite()) {
-        return Err(format!(
-            "the model answers {bad}; its weights are damaged, or too large for its precision"
-        ));
-    }
-    let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let sum: f64 = logits.iter().map(|x| (x - max).exp()).sum();
-    let mut order: Vec<usize> = (0..logits.len()).collect();
-    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+/// Logits of one image.
+fn columns(model: &Network) -> usize {
+    let first = model.graph.outputs().first();
+    let shape = first.map(|&id| &model.graph.value(id).shape);
+    shape
+        .and_then(|shape| shape.last())
+        .copied()
+        .unwrap_or(1)
+        .max(1)
+}
+
+/// The `top` most probable classes; of equal ones, the lower index comes first.
+fn most_probable(logits: &[f64], labels: &[String], top: usize) -> Vec<Class> {
+    let shares = probabilities(logits);
+    let mut order: Vec<usize> = (0..shares.len()).collect();
+    // Logits that differ may have shares that do not: the order is that of the logits.
+    let key = if logits.len() == shares.len() {
+        logits
+    } else {
+        &shares
+    };
+    order.sort_by(|&a, &b| key[b].total_cmp(&key[a]));
     let class = |index: usize| Class {
         index,
         label: labels[index].clone(),
-        probability: (logits[index] - max).exp() / sum,
+        probability: shares[index],
     };
-    Ok(order.into_iter().take(top).map(class).collect())
+    order.into_iter().take(top).map(class).collect()
 }
 
 fn human(output: &Output) -> String {
@@ -145,7 +165,7 @@ mod tests {
         let labels = ["a", "b", "c", "d"].map(str::to_owned);
         // exp(ln n) = n; a large common part must not overflow.
         let logits = [1.0f64, 4.0, 4.0, 7.0].map(|n| n.ln() + 1e4);
-        let classes = most_probable(&logits, &labels, 3).expect("finite");
+        let classes = most_probable(&logits, &labels, 3);
         let order: Vec<&str> = classes.iter().map(|c| c.label.as_str()).collect();
         assert_eq!(order, ["d", "b", "c"]);
         for (class, share) in classes.iter().zip([7.0, 4.0, 4.0]) {
@@ -155,14 +175,16 @@ mod tests {
                 "{class:?}"
             );
         }
-        assert_eq!(most_probable(&logits, &labels, 9).map(|c| c.len()), Ok(4));
-        let all = most_probable(&[0.0; 4], &labels, 4).expect("finite");
+        assert_eq!(most_probable(&logits, &labels, 9).len(), 4);
+        let all = most_probable(&[0.0; 4], &labels, 4);
         assert!(
             all.iter()
                 .enumerate()
                 .all(|(i, c)| c.index == i && c.probability == 0.25)
         );
-        let error = most_probable(&[0.0, f64::NAN], &labels, 1).expect_err("NaN");
-        assert!(error.contains("answers NaN"), "{error}");
+        // One logit is a sigmoid: ln 3 stands for three in four.
+        let yes = most_probable(&[3.0f64.ln()], &labels, 2);
+        assert_eq!((yes[0].index, yes[1].index), (1, 0));
+        assert!((yes[0].probability - 0.75).abs() < 1e-12, "{yes:?}");
     }
 }

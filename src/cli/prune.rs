@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use wizen::compress::{self, PruneOptions};
+use wizen::compress::{self, OutputAgreement, PruneOptions};
 use wizen::data::Data;
 use wizen::{Error, Result, prune};
 
 use super::context::{Context, bytes, percent, table};
-use super::data;
+use super::data::DataArgs;
 use super::fit::{FitArgs, digest};
+use super::judge::{judge, verdict};
 
 /// Peak learning rate of Adam for fine-tuning while pruning.
 pub const LR: f32 = 2e-3;
@@ -65,14 +66,20 @@ pub struct PruneArgs {
     /// How sparsity grows while fine-tuning
     #[arg(long, value_enum, default_value = "cubic")]
     schedule: ScheduleName,
-    /// Folder with MNIST-style IDX files or images to fine-tune on; without it, weights are removed at once
-    #[arg(long)]
-    data: Option<PathBuf>,
+    /// What to fine-tune on; without it, weights are removed at once
+    #[command(flatten)]
+    data: DataArgs,
+    /// Other images to judge by than those of --data
+    #[arg(long, value_name = "DIR")]
+    eval_data: Option<PathBuf>,
     /// Passes over the training images
     #[arg(long, default_value_t = 8)]
     epochs: usize,
     #[command(flatten)]
     fit: FitArgs,
+    /// Architecture of a foreign file, where its names do not tell
+    #[arg(long)]
+    arch: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -92,6 +99,9 @@ struct Output {
     macs_after: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     accuracy: Option<f64>,
+    /// Without labels: how close each result is to the float network's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    outputs: Vec<OutputAgreement>,
     seconds: f64,
     device: String,
 }
@@ -101,14 +111,20 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
         let problem = format!("{} is not in 0 ≤ sparsity < 1", args.sparsity);
         return Err(Error::invalid("--sparsity", problem));
     }
-    let model = wizen::open(&args.model, None)?;
-    let splits = args
-        .data
-        .as_deref()
-        .map(|folder| data::splits_to_learn(context, Some(folder), &model, (0, 0)))
-        .transpose()?;
-    let learn = splits.as_ref();
-    let learn = learn.map(|splits| args.fit.augmented(splits.train.clone()));
+    args.fit.may_write(&args.out, Some(&args.model))?;
+    let mut model = wizen::open(&args.model, args.arch.as_deref())?;
+    args.data.prepare(&mut model)?;
+    let sets = match args.data.data {
+        Some(_) => {
+            let eval = args.eval_data.as_deref();
+            let sets = args.data.sets(context, &model, eval, (0, 0))?;
+            sets.warn(context);
+            Some(sets)
+        }
+        None => None,
+    };
+    let learn = sets.as_ref();
+    let learn = learn.map(|sets| args.fit.augmented(sets.learn.clone()));
     let mut settings = PruneOptions {
         sparsity: args.sparsity,
         scope: match args.scope {
@@ -143,17 +159,31 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
         MethodName::Channels => compress::prune_channels(&job, &model, learn, &settings).await,
     };
     let (pruned, _) = args.fit.ended(context, result)?;
-    let accuracy = match &splits {
-        Some(splits) => {
-            let graph = pruned.runnable()?;
-            let test = compress::accuracy(&job, &graph, &splits.test, None).await;
-            Some(args.fit.ended(context, test)?.top1)
+    let judged = match &sets {
+        Some(sets) => {
+            let (float, made) = (model.runnable()?, pruned.runnable()?);
+            let judged = judge(&job, &float, &made, &sets.judge).await;
+            Some((args.fit.ended(context, judged)?, sets.judge.len()))
         }
         None => None,
     };
     let size = pruned.save(&args.out)?;
     args.fit.done()?;
     let layers = pruned.layers();
+    for layer in layers.iter().filter(|layer| layer.sparsity == 1.0) {
+        context.say(&format!(
+            "warning: every weight of `{}` is zero: nothing passes through it any more; take a smaller --sparsity, \
+             or --scope layer",
+            layer.name
+        ));
+    }
+    let (verdict, accuracy, outputs) = match judged {
+        Some((judged, images)) => {
+            let words = verdict(judged.accuracy, &judged.outputs, images);
+            (format!("{words}; "), judged.accuracy, judged.outputs)
+        }
+        None => (String::new(), None, Vec::new()),
+    };
     let output = Output {
         sparsity: pruned.sparsity(),
         layers: layers
@@ -171,6 +201,7 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
         macs_before: model.macs(),
         macs_after: pruned.macs(),
         accuracy,
+        outputs,
         seconds: start.elapsed().as_secs_f64(),
         device: device.name(),
     };
@@ -183,11 +214,8 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
                 percent(layer.sparsity),
             ]);
         }
-        let accuracy = output.accuracy.map_or(String::new(), |a| {
-            format!("{} right of the test images; ", percent(a))
-        });
         format!(
-            "{rows}\n{} of the weights are zero; {accuracy}{} -> {} bytes, {:.1} s on {}; wrote {}",
+            "{rows}\n{} of the weights are zero; {verdict}{} -> {} bytes, {:.1} s on {}; wrote {}",
             percent(output.sparsity),
             bytes(output.bytes_before),
             bytes(output.bytes_after),

@@ -5,13 +5,15 @@ use std::time::Instant;
 
 use clap::Args;
 use serde::Serialize;
-use wizen::compress;
+use wizen::compress::{self, OutputAgreement};
+use wizen::data::Data;
 use wizen::quant::LayerReport;
 use wizen::{Error, Result};
 
-use super::context::{Context, bytes, percent};
-use super::data;
+use super::context::{Context, bytes};
+use super::data::DataArgs;
 use super::fit::{FitArgs, digest};
+use super::judge::{judge, verdict};
 use super::page::{Facts, write_report};
 use super::quantize::{SchemeArgs, layer_table};
 
@@ -22,9 +24,8 @@ pub const LR: f32 = 1e-3;
 pub struct QatArgs {
     /// fp32 model file
     model: PathBuf,
-    /// Folder with MNIST-style IDX files or images; without it, synthetic digits
-    #[arg(long)]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
     /// Model file to write
     #[arg(long)]
     out: PathBuf,
@@ -35,12 +36,19 @@ pub struct QatArgs {
     scheme: SchemeArgs,
     #[command(flatten)]
     fit: FitArgs,
+    /// Architecture of a foreign file, where its names do not tell
+    #[arg(long)]
+    arch: Option<String>,
 }
 
 #[derive(Serialize)]
 struct Output {
     scheme: String,
-    accuracy: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accuracy: Option<f64>,
+    /// Without labels: how close each result is to the float network's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    outputs: Vec<OutputAgreement>,
     loss: f32,
     layers: Vec<LayerReport>,
     bytes_before: u64,
@@ -53,10 +61,14 @@ struct Output {
 }
 
 pub async fn run(context: &Context, args: QatArgs) -> Result<()> {
-    let settings = args.scheme.options()?;
-    let model = wizen::open(&args.model, None)?;
-    let splits = data::splits_to_learn(context, args.data.as_deref(), &model, (12_000, 2_000))?;
-    let learn = args.fit.augmented(splits.train.clone());
+    let settings = args.scheme.options(args.fit.seed)?;
+    args.fit.may_write(&args.out, Some(&args.model))?;
+    let mut model = wizen::open(&args.model, args.arch.as_deref())?;
+    args.data.prepare(&mut model)?;
+    let eval = args.scheme.eval_data.as_deref();
+    let sets = args.data.sets(context, &model, eval, (12_000, 2_000))?;
+    sets.warn(context);
+    let learn = args.fit.augmented(sets.learn.clone());
     let options = args.fit.options(args.epochs, LR, &learn)?;
     let run = [
         ("command", "qat".to_owned()),
@@ -69,13 +81,15 @@ pub async fn run(context: &Context, args: QatArgs) -> Result<()> {
     let job = context.job(&device);
     let result = compress::qat(&job, &model, &learn, &settings, &options).await;
     let (result, fit) = args.fit.ended(context, result)?;
-    let test = compress::accuracy(&job, &result.network.graph, &splits.test, None).await;
-    let test = args.fit.ended(context, test)?;
+    let made = result.network.runnable()?;
+    let judged = judge(&job, &model.runnable()?, &made, &sets.judge).await;
+    let judged = args.fit.ended(context, judged)?;
     let size = result.network.save(&args.out)?;
     args.fit.done()?;
     let output = Output {
         scheme: settings.schemes.network().to_string(),
-        accuracy: test.top1,
+        accuracy: judged.accuracy,
+        outputs: judged.outputs,
         loss: fit.loss,
         layers: result.layers,
         bytes_before: std::fs::metadata(&args.model)
@@ -87,16 +101,15 @@ pub async fn run(context: &Context, args: QatArgs) -> Result<()> {
         device: device.name(),
         report: args.scheme.report,
     };
+    let verdict = verdict(output.accuracy, &output.outputs, sets.judge.len());
     let accuracy = format!(
-        "Fine-tuned with quantization for {} epochs: {} right of {} test images.",
-        args.epochs,
-        percent(output.accuracy),
-        test.images
+        "Fine-tuned with quantization for {} epochs: {verdict}.",
+        args.epochs
     );
     let facts = Facts {
         scheme: &output.scheme,
         model: &args.model,
-        data: args.data.as_deref(),
+        data: args.data.data.as_deref(),
         notes: vec![accuracy],
         layers: &output.layers,
         bytes_before: output.bytes_before,
@@ -107,11 +120,9 @@ pub async fn run(context: &Context, args: QatArgs) -> Result<()> {
     write_report(output.report.as_ref(), &facts)?;
     context.finish(&output, || {
         format!(
-            "{}\n{}: {} right of {} test images; {} -> {} bytes, {:.1} s on {}; wrote {}",
+            "{}\n{}: {verdict}; {} -> {} bytes, {:.1} s on {}; wrote {}",
             layer_table(&output.layers),
             output.scheme,
-            percent(output.accuracy),
-            test.images,
             bytes(output.bytes_before),
             bytes(output.bytes_after),
             output.seconds,

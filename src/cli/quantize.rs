@@ -7,12 +7,14 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use wizen::base::Requant;
 use wizen::quant::{LayerReport, LayerSchemes, Observer, Scheme};
-use wizen::{Error, Result};
+use wizen::{Error, Network, Result};
 
-use super::context::{Context, bytes, percent, table};
-use super::data;
+use super::context::{Context, bytes, may_write, percent, table};
+use super::data::{DataArgs, Sets};
+use super::judge::close;
 use super::page::{Facts, write_report};
-use wizen::compress::{self, QuantizeOptions};
+use wizen::compress::{self, OutputAgreement, QuantizeOptions};
+use wizen::data::Data;
 
 /// Rounding rules by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -29,7 +31,7 @@ pub struct SchemeArgs {
     /// fp16, int8, int8-torch, int8-onnx, wNaM (w4a8), wN (weights only)
     #[arg(long, default_value = "int8")]
     pub scheme: String,
-    /// Another scheme for one layer, for example fc3=w8a8; may be repeated
+    /// Another scheme for one layer, for example fc3=w8a8, or fc3=float to leave it as it is; may be repeated
     #[arg(long = "layer", value_name = "LAYER=SCHEME")]
     pub layers: Vec<String>,
     /// How ranges of activations are found: auto, minmax, moving-average, histogram, mse, percentile,
@@ -39,9 +41,12 @@ pub struct SchemeArgs {
     /// How ranges of weights are found: minmax, mse [default: minmax at 8 bits, else mse]
     #[arg(long)]
     pub weights: Option<String>,
-    /// Calibration images
+    /// Calibration images, spread over all there are; labels are not needed
     #[arg(long, default_value_t = 512)]
     pub calib: usize,
+    /// Other images to judge by than those of --data
+    #[arg(long, value_name = "DIR")]
+    pub eval_data: Option<PathBuf>,
     /// Images on which the cost of each layer alone is measured; 0 = not at all
     #[arg(long, default_value_t = 4)]
     pub alone: usize,
@@ -54,7 +59,7 @@ pub struct SchemeArgs {
 }
 
 impl SchemeArgs {
-    pub fn options(&self) -> Result<QuantizeOptions> {
+    pub fn options(&self, seed: u64) -> Result<QuantizeOptions> {
         let scheme: Scheme = self.scheme.parse()?;
         if self.calib == 0 {
             return Err(Error::invalid(
@@ -67,10 +72,13 @@ impl SchemeArgs {
             let (layer, scheme) = text.split_once('=').ok_or_else(|| {
                 Error::invalid(
                     "--layer",
-                    format!("`{text}` is not LAYER=SCHEME, for example fc3=w8a8"),
+                    format!("`{text}` is not LAYER=SCHEME, for example fc3=w8a8 or conv1=float"),
                 )
             })?;
-            schemes = schemes.with(layer, scheme.parse()?)?;
+            schemes = match scheme {
+                "float" | "fp32" => schemes.with_float(layer),
+                scheme => schemes.with(layer, scheme.parse()?)?,
+            };
         }
         let weights = self.weights.as_deref().map(str::parse).transpose()?;
         let requant = match self.requant {
@@ -87,6 +95,7 @@ impl SchemeArgs {
             weights,
             requant,
             items: self.calib,
+            seed,
             alone: self.alone,
         })
     }
@@ -96,12 +105,17 @@ impl SchemeArgs {
 pub struct QuantizeArgs {
     /// fp32 model file
     model: PathBuf,
-    /// Folder with MNIST-style IDX files or images; without it, synthetic digits
-    #[arg(long)]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
     /// Model file to write
     #[arg(long)]
     out: PathBuf,
+    /// Seed of the choice of calibration images
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write over the model that is read
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     scheme: SchemeArgs,
     /// Architecture of a foreign file, where its names do not tell
@@ -115,6 +129,12 @@ struct Output {
     layers: Vec<LayerReport>,
     bytes_before: u64,
     bytes_after: u64,
+    /// Of the float network and of what became of it, on `--eval-data` with labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accuracy: Option<[f64; 2]>,
+    /// With `--eval-data`: how close each result is to the float network's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    outputs: Vec<OutputAgreement>,
     seconds: f64,
     device: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,13 +142,25 @@ struct Output {
 }
 
 pub async fn run(context: &Context, args: QuantizeArgs) -> Result<()> {
-    let settings = args.scheme.options()?;
-    let model = wizen::open(&args.model, args.arch.as_deref())?;
-    let splits = data::splits(args.data.as_deref(), &model, (1_000, 1))?;
+    let settings = args.scheme.options(args.seed)?;
+    may_write(&args.out, &[Some(&args.model)], args.force)?;
+    let mut model = wizen::open(&args.model, args.arch.as_deref())?;
+    args.data.prepare(&mut model)?;
+    let sets = calibration_sets(context, &args.data, &args.scheme, &model)?;
     let device = context.device().await?;
     let start = Instant::now();
     let job = context.job(&device);
-    let result = compress::quantize(&job, &model, &splits.train, &settings).await?;
+    let result = compress::quantize(&job, &model, &sets.learn, &settings).await?;
+    let (mut accuracy, mut outputs) = (None, Vec::new());
+    if args.scheme.eval_data.is_some() {
+        let (float, made) = (model.runnable()?, result.network.runnable()?);
+        outputs = compress::agreement(&job, &float, &made, &sets.judge).await?;
+        if sets.judge.labels().is_some() {
+            let before = compress::accuracy(&job, &float, &sets.judge, None).await?;
+            let after = compress::accuracy(&job, &made, &sets.judge, None).await?;
+            accuracy = Some([before.top1, after.top1]);
+        }
+    }
     let size = result.network.save(&args.out)?;
     let output = Output {
         scheme: settings.schemes.network().to_string(),
@@ -137,6 +169,8 @@ pub async fn run(context: &Context, args: QuantizeArgs) -> Result<()> {
             .map_err(Error::io(&args.model))?
             .len(),
         bytes_after: size.bytes,
+        accuracy,
+        outputs,
         seconds: start.elapsed().as_secs_f64(),
         device: device.name(),
         report: args.scheme.report,
@@ -144,11 +178,14 @@ pub async fn run(context: &Context, args: QuantizeArgs) -> Result<()> {
     let facts = Facts {
         scheme: &output.scheme,
         model: &args.model,
-        data: args.data.as_deref(),
-        notes: vec![format!(
+        data: args.data.data.as_deref(),
+        notes: [format!(
             "Ranges of activations from {} images.",
-            settings.items.min(splits.train.len())
-        )],
+            settings.items.min(sets.learn.len())
+        )]
+        .into_iter()
+        .chain(judged(&output))
+        .collect(),
         layers: &output.layers,
         bytes_before: output.bytes_before,
         bytes_after: output.bytes_after,
@@ -157,9 +194,11 @@ pub async fn run(context: &Context, args: QuantizeArgs) -> Result<()> {
     };
     write_report(output.report.as_ref(), &facts)?;
     context.finish(&output, || {
+        let judged: Vec<String> = judged(&output).map(|line| format!("\n{line}")).collect();
         format!(
-            "{}\n{} -> {} bytes, {:.1} s on {}; wrote {}",
+            "{}{}\n{} -> {} bytes, {:.1} s on {}; wrote {}",
             layer_table(&output.layers),
+            judged.concat(),
             bytes(output.bytes_before),
             bytes(output.bytes_after),
             output.seconds,
@@ -167,6 +206,37 @@ pub async fn run(context: &Context, args: QuantizeArgs) -> Result<()> {
             args.out.display()
         )
     })
+}
+
+/// The data to calibrate on; it needs no labels, nor classes that are known.
+fn calibration_sets(
+    context: &Context,
+    data: &DataArgs,
+    scheme: &SchemeArgs,
+    model: &Network,
+) -> Result<Sets> {
+    let eval = scheme.eval_data.as_deref();
+    let sets = data.raw(context, model, eval, (1_000, 1))?;
+    match eval {
+        Some(_) => sets.numbered(context, model),
+        None => Ok(sets),
+    }
+}
+
+/// What `--eval-data` said, in sentences.
+fn judged(output: &Output) -> impl Iterator<Item = String> + '_ {
+    let accuracy = output.accuracy.map(|[before, after]| {
+        format!(
+            "Accuracy on --eval-data: {} before, {} after.",
+            percent(before),
+            percent(after)
+        )
+    });
+    let outputs = output
+        .outputs
+        .iter()
+        .map(|result| format!("On --eval-data, {}.", close(result)));
+    accuracy.into_iter().chain(outputs)
 }
 
 /// Per-layer errors as a table.

@@ -119,7 +119,7 @@ pub async fn train(
         ..network.clone()
     };
     let with = format!(
-        "{} epochs on {}, {:?}, seed {}",
+        "{} epochs on {}, {}, seed {}",
         options.epochs,
         data.name(),
         options.loss,

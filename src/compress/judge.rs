@@ -6,7 +6,8 @@ use super::Job;
 use crate::base::{Instant, Tensor};
 use crate::data::Data;
 use crate::error::{Error, Result};
-use crate::graph::{Device, Graph, lower};
+use crate::graph::{Device, Graph, check_finite, lower};
+use crate::quant::Sums;
 use crate::train::argmax_rows;
 
 /// Accuracy of a classifier.
@@ -48,7 +49,8 @@ pub fn batch_for(graph: &Graph, most: usize) -> usize {
     (VALUES / one.max(1)).clamp(1, most)
 }
 
-/// How many classes a classifier knows: its first result holds a logit for each, `[n, classes]`.
+/// How many classes a classifier knows: its first result holds a logit for each, `[n, classes]`. A single logit
+/// tells two classes apart, no and yes.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a network with another first result, or none.
@@ -56,6 +58,7 @@ pub fn classes(graph: &Graph) -> Result<usize> {
     let first = graph.outputs().first().map(|&id| graph.value(id));
     let shape = first.map(|value| value.shape.as_slice());
     match (shape, graph.output_names().first()) {
+        (Some(&[_, 1]), _) => Ok(2),
         (Some(&[_, classes]), _) => Ok(classes),
         (Some(shape), Some(name)) => {
             let problem = format!(
@@ -67,12 +70,36 @@ pub fn classes(graph: &Graph) -> Result<usize> {
     }
 }
 
+/// The class of every row of logits `[…, classes]`: the largest, the first of equal ones. Of a single logit it is
+/// 1 (yes) above 0, where its sigmoid exceeds a half.
+pub fn predicted(logits: &Tensor) -> Vec<usize> {
+    match logits.shape().last() {
+        Some(1) => logits
+            .to_f32()
+            .iter()
+            .map(|&x| usize::from(x > 0.0))
+            .collect(),
+        _ => argmax_rows(logits),
+    }
+}
+
+/// Probabilities of the classes of one row of logits: their softmax, or, of a single one, those of no and yes by
+/// the sigmoid.
+pub fn probabilities(logits: &[f64]) -> Vec<f64> {
+    if let &[x] = logits {
+        return vec![1.0 / (1.0 + x.exp()), 1.0 / (1.0 + (-x).exp())];
+    }
+    let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = logits.iter().map(|x| (x - max).exp()).sum();
+    logits.iter().map(|x| (x - max).exp() / sum).collect()
+}
+
 /// Runs every item of `data` through `graph`, whose first result holds the logits, and compares with the
 /// labels.
 ///
 /// # Errors
-/// [`Error::Invalid`] for data without labels or a network without classes; from reading `data`; what the device
-/// reports; [`Error::Stopped`].
+/// [`Error::Invalid`] for data without labels, a network without classes, or answers that are not finite (with the
+/// first layer of such results); from reading `data`; what the device reports; [`Error::Stopped`].
 pub async fn accuracy(
     job: &Job<'_>,
     graph: &Graph,
@@ -106,8 +133,9 @@ pub async fn accuracy(
         let logits = outputs
             .first()
             .ok_or_else(|| Error::invalid("evaluate", "the network has no result"))?;
+        check_finite(device, &graph, &inputs, &outputs).await?;
         top5 += in_top(logits, &labels[predictions.len()..][..count], 5);
-        predictions.extend(argmax_rows(logits).into_iter().take(count));
+        predictions.extend(predicted(logits).into_iter().take(count));
         stage.step(count)?;
     }
     let right = predictions
@@ -124,9 +152,79 @@ pub async fn accuracy(
     })
 }
 
-/// How many of the labels are among the `k` largest logits of their row.
+/// How close a network's results are to those of another, that of its float parent.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OutputAgreement {
+    /// The result.
+    pub name: String,
+    /// `20·log10(‖float‖ / ‖difference‖)` over all items; `None` if they are equal.
+    pub sqnr_db: Option<f64>,
+    /// Share of items with the same class; `None` for results that are no logits `[n, classes]`.
+    pub agreement: Option<f64>,
+}
+
+/// Runs every item of `data` through both networks, and compares each result with that of `float`. No labels are
+/// needed.
+///
+/// # Errors
+/// [`Error::Invalid`] if the results are not of the same number and size, or not finite (with the first layer
+/// of such results); from reading `data`; what the device reports; [`Error::Stopped`].
+pub async fn agreement(
+    job: &Job<'_>,
+    float: &Graph,
+    network: &Graph,
+    data: &dyn Data,
+) -> Result<Vec<OutputAgreement>> {
+    let batch = eval_batch(float, EVAL_BATCH).min(data.len());
+    let (float, network) = (float.with_batch(batch)?, network.with_batch(batch)?);
+    let device = job.device();
+    let mut reference = device.load(lower(&float, &device.caps())?).await?;
+    let mut ours = device.load(lower(&network, &device.caps())?).await?;
+    let mut stage = job.stage("compare with float", data.len());
+    let mut sums = vec![(Sums::default(), 0usize); float.outputs().len()];
+    for batch in data.in_order(data.len(), batch) {
+        let (inputs, count) = batch?;
+        let inputs: Vec<&Tensor> = inputs.iter().collect();
+        let (want, got) = (reference.run(&inputs).await?, ours.run(&inputs).await?);
+        check_finite(device, &float, &inputs, &want).await?;
+        check_finite(device, &network, &inputs, &got).await?;
+        let shapes = |tensors: &[Tensor]| -> Vec<_> {
+            tensors
+                .iter()
+                .map(|tensor| tensor.shape().to_vec())
+                .collect()
+        };
+        if shapes(&want) != shapes(&got) {
+            let problem = "the networks have results of other shapes";
+            return Err(Error::invalid("compare", problem));
+        }
+        for ((want, got), (sums, same)) in want.iter().zip(&got).zip(&mut sums) {
+            let real = want.len() / want.shape()[0].max(1) * count;
+            for (want, got) in want.to_f64().into_iter().zip(got.to_f64()).take(real) {
+                sums.add(want, got);
+            }
+            let classes = predicted(want).into_iter().zip(predicted(got));
+            *same += classes.take(count).filter(|(a, b)| a == b).count();
+        }
+        stage.step(count)?;
+    }
+    let named = float.outputs().iter().zip(float.output_names()).zip(sums);
+    let share = |n: usize| n as f64 / data.len() as f64;
+    Ok(named
+        .map(|((&id, name), (sums, same))| OutputAgreement {
+            name: name.clone(),
+            sqnr_db: sums.sqnr_db(),
+            agreement: (float.value(id).shape.len() == 2).then(|| share(same)),
+        })
+        .collect())
+}
+
+/// How many of the labels are among the `k` largest logits of their row. Of two classes, both are.
 fn in_top(logits: &Tensor, labels: &[u32], k: usize) -> usize {
     let classes = logits.shape().last().copied().unwrap_or(1);
+    if classes == 1 {
+        return labels.len();
+    }
     let values = logits.to_f32();
     let rows = values.chunks(classes).zip(labels);
     rows.filter(|(row, label)| {

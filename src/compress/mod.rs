@@ -25,7 +25,10 @@ mod qat;
 mod quantize;
 
 pub use fit::{Checkpoint, Fit, FitOptions, LrGroup, Save, train};
-pub use judge::{Accuracy, accuracy, batch_for, classes, eval_batch};
+pub use judge::{
+    Accuracy, OutputAgreement, accuracy, agreement, batch_for, classes, eval_batch, predicted,
+    probabilities,
+};
 pub use prune::{PruneOptions, prune, prune_channels};
 pub use qat::qat;
 pub use quantize::{QuantizeOptions, Quantized, calibrate, freeze, quantize};

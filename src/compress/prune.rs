@@ -118,9 +118,12 @@ pub async fn prune(
         graph,
         ..network.clone()
     };
+    let scope = match options.scope {
+        Scope::Global => "over all layers",
+        Scope::PerTensor => "in each layer",
+    };
     let with = format!(
-        "l1 {:?}: {:.4} of the weights are zero",
-        options.scope,
+        "by magnitude {scope}: {:.4} of the weights are zero",
         pruned.sparsity()
     );
     Ok((pruned.after("prune", with), fit))

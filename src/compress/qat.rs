@@ -73,7 +73,7 @@ pub async fn qat(
     let params = quant::adopt_scales(&params, &trained)?;
     let float = run.into_graph(&float).await?;
     let frozen = freeze(&float, &params, options, network, "qat")?;
-    let layers = report(job, &float, &frozen.graph, &params, (data, options.alone)).await?;
+    let layers = report(job, &float, &frozen.graph, &params, (data, options)).await?;
     let made = Quantized {
         network: frozen,
         layers,

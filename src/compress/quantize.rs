@@ -1,9 +1,11 @@
 //! Post-training quantization: ranges from data, integers, and how far each layer is from the float one.
 
+use std::collections::BTreeSet;
+
 use super::Job;
 use super::judge::batch_for;
 use crate::base::{Requant, Tensor};
-use crate::data::Data;
+use crate::data::{Data, sample};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::network::Network;
@@ -20,8 +22,10 @@ pub struct QuantizeOptions {
     pub weights: Option<WeightMethod>,
     /// How accumulators are rounded.
     pub requant: Requant,
-    /// Items to calibrate on.
+    /// Items to calibrate on, spread over all there are.
     pub items: usize,
+    /// Chooses them: two runs with one seed see the same.
+    pub seed: u64,
     /// Items on which each layer alone is judged; 0 = none.
     pub alone: usize,
 }
@@ -35,6 +39,7 @@ impl Default for QuantizeOptions {
             weights: None,
             requant: Requant::Fixed,
             items: 128,
+            seed: 1,
             alone: 0,
         }
     }
@@ -77,7 +82,7 @@ pub async fn quantize(
     let float = quant::prepare(&network.float_graph("quantize")?, scheme)?;
     let params = calibrate(job, &float, data, options).await?;
     let frozen = freeze(&float, &params, options, network, "quantize")?;
-    let layers = report(job, &float, &frozen.graph, &params, (data, options.alone)).await?;
+    let layers = report(job, &float, &frozen.graph, &params, (data, options)).await?;
     Ok(Quantized {
         network: frozen,
         layers,
@@ -96,9 +101,11 @@ pub async fn calibrate(
     options: &QuantizeOptions,
 ) -> Result<QuantParams> {
     let weights = quant::choose_weights(graph, &options.schemes, options.weights)?;
+    let floats: BTreeSet<String> = options.schemes.floats().map(str::to_owned).collect();
     if options.schemes.network().activation_range().is_none() {
         return Ok(QuantParams {
             weights,
+            floats,
             ..QuantParams::default()
         });
     }
@@ -111,14 +118,16 @@ pub async fn calibrate(
     }
     let batch = batch_for(graph, CALIBRATION_BATCH).min(count);
     let mut stage = job.stage("calibrate", count.div_ceil(batch));
-    let batches = data.in_order(count, batch).map(|batch| {
+    let items = sample(data.len(), count, options.seed);
+    let batches = data.batches(items, batch).map(|batch| {
         stage.step(1)?;
         batch.map(|(inputs, _)| inputs)
     });
     let graph = graph.with_batch(batch)?;
     let observer = options.observer();
     let found = quant::calibrate(job.device(), &graph, batches, observer, &options.schemes);
-    Ok(found.await?.with_weights(weights))
+    let params = found.await?.with_weights(weights);
+    Ok(QuantParams { floats, ..params })
 }
 
 /// Puts a float graph and its parameters into the form of the scheme.
@@ -134,19 +143,25 @@ pub fn freeze(
 ) -> Result<Network> {
     let scheme = options.schemes.network();
     let graph = match scheme {
-        Scheme::Fp16 => quant::to_f16(graph)?,
+        Scheme::Fp16 => quant::to_f16(graph, &params.floats)?,
         Scheme::WeightOnly { .. } => quant::to_weight_only(graph, params)?,
         Scheme::Integer { .. } => quant::freeze(graph, params, options.requant)?,
     };
     let layers = options.schemes.layers();
-    let own: Vec<String> = layers
-        .map(|(layer, scheme)| format!(" {layer}={scheme}"))
-        .collect();
+    let layers = layers.map(|(layer, scheme)| format!(" {layer}={scheme}"));
+    let floats = options
+        .schemes
+        .floats()
+        .map(|layer| format!(" {layer}=float"));
+    let own: Vec<String> = layers.chain(floats).collect();
     let with = format!(
-        "{scheme}{} {} {:?}, {} items",
+        "{scheme}{}, observer {}, rounding {}, {} items",
         own.concat(),
         options.observer(),
-        options.requant,
+        match options.requant {
+            Requant::Float => "float",
+            Requant::Fixed => "fixed",
+        },
         options.items
     );
     let frozen = Network {
@@ -163,13 +178,14 @@ pub(super) async fn report(
     float: &Graph,
     frozen: &Graph,
     params: &QuantParams,
-    (data, alone): (&dyn Data, usize),
+    (data, options): (&dyn Data, &QuantizeOptions),
 ) -> Result<Vec<LayerReport>> {
+    let alone = options.alone;
     let count = data.len().min(CALIBRATION_BATCH);
     // Comparing holds every activation of a batch twice.
     let batch = batch_for(float, REPORT_BATCH).min(count);
     let inputs = |count: usize, batch: usize| {
-        data.in_order(count, batch)
+        data.batches(sample(data.len(), count, options.seed), batch)
             .map(|batch| batch.map(|(inputs, _)| inputs))
     };
     let (one, other) = (float.with_batch(batch)?, frozen.with_batch(batch)?);

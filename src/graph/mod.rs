@@ -3,6 +3,7 @@
 pub mod channels;
 mod compare;
 mod executor;
+mod finite;
 mod lower;
 mod lower_i8;
 pub mod ops;
@@ -19,6 +20,8 @@ mod values;
 
 pub use compare::{StepComparison, compare_steps, sqnr_db};
 pub use executor::{Device, Executor, StepTime};
+pub use finite::check_finite;
+pub(crate) use finite::{not_finite, overflow};
 pub use lower::{LowerOptions, lower, lower_with};
 pub use ops::Op;
 pub use passes::{

@@ -376,11 +376,29 @@ impl Graph {
         if batch == 0 {
             return Err(Error::invalid("batch", "a batch needs at least one image"));
         }
+        self.with_inputs(|shape| shape[0] = batch)
+    }
+
+    /// The same network for images of another height and width: the two axes in the middle of every input
+    /// `[n, height, width, channels]`.
+    ///
+    /// # Errors
+    /// Those of the first operation that cannot take such images: a linear layer behind a flattened one, a
+    /// window larger than its image.
+    pub fn with_image(&self, height: usize, width: usize) -> Result<Self> {
+        self.with_inputs(|shape| {
+            if let [_, h, w, _] = shape {
+                (*h, *w) = (height, width);
+            }
+        })
+    }
+
+    fn with_inputs(&self, change: impl Fn(&mut [usize])) -> Result<Self> {
         let mut rewriter = Rewriter::new(self);
         for (id, value) in self.values() {
             if matches!(value.source, Source::Input) {
                 let mut shape = value.shape.clone();
-                shape[0] = batch;
+                change(&mut shape);
                 let new = rewriter.graph.copy_input(value, &shape);
                 rewriter.map(id, new);
             }

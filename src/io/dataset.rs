@@ -9,17 +9,24 @@ use crate::base::parallel::*;
 use crate::base::{Preprocess, Rng, Tensor};
 use crate::error::{Error, Result};
 
-/// Images with one label each, as a network takes them. At least one image; every label is below `classes`.
-/// A clone shares the pixels.
+/// Images as a network takes them, with one label each or none at all. At least one image; every label is below
+/// `classes`. A clone shares the pixels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
     source: Source,
     preprocess: Preprocess,
     augment: Augment,
-    labels: Vec<u32>,
-    classes: usize,
+    /// Empty if they are not known.
+    pub(super) labels: Vec<u32>,
+    pub(super) classes: usize,
+    /// Names of the classes by number; empty if they have none.
+    pub(super) class_names: Vec<String>,
+    /// Class numbers follow the order of the names alone.
+    pub(super) sorted: bool,
     name: String,
     synthetic: bool,
+    /// What people should know about where it came from.
+    pub(super) notes: Vec<String>,
 }
 
 /// Where the images are.
@@ -73,17 +80,21 @@ impl Dataset {
         classes: usize,
     ) -> Result<Self> {
         let unit = Preprocess::preset("unit", image_shape)?;
-        Self::of(
+        let data = Self::of(
             name.into(),
             Source::Pixels(Arc::new(images)),
             labels,
             unit,
             classes,
-        )
+        )?;
+        match data.labels.is_empty() {
+            true => Err(data.wrong("it has no images".to_owned())),
+            false => Ok(data),
+        }
     }
 
-    /// From JPEG and PNG files with a label each. Nothing is read yet: batches decode the files, so that
-    /// memory holds one batch, whatever the number of images.
+    /// From picture files with a label each, or no labels at all. Nothing is read yet: batches decode the
+    /// files, so that memory holds one batch, whatever the number of images.
     ///
     /// # Errors
     /// [`Error::Invalid`] if there is no file, if the labels are not as many as the files or not below
@@ -113,8 +124,11 @@ impl Dataset {
             augment: Augment::default(),
             labels,
             classes,
+            class_names: Vec::new(),
+            sorted: false,
             name,
             synthetic: false,
+            notes: Vec::new(),
         };
         data.check()?;
         Ok(data)
@@ -128,9 +142,6 @@ impl Dataset {
         self.preprocess.check()?;
         let wrong = |problem: String| Err(self.wrong(problem));
         let (labels, image_shape, classes) = (&self.labels, self.image_shape(), self.classes);
-        if labels.is_empty() {
-            return wrong("it has no images".to_string());
-        }
         match &self.source {
             Source::Pixels(pixels) => {
                 let expected = labels.len().checked_mul(self.image_len());
@@ -143,7 +154,11 @@ impl Dataset {
                 }
             }
             #[cfg(feature = "data")]
-            Source::Files(paths) if paths.len() != labels.len() => {
+            Source::Files(paths) if paths.is_empty() => {
+                return wrong("it has no images".to_owned());
+            }
+            #[cfg(feature = "data")]
+            Source::Files(paths) if !labels.is_empty() && paths.len() != labels.len() => {
                 return wrong(format!(
                     "{} labels do not fit {} files",
                     labels.len(),
@@ -209,12 +224,16 @@ impl Dataset {
 
     /// Number of images.
     pub fn len(&self) -> usize {
-        self.labels.len()
+        match &self.source {
+            Source::Pixels(_) => self.labels.len(),
+            #[cfg(feature = "data")]
+            Source::Files(paths) => paths.len(),
+        }
     }
 
     /// Always false: an empty data set cannot be made.
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        self.len() == 0
     }
 
     /// `[height, width, channels]` of one image.
@@ -237,7 +256,17 @@ impl Dataset {
         self.synthetic
     }
 
-    /// The label of every image.
+    /// Names of the classes by number; empty if they have none.
+    pub fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
+    /// What people should know about where it came from: files that were skipped, how classes were numbered.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The label of every image; empty if they are not known.
     pub fn labels(&self) -> &[u32] {
         &self.labels
     }
@@ -267,10 +296,8 @@ impl Dataset {
         };
         Self {
             source,
-            labels: self.labels[..n].to_vec(),
-            name: self.name.clone(),
-            preprocess: self.preprocess.clone(),
-            ..*self
+            labels: self.labels.iter().take(n).copied().collect(),
+            ..self.clone()
         }
     }
 
@@ -278,8 +305,8 @@ impl Dataset {
         self.image_shape().iter().product()
     }
 
-    /// Images and labels at these indices: `f32 [n, h, w, c]` as [`Preprocess`] says and `u32 [n]`. Files
-    /// are decoded on all cores.
+    /// Images and labels at these indices: `f32 [n, h, w, c]` as [`Preprocess`] says and `u32 [n]` (`[0]` where
+    /// labels are not known). Files are decoded on all cores.
     ///
     /// # Errors
     /// [`Error::Invalid`] if an index is not below [`Dataset::len`]; for files as [`super::load_image`].
@@ -314,13 +341,12 @@ impl Dataset {
         mut change: impl FnMut() -> Move,
     ) -> Result<(Tensor, Tensor)> {
         let shape @ [height, width, channels] = self.image_shape();
-        let mut labels = Vec::with_capacity(indices.len());
-        for &index in indices {
-            labels.push(*self.labels.get(index).ok_or_else(|| {
-                let problem = format!("index {index} is not below the {} images", self.len());
-                Error::invalid("batch", problem)
-            })?);
+        if let Some(index) = indices.iter().find(|&&index| index >= self.len()) {
+            let problem = format!("index {index} is not below the {} images", self.len());
+            return Err(Error::invalid("batch", problem));
         }
+        let known = indices.iter().filter_map(|&index| self.labels.get(index));
+        let labels: Vec<u32> = known.copied().collect();
         let changes: Vec<_> = indices.iter().map(|_| change()).collect();
         let mut black = vec![0f32; channels];
         self.preprocess.normalise(&vec![0; channels], &mut black);
@@ -339,7 +365,7 @@ impl Dataset {
                 Ok(())
             })?;
         let x = Tensor::from_f32(&[indices.len(), height, width, channels], &x)?;
-        Ok((x, Tensor::from_u32(&[indices.len()], &labels)?))
+        Ok((x, Tensor::from_u32(&[labels.len()], &labels)?))
     }
 
     /// One image as the network takes it.

@@ -1,54 +1,107 @@
 //! Folders of photographs with labels.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::augment::Augment;
 use super::dataset::{Dataset, Splits};
+use super::picture::{ENDINGS, KINDS};
 use super::table::{read_text, rows};
 use super::{cifar, mnist};
 use crate::base::Preprocess;
 use crate::error::{Error, Result};
 
-/// Endings of image files, in any case.
-const ENDINGS: [&str; 3] = ["jpg", "jpeg", "png"];
+/// Names of folders that divide a data set: to learn from, and to judge by (the first that is there).
+const TRAIN: [&str; 2] = ["train", "training"];
+const JUDGE: [&str; 5] = ["val", "valid", "validation", "test", "eval"];
+/// Columns of a table that name a file, and its class.
+const FILE_COLUMNS: [&str; 5] = ["filename", "file", "image", "path", "name"];
+const CLASS_COLUMNS: [&str; 6] = [
+    "class_index",
+    "label",
+    "class",
+    "class_name",
+    "target",
+    "category",
+];
+/// Folders in folders, at most: links may go round in circles.
+const DEPTH: usize = 16;
 
-/// Loads a folder of images, whose labels are
+/// Loads a folder of images ([`load_image`](super::load_image) has their kinds), whose labels are
 /// * in a table beside it, called like the folder and `.csv`, with the columns `filename` (in the folder) and
 ///   `class_index` in its header, in any order, others ignored; images that it does not name are not used, and
-///   there are as many classes as the largest index asks for; or
-/// * the subfolders that the images are in, one per class, numbered in the order of their names.
+///   there are as many classes as the largest index asks for. The columns may have other names (`file`, `image`,
+///   `path`; `label`, `class`, `class_name`, `target`), and classes may be names, then numbered in their order; or
+/// * the subfolders that the images are in, at any depth, one per class, numbered in the order of their names
+///   as torchvision's `ImageFolder` does; or
+/// * not known, if the images lie in the folder itself.
 ///
-/// Hidden files and files that are not `.jpg`, `.jpeg` or `.png` are ignored. Images are decoded when they are
-/// asked for.
+/// Hidden files are ignored, others that are no images are counted in [`Dataset::notes`]. Images are decoded when
+/// they are asked for.
 ///
 /// # Errors
-/// [`Error::Io`] for what cannot be read; [`Error::Format`] if there are no images or no labels, for a
-/// damaged or empty table (with the line), and for a file that the table names and the folder lacks;
-/// [`Error::Invalid`] as [`Preprocess::check`].
+/// [`Error::Io`] for what cannot be read; [`Error::Format`] if there are no images, if it holds `train` and
+/// `val` instead of classes, for a damaged or empty table (with the line), and for a file that the table names
+/// and the folder lacks; [`Error::Invalid`] as [`Preprocess::check`].
 pub fn load_image_folder(folder: impl AsRef<Path>, preprocess: &Preprocess) -> Result<Dataset> {
     let folder = folder.as_ref();
     let content = list(folder)?;
-    let (paths, labels, classes) = match table_beside(folder)? {
-        Some(table) => from_table(folder, &table)?,
+    let found = match table_beside(folder)? {
+        Some(table) => from_table(folder, &table, &content)?,
         None => from_subfolders(folder, content)?,
     };
     let name = format!("images ({})", folder.display());
-    let data = Dataset::from_files(name, paths, labels, preprocess.clone(), classes)?;
-    Ok(data.with_augment(Augment::LITTLE))
+    let classes = found.classes.max(1);
+    let data = Dataset::from_files(name, found.paths, found.labels, preprocess.clone(), classes)?;
+    let mut data = data.with_augment(Augment::LITTLE);
+    (data.class_names, data.sorted, data.notes) = (found.names, found.sorted, found.notes);
+    Ok(data)
 }
 
 /// Loads what a folder holds, as a network takes it: MNIST's files or CIFAR-10's binary batches
-/// ([`load_splits`]), else images ([`load_image_folder`]). A folder of images holds one set: it is both
-/// `train` and `test`, and [`Splits::held_out`] is false.
+/// ([`load_splits`]), folders `train` and `val` (or `valid`, `validation`, `test`, `eval`) of images, else images
+/// ([`load_image_folder`]). A folder of images holds one set: it is both `train` and `test`, and
+/// [`Splits::held_out`] is false.
 ///
 /// # Errors
-/// As those two, and as [`Dataset::with_preprocess`].
+/// As those two, and as [`Dataset::with_preprocess`]; [`Error::Format`] if `train` and `val` differ in their
+/// classes.
 pub fn load_data(folder: impl AsRef<Path>, preprocess: &Preprocess) -> Result<Splits> {
     let folder = folder.as_ref();
     if mnist::any_file(folder) || cifar::is_cifar10(folder) {
         return load_splits(folder)?.with_preprocess(preprocess);
+    }
+    if table_beside(folder)?.is_none()
+        && let Some([train, test]) = divided(&list(folder)?)?
+    {
+        let [train, test] = [
+            load_image_folder(&train, preprocess)?,
+            load_image_folder(&test, preprocess)?,
+        ];
+        if train.sorted && test.sorted && train.class_names != test.class_names {
+            let differs = |a: &Dataset, b: &Dataset| {
+                let names = a
+                    .class_names
+                    .iter()
+                    .filter(|name| !b.class_names.contains(name));
+                names.cloned().collect::<Vec<_>>().join(", ")
+            };
+            let problem = format!(
+                "{} and {} have different classes (only the first has: {}; only the second: {}), so their \
+                 numbers do not agree",
+                train.name(),
+                test.name(),
+                differs(&train, &test),
+                differs(&test, &train)
+            );
+            return Err(Error::format(folder, problem));
+        }
+        return Ok(Splits {
+            train,
+            test,
+            held_out: true,
+        });
     }
     let images = load_image_folder(folder, preprocess)?;
     Ok(Splits {
@@ -71,13 +124,24 @@ pub fn load_splits(folder: impl AsRef<Path>) -> Result<Splits> {
     mnist::load_mnist(folder)
 }
 
-type Labelled = (Vec<PathBuf>, Vec<u32>, usize);
+/// Images, and what is known of their classes.
+#[derive(Default)]
+struct Found {
+    paths: Vec<PathBuf>,
+    labels: Vec<u32>,
+    classes: usize,
+    names: Vec<String>,
+    sorted: bool,
+    notes: Vec<String>,
+}
 
-/// Images and subfolders of a folder, each in the order of their names.
+/// Images, subfolders and other files of a folder, each in the order of their names.
 #[derive(Default)]
 struct Content {
     images: Vec<PathBuf>,
     folders: Vec<PathBuf>,
+    /// Neither hidden nor images.
+    others: Vec<PathBuf>,
 }
 
 fn list(folder: &Path) -> Result<Content> {
@@ -88,7 +152,8 @@ fn list(folder: &Path) -> Result<Content> {
     }
     let mut content = Content::default();
     for name in names {
-        if name.as_encoded_bytes().starts_with(b".") {
+        // Hidden, or macOS' archives beside the pictures.
+        if name.as_encoded_bytes().starts_with(b".") || name == "__MACOSX" {
             continue;
         }
         let path = folder.join(&name);
@@ -97,9 +162,66 @@ fn list(folder: &Path) -> Result<Content> {
             content.folders.push(path);
         } else if ENDINGS.iter().any(|known| ending == *known) {
             content.images.push(path);
+        } else {
+            content.others.push(path);
         }
     }
     Ok(content)
+}
+
+/// All images below a folder, and the files that are none.
+fn below(folder: &Path, depth: usize, others: &mut Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+    if depth == 0 {
+        let problem =
+            format!("folders lie in it more than {DEPTH} deep; is there a link in a circle?");
+        return Err(Error::format(folder, problem));
+    }
+    let content = list(folder)?;
+    let mut images = content.images;
+    others.extend(content.others);
+    for folder in content.folders {
+        images.extend(below(&folder, depth - 1, others)?);
+    }
+    Ok(images)
+}
+
+fn name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+/// The folders to learn from and to judge by, if that is what a folder holds: neither has images of its own
+/// unless a table says what they show, for then they would be classes.
+fn divided(content: &Content) -> Result<Option<[PathBuf; 2]>> {
+    let find = |names: &[&str]| {
+        let named = |wanted: &&str| {
+            let same = |path: &&PathBuf| name(path).eq_ignore_ascii_case(wanted);
+            content.folders.iter().find(same).cloned()
+        };
+        names.iter().find_map(named)
+    };
+    let (Some(train), Some(judge)) = (find(&TRAIN), find(&JUDGE)) else {
+        return Ok(None);
+    };
+    for set in [&train, &judge] {
+        let inside = list(set)?;
+        if !inside.images.is_empty() && table_beside(set)?.is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(Some([train, judge]))
+}
+
+/// A remark about files that are not used, if there are any.
+fn skipped(others: &[PathBuf], why: &str) -> Option<String> {
+    let first = others.first()?;
+    Some(match others.len() {
+        1 => format!("1 file is not used, as {why}: {}", first.display()),
+        n => format!(
+            "{n} files are not used, as {why}, the first: {}",
+            first.display()
+        ),
+    })
 }
 
 /// `DIR.csv` beside `DIR`, if it is there.
@@ -118,69 +240,105 @@ fn table_beside(folder: &Path) -> Result<Option<PathBuf>> {
     Ok(table.is_file().then_some(table))
 }
 
-fn from_table(folder: &Path, table: &Path) -> Result<Labelled> {
+fn from_table(folder: &Path, table: &Path, content: &Content) -> Result<Found> {
     let wrong = |problem: String| Error::format(table, problem);
     let text = read_text(table)?;
-    let (mut paths, mut labels) = (Vec::new(), Vec::new());
-    for row in rows(&text, [&["filename"], &["class_index"]]).map_err(wrong)? {
-        let (line, [file, class]) = (row.line, row.fields);
-        let label: u32 = class.parse().map_err(|_| {
-            wrong(format!(
-                "line {line}: the class index is `{class}`, expected a whole number from 0"
-            ))
-        })?;
-        let path = folder.join(&file);
+    let rows = rows(&text, [&FILE_COLUMNS, &CLASS_COLUMNS]).map_err(wrong)?;
+    if rows.is_empty() {
+        return Err(wrong(
+            "it names no images; expected a line for each after the header".to_owned(),
+        ));
+    }
+    let mut found = Found::default();
+    for row in &rows {
+        let (line, [file, _]) = (row.line, &row.fields);
+        let path = folder.join(file);
         if !path.is_file() {
             return Err(wrong(format!(
                 "line {line}: there is no file `{file}` in {}",
                 folder.display()
             )));
         }
-        paths.push(path);
-        labels.push(label);
+        found.paths.push(path);
     }
-    let Some(largest) = labels.iter().max() else {
-        return Err(wrong(
-            "it names no images; expected a line for each after the header".to_owned(),
-        ));
-    };
-    let classes = *largest as usize + 1;
-    Ok((paths, labels, classes))
+    let class = |row: &super::table::Row<2>| row.fields[1].clone();
+    let is_number = |text: &String| text.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+    if rows.iter().map(class).any(|class| is_number(&class)) {
+        for row in &rows {
+            let label: u32 = row.fields[1].parse().map_err(|_| {
+                wrong(format!(
+                    "line {}: the class index is `{}`, expected a whole number from 0",
+                    row.line, row.fields[1]
+                ))
+            })?;
+            found.labels.push(label);
+            found.classes = found.classes.max(label as usize + 1);
+        }
+    } else {
+        let names: BTreeSet<String> = rows.iter().map(class).collect();
+        found.names = names.into_iter().collect();
+        (found.classes, found.sorted) = (found.names.len(), true);
+        let numbers: BTreeMap<&String, u32> = found.names.iter().zip(0..).collect();
+        found.labels = rows.iter().map(|row| numbers[&row.fields[1]]).collect();
+    }
+    let named: BTreeSet<&PathBuf> = found.paths.iter().collect();
+    let unnamed = content.images.iter().filter(|path| !named.contains(path));
+    let unnamed: Vec<PathBuf> = unnamed.cloned().collect();
+    let why = format!("{} does not name them", table.display());
+    found.notes.extend(skipped(&unnamed, &why));
+    found
+        .notes
+        .extend(skipped(&content.others, "they are no pictures"));
+    Ok(found)
 }
 
-fn from_subfolders(folder: &Path, content: Content) -> Result<Labelled> {
+fn from_subfolders(folder: &Path, content: Content) -> Result<Found> {
     let wrong = |problem: String| Err(Error::format(folder, problem));
-    let folders = content.folders;
-    let (mut paths, mut labels) = (Vec::new(), Vec::new());
-    let mut empty = None;
-    for (label, class) in folders.iter().enumerate() {
-        let images = list(class)?.images;
+    if let Some([train, judge]) = divided(&content)? {
+        return wrong(format!(
+            "it holds `{}` and `{}`, two sets of images and no classes; take one of them",
+            name(&train),
+            name(&judge)
+        ));
+    }
+    let mut found = Found::default();
+    let (mut others, mut empty) = (content.others, None);
+    for class in &content.folders {
+        let images = below(class, DEPTH, &mut others)?;
         if images.is_empty() {
             empty = Some(class);
         }
-        labels.extend(std::iter::repeat_n(label as u32, images.len()));
-        paths.extend(images);
+        let label = found.names.len() as u32;
+        found
+            .labels
+            .extend(std::iter::repeat_n(label, images.len()));
+        found.paths.extend(images);
+        found.names.push(name(class));
     }
-    match (paths.is_empty(), content.images.is_empty(), empty) {
-        (true, true, _) => wrong(
-            "there are no images (.jpg, .jpeg, .png) in this folder, nor in folders in it; expected images, \
-             the four MNIST files or CIFAR-10's binary batches"
-                .to_owned(),
-        ),
-        (true, false, _) => wrong(format!(
-            "its images have no labels; put a table `{}.csv` with the columns filename,class_index beside \
-             the folder, or the images of each class into a folder of their own",
-            folder.display()
+    found.notes.extend(skipped(&others, "they are no pictures"));
+    match (found.paths.is_empty(), content.images.is_empty(), empty) {
+        (true, true, _) => wrong(format!(
+            "there are no images ({KINDS}) in this folder, nor in folders in it; expected images, the four MNIST \
+             files or CIFAR-10's binary batches"
         )),
+        (true, false, _) => Ok(Found {
+            paths: content.images,
+            notes: found.notes,
+            ..Found::default()
+        }),
         (false, false, _) => wrong(format!(
             "it has folders of images, one per class, and {} images beside them, whose class is unknown; \
              move them",
             content.images.len()
         )),
         (false, true, Some(class)) => wrong(format!(
-            "its folder `{}` has no images (.jpg, .jpeg, .png), so it cannot be a class",
+            "its folder `{}` has no images ({KINDS}), so it cannot be a class",
             class.display()
         )),
-        (false, true, None) => Ok((paths, labels, folders.len())),
+        (false, true, None) => Ok(Found {
+            classes: found.names.len(),
+            sorted: true,
+            ..found
+        }),
     }
 }

@@ -23,12 +23,15 @@ impl Data for Dataset {
 
     fn targets(&self, items: &[usize]) -> Result<Vec<Tensor>> {
         let labels = self.labels();
+        if labels.is_empty() {
+            return Ok(Vec::new());
+        }
         let labels: Vec<u32> = items.iter().map(|&i| labels[i]).collect();
         Ok(vec![Tensor::from_u32(&[labels.len()], &labels)?])
     }
 
     fn labels(&self) -> Option<&[u32]> {
-        Some(self.labels())
+        Some(self.labels()).filter(|labels| !labels.is_empty())
     }
 
     fn augmented(&self, items: &[usize], rng: &mut Rng) -> Result<Vec<Tensor>> {
@@ -37,22 +40,16 @@ impl Data for Dataset {
     }
 
     /// The next batch is read on another thread, so two are in memory. It ends after an error.
-    fn in_order(&self, count: usize, batch: usize) -> Batches<'_> {
-        let count = count.min(self.len());
-        let batch = batch.max(1);
-        let starts = (0..count).step_by(batch);
+    fn batches(&self, items: Vec<usize>, batch: usize) -> Batches<'_> {
+        let padded = padded(items, batch);
         if cfg!(target_arch = "wasm32") {
-            return Box::new(starts.map(move |start| {
-                let (items, real) = padded(start, count, batch);
-                Ok((self.inputs(&items)?, real))
-            }));
+            return Box::new(padded.map(|(items, real)| Ok((self.inputs(&items)?, real))));
         }
         let data = self.clone();
         // Without room: a batch is handed over, or waits in the thread's hands.
         let (sender, batches) = sync_channel(0);
         let thread = std::thread::spawn(move || {
-            for start in starts {
-                let (items, real) = padded(start, count, batch);
+            for (items, real) in padded {
                 let inputs = data.inputs(&items).map(|inputs| (inputs, real));
                 let failed = inputs.is_err();
                 if sender.send(inputs).is_err() || failed {

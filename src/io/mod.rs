@@ -4,8 +4,11 @@
 //! that follow, and nothing is allocated from a number that a file merely claims. Everything written
 //! goes to a temporary name first ([`write_atomic`]).
 
+#[cfg(feature = "data")]
+mod arrays;
 mod augment;
 mod cifar;
+mod classes;
 mod container;
 mod dataset;
 mod digits;
@@ -35,6 +38,8 @@ mod table;
 mod weights;
 
 pub use crate::atomic::write_atomic;
+#[cfg(feature = "data")]
+pub use arrays::{Arrays, is_array_file, load_arrays};
 pub use augment::Augment;
 pub use cifar::load_cifar10;
 pub use container::{Contents, read_safetensors, write_safetensors};

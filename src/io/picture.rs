@@ -16,7 +16,14 @@ const MAX_SIDE: u32 = Preprocess::MAX_SIDE as u32;
 /// Largest file, and largest decoded image, in bytes.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// Reads a JPEG or PNG file as a network takes it: `f32 [height, width, channels]`. What the file is, its
+/// Endings of picture files, in any case.
+pub(super) const ENDINGS: [&str; 9] = [
+    "jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "jfif",
+];
+/// The same, for people.
+pub(super) const KINDS: &str = "JPEG, PNG, WebP, BMP, GIF or TIFF";
+
+/// Reads a JPEG, PNG, WebP, BMP, GIF (its first picture) or TIFF file as a network takes it: `f32 [height, width, channels]`. What the file is, its
 /// content tells.
 ///
 /// The steps are those of torchvision's `Resize`, `CenterCrop`, `ToTensor`, `Normalize` (where the crop would
@@ -26,7 +33,7 @@ const MAX_BYTES: u64 = 256 << 20;
 ///
 /// # Errors
 /// [`Error::Io`] for a file that cannot be read; [`Error::Format`], with the path, for one that is not
-/// JPEG or PNG, damaged or cut short, larger than 16384 pixels a side or 256 MiB decoded, too narrow
+/// of these, damaged or cut short, larger than 16384 pixels a side or 256 MiB decoded, too narrow
 /// to be resized, or too small not to be; [`Error::Invalid`] as [`Preprocess::check`].
 pub fn load_image(path: impl AsRef<Path>, preprocess: &Preprocess) -> Result<Tensor> {
     preprocess.check()?;
@@ -117,7 +124,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
     let words = |error: ImageError| match error {
         ImageError::Unsupported(e) => {
-            format!("it cannot be read: {e}; expected JPEG or PNG")
+            format!("it cannot be read: {e}; expected {KINDS}")
         }
         ImageError::Limits(_) => format!(
             "the image is too large; expected at most {MAX_SIDE} pixels a side and {MAX_BYTES} bytes decoded"
@@ -125,7 +132,7 @@ fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
         other => format!("the image is damaged or cut short: {other}"),
     };
     if bytes.is_empty() {
-        return Err("the file is empty; expected a JPEG or PNG image".to_owned());
+        return Err(format!("the file is empty; expected {KINDS}"));
     }
     let reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()

@@ -127,6 +127,34 @@ impl StoredTensor {
         })
     }
 
+    /// The elements of a tensor of any type as f64 (64-bit integers are rounded).
+    #[cfg(feature = "data")]
+    pub(super) fn to_f64(&self) -> Vec<f64> {
+        fn each<const N: usize>(bytes: &[u8], real: fn([u8; N]) -> f64) -> Vec<f64> {
+            bytes
+                .as_chunks()
+                .0
+                .iter()
+                .map(|&element| real(element))
+                .collect()
+        }
+        let bytes = &self.bytes;
+        match self.dtype {
+            StoredType::F64 => each(bytes, f64::from_le_bytes),
+            StoredType::F32 => each(bytes, |b| f32::from_le_bytes(b).into()),
+            StoredType::F16 => each(bytes, |b| half::f16::from_le_bytes(b).into()),
+            StoredType::BF16 => each(bytes, |b| half::bf16::from_le_bytes(b).into()),
+            StoredType::I64 => each(bytes, |b| i64::from_le_bytes(b) as f64),
+            StoredType::U64 => each(bytes, |b| u64::from_le_bytes(b) as f64),
+            StoredType::I32 => each(bytes, |b| i32::from_le_bytes(b).into()),
+            StoredType::U32 => each(bytes, |b| u32::from_le_bytes(b).into()),
+            StoredType::I16 => each(bytes, |b| i16::from_le_bytes(b).into()),
+            StoredType::U16 => each(bytes, |b| u16::from_le_bytes(b).into()),
+            StoredType::I8 => each(bytes, |b| i8::from_le_bytes(b).into()),
+            StoredType::U8 | StoredType::Bool => each(bytes, |[b]| b.into()),
+        }
+    }
+
     /// A single integer, as PyTorch counts training steps in.
     fn is_counter(&self) -> bool {
         self.shape.is_empty() && matches!(self.dtype, StoredType::I64 | StoredType::I32)

@@ -1,6 +1,6 @@
 //! Calibration: observers inserted into the float graph, state on the device, read once at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -121,6 +121,7 @@ impl Calibration {
             activations: self.activations,
             weights,
             means: self.means,
+            floats: BTreeSet::new(),
         }
     }
 }
@@ -416,7 +417,8 @@ impl FromStr for WeightMethod {
     }
 }
 
-/// Scales of all weights of a float graph, per output channel, by the name of the weights; `how` = `None` takes what
+/// Scales of all weights of a float graph but those of layers that stay float, per output channel, by the name of the
+/// weights; `how` = `None` takes what
 /// suits each layer's bits ([`WeightMethod::for_scheme`]).
 ///
 /// # Errors
@@ -428,10 +430,11 @@ pub fn choose_weights(
     how: Option<WeightMethod>,
 ) -> Result<BTreeMap<String, Quantization>> {
     let mut out = BTreeMap::new();
-    if schemes.network() == Scheme::Fp16 {
-        return Ok(out);
-    }
-    for (layer, _) in schemes.layers() {
+    for layer in schemes
+        .layers()
+        .map(|(layer, _)| layer)
+        .chain(schemes.floats())
+    {
         let names = graph.nodes().iter().filter(|node| has_weights(node));
         let names: Vec<&str> = names.map(|node| node.name.as_str()).collect();
         if !names.contains(&layer) {
@@ -442,11 +445,17 @@ pub fn choose_weights(
             return Err(Error::invalid("scheme", problem));
         }
     }
+    if schemes.network() == Scheme::Fp16 {
+        return Ok(out);
+    }
     for (node, id) in graph
         .nodes()
         .iter()
         .filter_map(|n| Some((n, weights_of(n)?)))
     {
+        if schemes.is_float(&node.name) {
+            continue;
+        }
         let name = &graph.value(id).name;
         let tensor = graph.tensor(id).ok_or_else(|| {
             Error::invalid(

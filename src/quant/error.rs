@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 
 /// Sums over what was compared so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sums {
+pub(crate) struct Sums {
     reference: f64,
     other: f64,
     product: f64,
@@ -26,9 +26,9 @@ impl Sums {
         self.count
     }
 
-    /// `None` if all were equal.
+    /// `None` if all were equal; NaN if one was NaN.
     pub fn sqnr_db(&self) -> Option<f64> {
-        (self.noise > 0.0).then(|| 10.0 * (self.reference / self.noise).log10())
+        (self.noise != 0.0).then(|| 10.0 * (self.reference / self.noise).log10())
     }
 
     /// Of the angle between the two as vectors: 1 if both are zero, 0 if one is.

@@ -44,7 +44,8 @@ pub fn insert_fake_quant(graph: &Graph, params: &QuantParams) -> Result<FakeQuan
         rewriter.map(id, y);
     }
     for node in graph.nodes() {
-        match weights_of(node) {
+        let float = params.floats.contains(&node.name);
+        match weights_of(node).filter(|_| !float) {
             None => rewriter.copy(node)?,
             Some(w) => {
                 let name = &graph.value(w).name;
@@ -152,7 +153,8 @@ pub fn adopt_scales(params: &QuantParams, trained: &[(String, Tensor)]) -> Resul
 pub fn snap_parameters(graph: &Graph, params: &QuantParams) -> Result<Graph> {
     let mut out = graph.clone();
     for node in graph.nodes() {
-        let Some(w_id) = weights_of(node) else {
+        let float = params.floats.contains(&node.name);
+        let Some(w_id) = weights_of(node).filter(|_| !float) else {
             continue;
         };
         let weight = params.weight(&graph.value(w_id).name)?;

@@ -1,18 +1,20 @@
 //! Float conversions of a whole network: f16 storage, and integer weights with float arithmetic.
 
+use std::collections::BTreeSet;
+
 use super::points::{QuantParams, constants, float_inputs, weights_of};
 use super::weights::quantize_weights;
 use crate::base::{DType, Tensor};
 use crate::error::{Error, Result};
 use crate::graph::ops::{Cast, Dequantize};
-use crate::graph::{Graph, Rewriter, ValueId};
+use crate::graph::{Graph, Node, Rewriter, ValueId};
 
 /// Stores weights and activations as f16 (biases stay f32, sums accumulate in f32); inputs and results
-/// of the network stay f32.
+/// of the network, and the layers `floats`, stay f32.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a weight that overflows f16 (above 65504), or an operation without f16 form.
-pub fn to_f16(graph: &Graph) -> Result<Graph> {
+pub fn to_f16(graph: &Graph, floats: &BTreeSet<String>) -> Result<Graph> {
     let mut rewriter = Rewriter::new(graph);
     for id in float_inputs(graph) {
         let x = rewriter.get(id)?;
@@ -24,6 +26,10 @@ pub fn to_f16(graph: &Graph) -> Result<Graph> {
         halve(&mut rewriter, id)?;
     }
     for node in graph.nodes() {
+        if floats.contains(&node.name) {
+            wide_layer(&mut rewriter, node)?;
+            continue;
+        }
         if let Some(id) = weights_of(node) {
             halve(&mut rewriter, id)?;
         }
@@ -38,6 +44,29 @@ pub fn to_f16(graph: &Graph) -> Result<Graph> {
         }
     }
     rewriter.finish()
+}
+
+/// A layer in f32 between f16.
+fn wide_layer(rewriter: &mut Rewriter<'_>, node: &Node) -> Result<()> {
+    let cast = |rewriter: &mut Rewriter<'_>, x: ValueId, to: DType| {
+        let name = format!("{}:{to} at {}", rewriter.graph.value(x).name, node.name);
+        rewriter.graph.push(&name, Cast { to }, &[x])
+    };
+    let mut inputs = Vec::new();
+    for &id in &node.inputs {
+        let x = rewriter.get(id)?;
+        inputs.push(match rewriter.graph.value(x).dtype {
+            DType::F16 => cast(rewriter, x, DType::F32)?,
+            _ => x,
+        });
+    }
+    rewriter.replace(node, node.op.clone(), &inputs)?;
+    for &y in &node.outputs {
+        let x = rewriter.get(y)?;
+        let narrow = cast(rewriter, x, DType::F16)?;
+        rewriter.map(y, narrow);
+    }
+    Ok(())
 }
 
 /// Puts the f16 form of a parameter in its place.
@@ -68,7 +97,8 @@ fn stored(graph: &Graph, id: ValueId) -> Result<&Tensor> {
 pub fn to_weight_only(graph: &Graph, params: &QuantParams) -> Result<Graph> {
     let mut rewriter = Rewriter::new(graph);
     for node in graph.nodes() {
-        if let Some(id) = weights_of(node) {
+        let float = params.floats.contains(&node.name);
+        if let Some(id) = weights_of(node).filter(|_| !float) {
             let name = &graph.value(id).name;
             let q = params.weight(name)?;
             let integers = quantize_weights(stored(graph, id)?, q)?;

@@ -68,6 +68,10 @@ pub fn freeze(graph: &Graph, params: &QuantParams, requant: Requant) -> Result<G
             None => None,
         };
         let quant = quant.map(Quantization::per_tensor);
+        if params.floats.contains(&node.name) {
+            float_layer(&mut rewriter, node, quant)?;
+            continue;
+        }
         if has_weights(node) {
             layer(&mut rewriter, node, params, quant)?;
             continue;
@@ -109,6 +113,37 @@ pub fn freeze(graph: &Graph, params: &QuantParams, requant: Requant) -> Result<G
         frozen.output_named(name, y);
     }
     Ok(frozen)
+}
+
+/// A layer that stays float between integers.
+fn float_layer(
+    rewriter: &mut Rewriter<'_>,
+    node: &Node,
+    quant: Option<Quantization>,
+) -> Result<()> {
+    let mut inputs = Vec::new();
+    for &id in &node.inputs {
+        let x = rewriter.get(id)?;
+        let value = rewriter.graph.value(x);
+        inputs.push(match value.dtype {
+            DType::I8 => {
+                let name = format!("dequantize {} for {}", value.name, node.name);
+                rewriter.graph.push(&name, Dequantize, &[x])?
+            }
+            _ => x,
+        });
+    }
+    rewriter.replace(node, node.op.clone(), &inputs)?;
+    let y = node.outputs[0];
+    if let Some(quant) = quant {
+        let x = rewriter.get(y)?;
+        let name = format!("quantize {}", node.name);
+        let integers = rewriter
+            .graph
+            .push_quantized(&name, Quantize, &[x], quant)?;
+        rewriter.map(y, integers);
+    }
+    Ok(())
 }
 
 /// A layer with weights: they and the bias become integers.

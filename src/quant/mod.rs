@@ -16,6 +16,7 @@ mod scheme;
 mod weights;
 
 pub use calibrate::{Calibration, Observer, calibrate, choose_weights};
+pub(crate) use error::Sums;
 pub use error::{clipped_share, cosine, sqnr_db};
 pub use fake::{FakeQuantized, LearnedScale, adopt_scales, insert_fake_quant, snap_parameters};
 pub use float16::{to_f16, to_weight_only};

@@ -1,6 +1,6 @@
 //! Where a network is quantized, and with which parameters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{DType, QParams, Quantization};
 use crate::error::{Error, Result};
@@ -17,6 +17,9 @@ pub struct QuantParams {
     /// Mean of every channel that a layer reads. Where known, [`super::freeze`] takes the mean error of
     /// rounded weights back through the bias; empty where weights were trained rounded.
     pub means: BTreeMap<String, Vec<f32>>,
+    /// Layers that stay float, by their names: what they read is turned into reals, what they make is
+    /// quantized like any other result.
+    pub floats: BTreeSet<String>,
 }
 
 impl QuantParams {

@@ -10,7 +10,9 @@ use super::points::{QuantParams, has_weights, weights_of};
 use super::weights::{dequantize, quantize_weights};
 use crate::base::{QParams, Quantization, Tensor};
 use crate::error::{Error, Result};
-use crate::graph::{Device, Executor, Graph, Node, Rewriter, SessionOptions, Source, lower};
+use crate::graph::{
+    Device, Executor, Graph, Node, Rewriter, SessionOptions, Source, lower, not_finite, overflow,
+};
 
 /// Errors of one layer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -53,7 +55,8 @@ struct Compared {
 /// activations of one batch.
 ///
 /// # Errors
-/// From lowering and from `batches`; what the device reports.
+/// From lowering and from `batches`; [`Error::Invalid`] naming the first layer whose result is not finite; what the
+/// device reports.
 pub async fn layer_reports(
     device: &Device,
     float: &Graph,
@@ -77,8 +80,14 @@ pub async fn layer_reports(
                 Error::invalid("report", problem)
             };
             let name = &float.value(node.outputs[0]).name;
-            let want = want.get(name).ok_or_else(missing)?.to_f64();
+            let want = want.get(name).ok_or_else(missing)?;
             let got = got.get(name).ok_or_else(missing)?;
+            for tensor in [want, got] {
+                if let Some(bad) = not_finite(tensor) {
+                    return Err(overflow(&node.name, bad, tensor.dtype()));
+                }
+            }
+            let want = want.to_f64();
             let value = quantized.value(quantized.find(name)?);
             compare(compared, &want, got, value.quant.as_ref());
         }
@@ -213,7 +222,8 @@ pub async fn layer_costs(
 ) -> Result<BTreeMap<String, Option<f64>>> {
     let reference = results(device, float, batches).await?;
     let mut out = BTreeMap::new();
-    for node in weighted(float) {
+    let quantized = |node: &&Node| !params.floats.contains(&node.name);
+    for node in weighted(float).filter(quantized) {
         let alone = quantize_one(float, node, params)?;
         let got = results(device, &alone, batches).await?;
         out.insert(node.name.clone(), crate::graph::sqnr_db(&reference, &got));

@@ -1,6 +1,6 @@
 //! Names of quantization schemes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -106,6 +106,7 @@ impl Scheme {
 pub struct LayerSchemes {
     network: Scheme,
     layers: BTreeMap<String, Scheme>,
+    floats: BTreeSet<String>,
 }
 
 impl From<Scheme> for LayerSchemes {
@@ -113,6 +114,7 @@ impl From<Scheme> for LayerSchemes {
         Self {
             network,
             layers: BTreeMap::new(),
+            floats: BTreeSet::new(),
         }
     }
 }
@@ -138,6 +140,24 @@ impl LayerSchemes {
         }
         self.layers.insert(layer.to_owned(), scheme);
         Ok(self)
+    }
+
+    /// The same with a layer that stays float (f32): what it reads is turned into reals, what it makes follows
+    /// the scheme again.
+    #[must_use]
+    pub fn with_float(mut self, layer: &str) -> Self {
+        self.floats.insert(layer.to_owned());
+        self
+    }
+
+    /// Layers that stay float.
+    pub fn floats(&self) -> impl Iterator<Item = &str> {
+        self.floats.iter().map(String::as_str)
+    }
+
+    /// True for a layer that stays float.
+    pub fn is_float(&self, layer: &str) -> bool {
+        self.floats.contains(layer)
     }
 
     /// The scheme of a layer.

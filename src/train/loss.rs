@@ -40,6 +40,31 @@ pub struct Distillation {
     pub values: Vec<String>,
 }
 
+impl fmt::Display for Loss {
+    /// As histories say it: `cross-entropy`, `0.5 × distillation + 0.5 × cross-entropy`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CrossEntropy => f.write_str("cross-entropy"),
+            Self::MeanSquare => f.write_str("mean squared error"),
+            Self::Distill(teacher) => {
+                write!(f, "distillation at temperature {}", teacher.temperature)?;
+                match &teacher.values[..] {
+                    [] => Ok(()),
+                    values => write!(f, " and of {}", values.join(", ")),
+                }
+            }
+            Self::Sum(parts) => {
+                for (i, (factor, loss)) in parts.iter().enumerate() {
+                    let plus = if i == 0 { "" } else { " + " };
+                    write!(f, "{plus}{factor} × {loss}")?;
+                }
+                Ok(())
+            }
+            Self::Custom(_) => f.write_str("a loss of its own"),
+        }
+    }
+}
+
 impl fmt::Debug for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

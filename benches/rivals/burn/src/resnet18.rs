@@ -97,7 +97,7 @@ pub fn check(who: &str, want: &[f64], got: &[f64], close: f64) -> Result<()> {
 pub fn rows(both: &Both, at_once: usize) -> Result<Vec<Row>> {
     let float = float_network()?;
     let int8 = int8_network(both, &float)?;
-    let half = quant::to_f16(&float)?;
+    let half = quant::to_f16(&float, &Default::default())?;
     let burn_f32 = ResNet18::new(&float, &both.burn, DType::F32)?;
     let burn_f16 = ResNet18::new(&float, &both.burn, DType::F16)?;
     // Batches of one seed begin with the same image.
