@@ -206,18 +206,19 @@ fn the_whole_life_of_a_model() {
         serde_json::json!([8, 5, 5, 4]),
         "{t}"
     );
+    let thin8 = path("thin8.st");
     let base = [
         "quantize",
         text(&thin),
         "--data",
         data,
         "--out",
-        text(&thin),
+        text(&thin8),
         "--calib",
         "32",
     ];
     json(&base);
-    json(&["eval", text(&thin), "--data", data, "--limit", "50"]);
+    json(&["eval", text(&thin8), "--data", data, "--limit", "50"]);
 
     let page = dir.path().join("qat.html");
     let a = json(&[

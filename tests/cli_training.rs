@@ -121,7 +121,7 @@ fn teachers_and_learning_rates_by_name() {
     let t = json(&taught);
     assert!(t["accuracy"].as_f64() > Some(0.3), "{t}");
     let i = json(&["inspect", text(&student)]);
-    assert!(i["history"].to_string().contains("Distill"), "{i}");
+    assert!(i["history"].to_string().contains("distillation"), "{i}");
     json(
         &[
             &taught[..],

@@ -303,10 +303,10 @@ fn damage_is_a_sentence() {
         );
     };
     says(b"", "the file is empty");
-    says(b"hello", "expected JPEG or PNG");
+    says(b"hello", "expected JPEG, PNG, WebP");
     says(
         b"GIF89a and so on",
-        "Gif is not supported; expected JPEG or PNG",
+        "Gif is not supported; expected JPEG, PNG, WebP",
     );
     let picture = RgbImage::from_fn(16, 12, |x, y| {
         Rgb([x as u8 * 6, y as u8 * 8, (x * y) as u8])
@@ -396,8 +396,8 @@ fn labels_in_a_table() {
     says("", "no column `filename`");
     says("filename,class_index\n", "it names no images");
     says(
-        "file,class_index\na.png,0\n",
-        "no column `filename`, only `file,class_index`",
+        "picture,class_index\na.png,0\n",
+        "no column `filename` or `file`",
     );
     says("filename,class\na.png,0\n", "no column `class_index`");
     says(

@@ -7,6 +7,7 @@ mod cli_training;
 mod data;
 mod dx12;
 mod everyday;
+mod everyday_figures;
 mod figures;
 mod golden;
 mod golden_array;

@@ -46,7 +46,7 @@ fn pictures(dir: &Path, gray: bool) -> PathBuf {
     let folder = dir.join("pictures");
     let mut rng = Rng::new(4);
     for i in 0..IMAGES {
-        let own = folder.join(format!("class{}", i / 2));
+        let own = folder.join((i / 2).to_string());
         std::fs::create_dir_all(&own).expect("writable");
         let path = own.join(format!("{}.png", i % 2));
         let bright = |x: u32, y: u32, rng: &mut Rng| {
@@ -240,7 +240,7 @@ impl Row {
     fn judged(&self, file: &Path, device: &str) -> Option<f64> {
         let data = text(&self.data);
         let judged = self.cell(&["eval", text(file), "--data", data, "--device", device]);
-        let of = |class: usize, i: usize| self.data.join(format!("class{class}/{i}.png"));
+        let of = |class: usize, i: usize| self.data.join(format!("{class}/{i}.png"));
         let files: Vec<PathBuf> = (0..IMAGES).map(|i| of(i / 2, i % 2)).collect();
         let mut args = vec!["predict", text(file), "--device", device, "--top", "100"];
         args.extend(files.iter().map(|path| text(path)));

@@ -99,7 +99,7 @@ async fn run_traced(device: &Device, graph: &Graph, inputs: &[Tensor]) -> Result
 
 pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
     let mut model = wizen::open(&args.model, args.arch.as_deref())?;
-    args.data.prepare(&mut model)?;
+    args.data.prepare(context, &mut model)?;
     let network = model.runnable()?;
     let sets = args.data.sets(context, &model, None, (1, 500))?;
     let test = data::limited(sets.judge, Some(args.limit))?;
@@ -111,7 +111,7 @@ pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
     let other_file = Path::new(&args.against);
     let (steps, theirs, other, other_graph, against) = if other_file.is_file() {
         let mut other = wizen::open(other_file, args.arch.as_deref())?;
-        args.data.prepare(&mut other)?;
+        args.data.pictures.prepare(&mut other)?;
         if other.preprocess != model.preprocess {
             context.say(&format!(
                 "{} takes pictures otherwise; both get those of {}",

@@ -50,9 +50,13 @@ pub struct Sets {
 }
 
 impl DataArgs {
-    /// Writes into a network what its pictures and classes are, by the options or by what it says itself.
-    pub fn prepare(&self, network: &mut Network) -> Result<()> {
-        self.pictures.prepare(network)?;
+    /// Writes into a network what its pictures and classes are, by the options or by what it says itself, and
+    /// says what is done to pictures.
+    pub fn prepare(&self, context: &Context, network: &mut Network) -> Result<()> {
+        let arrays = self.data.as_deref().is_some_and(is_array_file);
+        self.pictures
+            .prepare(network)?
+            .say(context, network, !arrays);
         if let Some(path) = &self.labels {
             network.labels = read_class_names(path, compress::classes(&network.graph)?)?;
         }
@@ -68,14 +72,13 @@ impl DataArgs {
         eval: Option<&Path>,
         synthetic: (usize, usize),
     ) -> Result<Sets> {
-        let sets = self.raw(context, network, eval, synthetic)?;
+        let sets = self.raw(network, eval, synthetic)?;
         sets.numbered(context, network)
     }
 
     /// As [`Self::sets`], with the class numbers that the data itself has.
     pub fn raw(
         &self,
-        context: &Context,
         network: &Network,
         eval: Option<&Path>,
         synthetic: (usize, usize),
@@ -87,9 +90,6 @@ impl DataArgs {
         if let Some(path) = eval {
             sets.judge = load(path, network)?.judge;
             sets.held_out = true;
-        }
-        if let Source::Pictures(pictures) = &sets.learn {
-            context.say(&format!("pictures: {}", pictures.preprocess()));
         }
         Ok(sets)
     }

@@ -43,7 +43,7 @@ pub async fn run(context: &Context, args: EvalArgs) -> Result<()> {
         return Err(wizen::Error::invalid("--batch", "it must be at least 1"));
     }
     let mut model = wizen::open(&args.model, args.arch.as_deref())?;
-    args.data.prepare(&mut model)?;
+    args.data.prepare(context, &mut model)?;
     let sets = args.data.sets(context, &model, None, (1, 2_000))?;
     let test = limited(sets.judge, args.limit)?;
     if test.labels().is_none() {

@@ -6,6 +6,7 @@ use wizen::data::Data;
 use wizen::graph::Graph;
 
 use super::context::percent;
+use super::data::Sets;
 
 /// Accuracy where there are labels, else how close each result is to the float network's.
 pub struct Judged {
@@ -29,12 +30,15 @@ pub async fn judge(job: &Job<'_>, float: &Graph, made: &Graph, data: &dyn Data) 
 }
 
 /// The same in words.
-pub fn verdict(accuracy: Option<f64>, outputs: &[OutputAgreement], images: usize) -> String {
-    if let Some(accuracy) = accuracy {
-        return format!("{} right of {images} test images", percent(accuracy));
+pub fn verdict(accuracy: Option<f64>, outputs: &[OutputAgreement], sets: &Sets) -> String {
+    let (n, kind) = (
+        sets.judge.len(),
+        if sets.held_out { "test" } else { "training" },
+    );
+    match accuracy {
+        Some(accuracy) => format!("{} right of {n} {kind} images", percent(accuracy)),
+        None => outputs.iter().map(close).collect::<Vec<_>>().join("; "),
     }
-    let words: Vec<String> = outputs.iter().map(close).collect();
-    words.join("; ")
 }
 
 /// How close one result is.

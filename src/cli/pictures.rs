@@ -4,6 +4,8 @@ use clap::{Args, ValueEnum};
 use wizen::base::{Colour, Preprocess, Resize};
 use wizen::{Error, Network, Result};
 
+use super::context::Context;
+
 /// Ways to resize, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ResizeName {
@@ -13,6 +15,30 @@ pub enum ResizeName {
     Stretch,
     /// Not at all
     None,
+}
+
+/// Where a preprocessing comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// The file, or the user.
+    Said,
+    /// The size of the input alone.
+    Guessed,
+}
+
+impl Known {
+    /// Says what is done to pictures, if there are any.
+    pub fn say(self, context: &Context, network: &Network, pictures: bool) {
+        if let Some(preprocess) = network.preprocess.as_ref().filter(|_| pictures) {
+            let guess = match self {
+                Self::Said => "",
+                Self::Guessed => {
+                    " (a guess: the model's file does not say; --preset and its like do)"
+                }
+            };
+            context.say(&format!("pictures: {preprocess}{guess}"));
+        }
+    }
 }
 
 /// Preprocessing; what is not given is as the model's file says, or as its input suggests.
@@ -53,7 +79,7 @@ impl PictureArgs {
     }
 
     /// Writes the preprocessing into a network that takes pictures, and gives it the size of `--crop`.
-    pub fn prepare(&self, network: &mut Network) -> Result<()> {
+    pub fn prepare(&self, network: &mut Network) -> Result<Known> {
         if let (Some(crop), Some(_)) = (&self.crop, network.image_shape()) {
             let [height, width] = sides("--crop", crop)?;
             network.graph = network.graph.with_image(height, width).map_err(|e| {
@@ -64,7 +90,7 @@ impl PictureArgs {
         let shape = network.image_shape();
         let Some(input @ [_, _, 1 | 3]) = shape else {
             return match self.is_empty() {
-                true => Ok(()),
+                true => Ok(Known::Said),
                 false => Err(Error::invalid(
                     "model",
                     "it takes no pictures, so there is nothing that --preset, --size, --resize, --crop, --mean, \
@@ -72,8 +98,12 @@ impl PictureArgs {
                 )),
             };
         };
+        let known = match (&network.preprocess, self.is_empty()) {
+            (None, true) => Known::Guessed,
+            _ => Known::Said,
+        };
         network.preprocess = Some(self.over(network.preprocess.as_ref(), input)?);
-        Ok(())
+        Ok(known)
     }
 
     fn over(&self, own: Option<&Preprocess>, input: [usize; 3]) -> Result<Preprocess> {

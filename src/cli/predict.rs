@@ -66,7 +66,9 @@ pub async fn run(context: &Context, args: PredictArgs) -> Result<()> {
         return Err(Error::invalid("--top", "it must be at least 1"));
     }
     let mut model = wizen::open(&args.model, args.arch.as_deref())?;
-    args.pictures.prepare(&mut model)?;
+    args.pictures
+        .prepare(&mut model)?
+        .say(context, &model, true);
     let known = compress::classes(&model.graph)?;
     let own = Some(&model.labels).filter(|labels| labels.len() == known);
     let labels = match (&args.labels, own) {
@@ -77,7 +79,6 @@ pub async fn run(context: &Context, args: PredictArgs) -> Result<()> {
         (None, None) => (0..known).map(|index| index.to_string()).collect(),
     };
     let preprocess = data::pictures_of(&model)?;
-    context.say(&format!("pictures: {preprocess}"));
     let images = Dataset::from_files("images", args.images.clone(), Vec::new(), preprocess, known)?;
     let device = context.device().await?;
     let network = model.runnable()?;

@@ -113,15 +113,18 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
     }
     args.fit.may_write(&args.out, Some(&args.model))?;
     let mut model = wizen::open(&args.model, args.arch.as_deref())?;
-    args.data.prepare(&mut model)?;
     let sets = match args.data.data {
         Some(_) => {
+            args.data.prepare(context, &mut model)?;
             let eval = args.eval_data.as_deref();
             let sets = args.data.sets(context, &model, eval, (0, 0))?;
             sets.warn(context);
             Some(sets)
         }
-        None => None,
+        None => {
+            args.data.pictures.prepare(&mut model)?;
+            None
+        }
     };
     let learn = sets.as_ref();
     let learn = learn.map(|sets| args.fit.augmented(sets.learn.clone()));
@@ -163,7 +166,7 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
         Some(sets) => {
             let (float, made) = (model.runnable()?, pruned.runnable()?);
             let judged = judge(&job, &float, &made, &sets.judge).await;
-            Some((args.fit.ended(context, judged)?, sets.judge.len()))
+            Some((args.fit.ended(context, judged)?, sets))
         }
         None => None,
     };
@@ -178,8 +181,8 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
         ));
     }
     let (verdict, accuracy, outputs) = match judged {
-        Some((judged, images)) => {
-            let words = verdict(judged.accuracy, &judged.outputs, images);
+        Some((judged, sets)) => {
+            let words = verdict(judged.accuracy, &judged.outputs, sets);
             (format!("{words}; "), judged.accuracy, judged.outputs)
         }
         None => (String::new(), None, Vec::new()),

@@ -6,7 +6,6 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 use wizen::compress::{self, OutputAgreement};
-use wizen::data::Data;
 use wizen::quant::LayerReport;
 use wizen::{Error, Result};
 
@@ -64,7 +63,7 @@ pub async fn run(context: &Context, args: QatArgs) -> Result<()> {
     let settings = args.scheme.options(args.fit.seed)?;
     args.fit.may_write(&args.out, Some(&args.model))?;
     let mut model = wizen::open(&args.model, args.arch.as_deref())?;
-    args.data.prepare(&mut model)?;
+    args.data.prepare(context, &mut model)?;
     let eval = args.scheme.eval_data.as_deref();
     let sets = args.data.sets(context, &model, eval, (12_000, 2_000))?;
     sets.warn(context);
@@ -101,7 +100,7 @@ pub async fn run(context: &Context, args: QatArgs) -> Result<()> {
         device: device.name(),
         report: args.scheme.report,
     };
-    let verdict = verdict(output.accuracy, &output.outputs, sets.judge.len());
+    let verdict = verdict(output.accuracy, &output.outputs, &sets);
     let accuracy = format!(
         "Fine-tuned with quantization for {} epochs: {verdict}.",
         args.epochs

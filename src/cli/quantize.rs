@@ -145,7 +145,7 @@ pub async fn run(context: &Context, args: QuantizeArgs) -> Result<()> {
     let settings = args.scheme.options(args.seed)?;
     may_write(&args.out, &[Some(&args.model)], args.force)?;
     let mut model = wizen::open(&args.model, args.arch.as_deref())?;
-    args.data.prepare(&mut model)?;
+    args.data.prepare(context, &mut model)?;
     let sets = calibration_sets(context, &args.data, &args.scheme, &model)?;
     let device = context.device().await?;
     let start = Instant::now();
@@ -216,7 +216,7 @@ fn calibration_sets(
     model: &Network,
 ) -> Result<Sets> {
     let eval = scheme.eval_data.as_deref();
-    let sets = data.raw(context, model, eval, (1_000, 1))?;
+    let sets = data.raw(model, eval, (1_000, 1))?;
     match eval {
         Some(_) => sets.numbered(context, model),
         None => Ok(sets),

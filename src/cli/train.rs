@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use clap::Args;
 use serde::Serialize;
+use wizen::base::Preprocess;
 use wizen::compress;
 use wizen::data::Data;
 use wizen::models::random_weights;
@@ -70,9 +71,15 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<()> {
         Some(path) => (wizen::open(path, args.arch.as_deref())?, digest(path)?),
     };
     adopt(&mut start_from, args.fit.teacher.as_deref())?;
-    args.data.prepare(&mut start_from)?;
+    if let (None, None, Some(shape)) =
+        (&args.from, &start_from.preprocess, start_from.image_shape())
+    {
+        // A network that has seen nothing takes what suits its input.
+        start_from.preprocess = Some(Preprocess::for_input(shape)?);
+    }
+    args.data.prepare(context, &mut start_from)?;
     let eval = args.eval_data.as_deref();
-    let sets = args.data.raw(context, &start_from, eval, (12_000, 2_000))?;
+    let sets = args.data.raw(&start_from, eval, (12_000, 2_000))?;
     if args.new_head {
         start_from = start_from.with_new_head(&class_names(&sets.learn)?, args.fit.seed)?;
     }
@@ -112,14 +119,9 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<()> {
     };
     context.finish(&output, || {
         format!(
-            "{}: {}{} of {}, loss {:.4}\n{} images/s on {}, {:.1} s; wrote {} ({} bytes)",
+            "{}: {} of {}, loss {:.4}\n{} images/s on {}, {:.1} s; wrote {} ({} bytes)",
             model.arch,
-            verdict(output.accuracy, &judged.outputs, sets.judge.len()),
-            if sets.held_out {
-                ""
-            } else {
-                " (the same it learned from)"
-            },
+            verdict(output.accuracy, &judged.outputs, &sets),
             output.data,
             output.loss,
             output.images_per_second.round(),

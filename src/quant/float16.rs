@@ -74,7 +74,10 @@ fn halve(rewriter: &mut Rewriter<'_>, id: ValueId) -> Result<()> {
     let value = rewriter.old().value(id);
     let data = stored(rewriter.old(), id)?.to_f32();
     if let Some(large) = data.iter().find(|x| x.is_nan() || x.abs() >= 65_520.0) {
-        let problem = format!("the weight {large} has no f16 form");
+        let problem = format!(
+            "the weight {large} has no f16 form (at most 65504); keep its layer in float (--layer NAME=float), or \
+             quantize to int8"
+        );
         return Err(Error::invalid(&value.name, problem));
     }
     let half = Tensor::from_f32_as_f16(&value.shape, &data)?;

@@ -15,7 +15,7 @@ mod report;
 mod scheme;
 mod weights;
 
-pub use calibrate::{Calibration, Observer, calibrate, choose_weights};
+pub use calibrate::{Calibration, Observer, calibrate};
 pub(crate) use error::Sums;
 pub use error::{clipped_share, cosine, sqnr_db};
 pub use fake::{FakeQuantized, LearnedScale, adopt_scales, insert_fake_quant, snap_parameters};
@@ -27,5 +27,6 @@ pub use qparams::{Convention, choose};
 pub use report::{LayerReport, layer_costs, layer_reports};
 pub use scheme::{LayerSchemes, Preset, Scheme};
 pub use weights::{
-    WeightMethod, binarize_weights, dequantize, quantize_weights, weight_quantization,
+    WeightMethod, binarize_weights, choose_weights, dequantize, quantize_weights,
+    weight_quantization,
 };

@@ -1,11 +1,17 @@
 //! Weights: symmetric scales of a few bits, one per channel, and the integers.
 
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
 use crate::base::parallel::*;
 use serde::{Deserialize, Serialize};
 
+use super::points::{has_weights, weights_of};
 use super::qparams::{Convention, choose};
+use super::scheme::{LayerSchemes, Preset, Scheme};
 use crate::base::{DType, Quantization, Range, Tensor, num_elements};
 use crate::error::{Error, Result};
+use crate::graph::Graph;
 
 /// How the scale of a channel is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -16,6 +22,32 @@ pub enum WeightMethod {
     MinMax,
     /// The hundredth of that with the least `Σ (w − fake_quantize(w))²`; the larger scale wins ties.
     Mse,
+}
+
+impl WeightMethod {
+    /// The better one for a scheme: clipping pays off below 8 bits.
+    pub fn for_scheme(scheme: Scheme) -> Self {
+        if scheme.weight_bits() < 8 {
+            Self::Mse
+        } else {
+            Self::MinMax
+        }
+    }
+}
+
+impl FromStr for WeightMethod {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "minmax" => Ok(Self::MinMax),
+            "mse" => Ok(Self::Mse),
+            _ => Err(Error::invalid(
+                "weights",
+                format!("there is no method `{text}`; there are minmax, mse"),
+            )),
+        }
+    }
 }
 
 /// `[outer, channels, inner]`, as in the kernels.
@@ -232,6 +264,93 @@ pub fn dequantize(q: &Tensor, quantization: &Quantization) -> Result<Tensor> {
     let mut out = Tensor::zeros(q.shape(), DType::F32);
     out.store_f64(&real)?;
     Ok(out)
+}
+
+/// Scales of all weights of a float graph but those of layers that stay float, per output channel, by the name of the
+/// weights; `how` = `None` takes what
+/// suits each layer's bits ([`WeightMethod::for_scheme`]).
+///
+/// # Errors
+/// [`Error::Invalid`] naming a weight that is not finite or not stored in the graph, or a layer that has
+/// a scheme of its own and does not exist.
+pub fn choose_weights(
+    graph: &Graph,
+    schemes: &LayerSchemes,
+    how: Option<WeightMethod>,
+) -> Result<BTreeMap<String, Quantization>> {
+    let mut out = BTreeMap::new();
+    for layer in schemes
+        .layers()
+        .map(|(layer, _)| layer)
+        .chain(schemes.floats())
+    {
+        let names = graph.nodes().iter().filter(|node| has_weights(node));
+        let names: Vec<&str> = names.map(|node| node.name.as_str()).collect();
+        if !names.contains(&layer) {
+            let problem = format!(
+                "there is no layer `{layer}`; there are {}",
+                names.join(", ")
+            );
+            return Err(Error::invalid("scheme", problem));
+        }
+    }
+    if schemes.network() == Scheme::Fp16 {
+        return Ok(out);
+    }
+    for (node, id) in graph
+        .nodes()
+        .iter()
+        .filter_map(|n| Some((n, weights_of(n)?)))
+    {
+        if schemes.is_float(&node.name) {
+            continue;
+        }
+        let name = &graph.value(id).name;
+        let tensor = graph.tensor(id).ok_or_else(|| {
+            Error::invalid(
+                &node.name,
+                format!("`{name}` is computed, not stored; bake masks first"),
+            )
+        })?;
+        if let Some(bad) = tensor.to_f32().iter().find(|x| !x.is_finite()) {
+            return Err(Error::invalid(
+                &node.name,
+                format!("`{name}` contains {bad}; the model is damaged"),
+            ));
+        }
+        let scheme = schemes.of(&node.name);
+        let how = how.unwrap_or_else(|| WeightMethod::for_scheme(scheme));
+        let quantization = match (scheme, scheme.weight_bits()) {
+            (_, 1) => binarize_weights(tensor, Some(0))?.1,
+            (
+                Scheme::Integer {
+                    preset: Preset::Torch,
+                    ..
+                },
+                _,
+            ) => torch_weights(tensor)?,
+            (_, bits) => weight_quantization(tensor, Some(0), bits, how)?,
+        };
+        out.insert(name.clone(), quantization);
+    }
+    Ok(out)
+}
+
+/// PyTorch's per-channel observer: −128 to 127, divisor 127.5.
+fn torch_weights(tensor: &Tensor) -> Result<Quantization> {
+    let range = Range::affine(8);
+    let channels = tensor.shape().first().copied().unwrap_or(1).max(1);
+    let values = tensor.as_f32()?;
+    let scale = |channel: &[f32]| {
+        let min = channel.iter().copied().fold(0.0, f32::min);
+        let max = channel.iter().copied().fold(0.0, f32::max);
+        choose(min, max, range, true, Convention::Torch).scale
+    };
+    let scales = values
+        .chunks((values.len() / channels).max(1))
+        .map(scale)
+        .collect();
+    Ok(Quantization::per_channel(0, scales, range))
 }
 
 #[cfg(test)]

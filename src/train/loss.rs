@@ -89,6 +89,15 @@ impl Loss {
     pub fn append(&self, graph: &mut Graph) -> Result<ValueId> {
         let result = graph.outputs().first().copied();
         let result = result.ok_or_else(|| Error::invalid("train", "the network has no result"));
+        let softmax = matches!(self, Self::CrossEntropy | Self::Distill(_));
+        if let Ok(id) = result
+            && softmax
+            && matches!(graph.value(id).shape[..], [_, 1])
+        {
+            let problem = "the network answers with one logit, whose softmax is always 1: nothing can be learned from \
+                           it; give it two classes (a new head), or another loss";
+            return Err(Error::invalid("train", problem));
+        }
         match self {
             Self::CrossEntropy => {
                 let logits = result?;
