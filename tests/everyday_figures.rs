@@ -2,10 +2,13 @@
 //! pictures.
 
 use wizen::Network;
-use wizen::base::{DType, Preprocess, Tensor};
+use wizen::base::{DType, Preprocess, QParams, Range, Requant, Tensor};
 use wizen::graph::Graph;
 use wizen::graph::ops::{GlobalAvgPool, Linear};
 use wizen::io::{StoredTensor, StoredType, write_safetensors};
+
+use wizen::kernels::map::Unary;
+use wizen::quant::{QuantParams, Scheme, choose_weights, freeze};
 
 use crate::cli::{fails, json, text};
 use crate::everyday::{SIDE, colours, picture, temporary};
@@ -255,4 +258,33 @@ fn arrays_for_networks_without_pictures() {
         ]);
         assert!(error.contains(words), "{error}");
     }
+}
+
+#[test]
+fn a_function_that_integers_lack_behind_a_sum_is_refused_by_name() {
+    let mut graph = Graph::new();
+    let x = graph.input("x", DType::F32, &[1, 4]);
+    let w = graph.param(
+        "fc.weight",
+        Tensor::from_f32(&[2, 4], &[0.5; 8]).expect("fits"),
+    );
+    let silu = Linear {
+        act: Some(Unary::Silu),
+    };
+    let y = graph.push("fc", silu, &[x, w]).expect("fits");
+    graph.output(y);
+    let weights = choose_weights(&graph, &Scheme::INT8.into(), None).expect("finite");
+    let q = QParams {
+        scale: 0.1,
+        zero_point: 0,
+        range: Range::affine(8),
+    };
+    let activations = ["x", "fc"].map(|name| (name.to_owned(), q)).into();
+    let params = QuantParams {
+        activations,
+        weights,
+        ..QuantParams::default()
+    };
+    let error = freeze(&graph, &params, Requant::Fixed).expect_err("SiLU");
+    assert!(error.to_string().contains("fc: it ends in silu"), "{error}");
 }

@@ -158,6 +158,18 @@ fn layer(
     let (Some(at), Some(op)) = (at, node.op.rules().with_bias()) else {
         return Err(Error::invalid(&node.name, "it has no weights"));
     };
+    if let Some(f) = node
+        .op
+        .rules()
+        .activation()
+        .filter(|f| f.as_clamp().is_none())
+    {
+        let problem = format!(
+            "it ends in {}, which integers cannot do in the same step; give the function a node of its own",
+            f.name()
+        );
+        return Err(Error::invalid(&node.name, problem));
+    }
     let x = rewriter.get(node.inputs[0])?;
     let x_params = rewriter.graph.value(x).qparams().ok_or_else(|| {
         let name = &graph.value(node.inputs[0]).name;
