@@ -54,9 +54,11 @@ pub async fn check_finite(
 
 /// The sentence about a layer whose result is not finite.
 pub(crate) fn overflow(layer: &str, bad: f64, dtype: DType) -> Error {
+    // A conversion is named by the layer that it is made for.
+    let layer = layer.rsplit_once(" at ").map_or(layer, |(_, layer)| layer);
     let problem = match dtype {
         DType::F16 => format!(
-            "its result has elements that fp16 cannot hold (above 65504), the first is {bad}; take int8, or keep \
+            "it has elements that fp16 cannot hold (above 65504), the first is {bad}; take int8, or keep \
              this layer in fp32 with --layer {layer}=float, or the network in fp32"
         ),
         _ => format!(

@@ -26,14 +26,16 @@ pub fn to_f16(graph: &Graph, floats: &BTreeSet<String>) -> Result<Graph> {
         halve(&mut rewriter, id)?;
     }
     for node in graph.nodes() {
-        if floats.contains(&node.name) {
-            wide_layer(&mut rewriter, node)?;
-            continue;
+        match weights_of(node).filter(|_| !floats.contains(&node.name)) {
+            Some(weights) => {
+                halve(&mut rewriter, weights)?;
+                in_type(&mut rewriter, node, DType::F16)?;
+            }
+            None if floats.contains(&node.name) || reads_wide(&mut rewriter, node)? => {
+                in_type(&mut rewriter, node, DType::F32)?;
+            }
+            None => rewriter.copy(node)?,
         }
-        if let Some(id) = weights_of(node) {
-            halve(&mut rewriter, id)?;
-        }
-        rewriter.copy(node)?;
     }
     for &output in graph.outputs() {
         let x = rewriter.get(output)?;
@@ -46,27 +48,41 @@ pub fn to_f16(graph: &Graph, floats: &BTreeSet<String>) -> Result<Graph> {
     rewriter.finish()
 }
 
-/// A layer in f32 between f16.
-fn wide_layer(rewriter: &mut Rewriter<'_>, node: &Node) -> Result<()> {
-    let cast = |rewriter: &mut Rewriter<'_>, x: ValueId, to: DType| {
-        let name = format!("{}:{to} at {}", rewriter.graph.value(x).name, node.name);
-        rewriter.graph.push(&name, Cast { to }, &[x])
-    };
+/// True for an operation that reads what a layer in f32 made: until the next layer in f16 nothing is narrowed, so
+/// that values which f16 cannot hold get through.
+fn reads_wide(rewriter: &mut Rewriter<'_>, node: &Node) -> Result<bool> {
+    for &id in &node.inputs {
+        let stored = rewriter.old().as_param(id).is_some();
+        let x = rewriter.get(id)?;
+        if !stored && rewriter.graph.value(x).dtype == DType::F32 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Copies a node, its computed operands (and the f16 constants of one in f32) in this type.
+fn in_type(rewriter: &mut Rewriter<'_>, node: &Node, to: DType) -> Result<()> {
     let mut inputs = Vec::new();
     for &id in &node.inputs {
+        let stored = rewriter.old().as_param(id).is_some();
         let x = rewriter.get(id)?;
-        inputs.push(match rewriter.graph.value(x).dtype {
-            DType::F16 => cast(rewriter, x, DType::F32)?,
-            _ => x,
+        let value = rewriter.graph.value(x);
+        // Weights and biases are in the type that their layer wants.
+        let other = match value.dtype {
+            DType::F16 => to == DType::F32,
+            DType::F32 => to == DType::F16 && !stored,
+            _ => false,
+        };
+        inputs.push(match other {
+            true => {
+                let name = format!("{}:{to} at {}", value.name, node.name);
+                rewriter.graph.push(&name, Cast { to }, &[x])?
+            }
+            false => x,
         });
     }
-    rewriter.replace(node, node.op.clone(), &inputs)?;
-    for &y in &node.outputs {
-        let x = rewriter.get(y)?;
-        let narrow = cast(rewriter, x, DType::F16)?;
-        rewriter.map(y, narrow);
-    }
-    Ok(())
+    rewriter.replace(node, node.op.clone(), &inputs)
 }
 
 /// Puts the f16 form of a parameter in its place.
