@@ -422,7 +422,10 @@ mod tests {
 
     #[test]
     fn adapters_are_picked_by_rank_position_or_text() {
-        let adapters = [("Big GPU".to_owned(), "vulkan"), ("soft".to_owned(), "dx12")];
+        let adapters = [
+            ("Big GPU".to_owned(), "vulkan"),
+            ("soft".to_owned(), "dx12"),
+        ];
         let named = |text: &str| pick(&AdapterChoice::Named(text.into()), &adapters);
         assert_eq!(pick(&AdapterChoice::Best, &adapters), Some(0));
         assert_eq!(pick(&AdapterChoice::Index(1), &adapters), Some(1));
