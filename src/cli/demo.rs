@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clap::Args;
 use serde::Serialize;
-use wizen::base::Requant;
+use wizen::base::{Requant, Tensor};
 use wizen::compress::{self, FitOptions, PruneOptions, QuantizeOptions};
 use wizen::graph::{Device, Graph, measure_peaks};
 use wizen::io::{Augment, Dataset, Splits, write_atomic};
@@ -289,14 +289,8 @@ impl Demo<'_> {
     fn report(&self, results: &Results, explanation: &[String], args: &DemoArgs) -> Result<Report> {
         let synthetic = self.splits.train.is_synthetic();
         let layer = "fc1.weight";
-        let reals = |graph: &Graph| -> Result<Vec<f32>> {
-            let id = graph.find(layer)?;
-            Ok(graph
-                .tensor(id)
-                .map(|tensor| tensor.to_f32())
-                .unwrap_or_default())
-        };
-        let (before, pruned) = (reals(&results.float.graph)?, reals(&results.pruned.graph)?);
+        let before = stored(&results.float.graph, layer)?.to_f32();
+        let pruned = stored(&results.pruned.graph, layer)?.to_f32();
         let mut notes = vec![format!(
             "{} training and {} test images of {}.",
             self.splits.train.len(),
@@ -315,7 +309,7 @@ impl Demo<'_> {
             .as_ref()
             .map_or(String::new(), |d| format!(" --data {}", d.display()));
         Ok(Report {
-            title: "wizen demo: LeNet-5, compressed".into(),
+            title: "wizen demo: LeNet‑5, compressed".into(),
             subtitle: if synthetic {
                 "synthetic digits".into()
             } else {
@@ -339,7 +333,7 @@ impl Demo<'_> {
                 HistogramPlot {
                     title: format!("{layer}: fp32 and int8"),
                     before: before.clone(),
-                    after: int8_reals(results)?,
+                    after: int8_reals(results, layer)?,
                 },
                 HistogramPlot {
                     title: format!("{layer}: fp32 and 90 % pruned"),
@@ -354,26 +348,23 @@ impl Demo<'_> {
     }
 }
 
-/// The first linear layer's integers as the reals they stand for: scaled back to the largest weight.
-fn int8_reals(results: &Results) -> Result<Vec<f32>> {
-    let (float, int8) = (&results.float.graph, &results.int8);
-    let (Some(real), Some(q)) = (
-        float.tensor(float.find("fc1.weight")?),
-        int8.tensor(int8.find("fc1.weight")?),
-    ) else {
-        return Ok(Vec::new());
-    };
+/// A stored tensor of a network.
+fn stored<'a>(graph: &'a Graph, name: &str) -> Result<&'a Tensor> {
+    graph
+        .tensor(graph.find(name)?)
+        .map(|tensor| tensor.as_ref())
+        .ok_or_else(|| Error::invalid(name, "it is computed, not stored"))
+}
+
+/// Integers of a layer's weights as the reals they stand for.
+fn int8_reals(results: &Results, layer: &str) -> Result<Vec<f32>> {
+    let float = &results.float.graph;
     let weights = wizen::quant::choose_weights(float, &Scheme::INT8.into(), None)?;
-    let Some(params) = weights.get("fc1") else {
-        return Ok(Vec::new());
-    };
-    let per_channel = real.len() / params.scales.len();
-    let integers = q.to_i8()?;
-    Ok(integers
-        .iter()
-        .enumerate()
-        .map(|(i, &q)| params.channel(i / per_channel).dequantize(q.into()))
-        .collect())
+    let scales = weights
+        .get(layer)
+        .ok_or_else(|| Error::invalid(layer, "it has no scales"))?;
+    let reals = wizen::quant::dequantize(stored(&results.int8, layer)?, scales)?;
+    Ok(reals.to_f32())
 }
 
 fn human(output: &Output, data: &str) -> String {
@@ -405,12 +396,52 @@ fn human(output: &Output, data: &str) -> String {
     } else {
         ""
     };
+    let paragraphs: Vec<String> = output.explanation.iter().map(|text| wrap(text)).collect();
     format!(
         "{rows}\n{}\n\naccuracy on {data}{label}; computed on {} in {:.0} s\nreport: {}\nfigure: {}",
-        output.explanation.join("\n"),
+        paragraphs.join("\n"),
         output.device,
         output.seconds,
         output.report.display(),
         output.figure.display()
     )
+}
+
+/// Breaks a paragraph into lines of at most 100 characters, words whole; all but the first are indented.
+fn wrap(text: &str) -> String {
+    let (mut out, mut length) = (String::new(), 0);
+    for word in text.split(' ') {
+        let count = word.chars().count();
+        if length + 1 + count > 100 {
+            out.push_str("\n ");
+            length = 1;
+        }
+        if length > 0 {
+            out.push(' ');
+            length += 1;
+        }
+        out.push_str(word);
+        length += count;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paragraphs_break_between_words() {
+        let text = "some words ".repeat(40);
+        let lines = wrap(text.trim_end());
+        assert!(lines.lines().all(|line| line.chars().count() <= 100));
+        assert!(
+            lines
+                .lines()
+                .skip(1)
+                .all(|line| line.starts_with("  s") || line.starts_with("  w"))
+        );
+        assert_eq!(lines.split_whitespace().count(), 80);
+        assert_eq!(wrap("short"), "short");
+    }
 }

@@ -14,7 +14,7 @@ use super::context::Context;
 /// Images per run, at most.
 const BATCH: usize = 250;
 /// Rounds on a GPU, of which the median counts.
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 25;
 /// Rounds on the CPU reference, which is slow and steady.
 const CPU_ROUNDS: usize = 3;
 
@@ -48,14 +48,14 @@ impl Speed {
         other.seconds() / self.seconds().max(1e-9)
     }
 
-    /// Whether it is clearly faster than `other`, clearly slower, or neither: clear is a twentieth in the
+    /// Whether it is clearly faster than `other`, clearly slower, or neither: clear is a tenth in the
     /// median and the same sign in three of four rounds.
     pub fn against(&self, other: &Self) -> Verdict {
         let won = self.rounds.iter().zip(&other.rounds).filter(|(a, b)| a < b);
         let (won, rounds) = (won.count(), self.rounds.len());
         match self.over(other) {
-            ratio if ratio > 1.05 && 4 * won >= 3 * rounds => Verdict::Faster,
-            ratio if ratio < 1.0 / 1.05 && 4 * won <= rounds => Verdict::Slower,
+            ratio if ratio > 1.1 && 4 * won >= 3 * rounds => Verdict::Faster,
+            ratio if ratio < 1.0 / 1.1 && 4 * won <= rounds => Verdict::Slower,
             _ => Verdict::Same,
         }
     }
@@ -154,8 +154,8 @@ mod tests {
         assert_eq!(base.against(&base), Verdict::Same);
         assert_eq!(speed(&[0.7; 4]).against(&base), Verdict::Faster);
         assert_eq!(speed(&[1.5; 4]).against(&base), Verdict::Slower);
-        // Less than a twentieth.
-        assert_eq!(speed(&[1.06; 4]).against(&base), Verdict::Same);
+        // Less than a tenth.
+        assert_eq!(speed(&[1.15; 4]).against(&base), Verdict::Same);
         // Faster in two rounds, slower in two.
         assert_eq!(speed(&[0.5, 0.5, 3.0, 3.0]).against(&base), Verdict::Same);
         assert!((speed(&[0.5; 4]).images_per_second() - 500.0).abs() < 1e-9);
