@@ -131,7 +131,7 @@ impl Facts<'_> {
         let ratios: Vec<String> = rows
             .map(|row| {
                 let ratio = base.bytes as f64 / row.bytes.max(1) as f64;
-                format!("{} {ratio:.1} ×", row.name)
+                format!("{} {ratio:.1}\u{a0}×", row.name)
             })
             .collect();
         format!(
@@ -269,7 +269,8 @@ fn points(share: f64) -> String {
 }
 
 fn times(ratio: f64) -> String {
-    format!("{ratio:.2} ×")
+    // A space that no line breaks at.
+    format!("{ratio:.2}\u{a0}×")
 }
 
 /// How much of a run is in its programs. A clock between programs slows them a little, so that they may seem
@@ -283,7 +284,7 @@ fn inside(run: f64, programs: f64) -> String {
 }
 
 fn ms(seconds: f64) -> String {
-    format!("{:.1} ms", 1e3 * seconds)
+    format!("{:.1}\u{a0}ms", 1e3 * seconds)
 }
 
 #[cfg(test)]
@@ -325,7 +326,7 @@ mod tests {
             device: "a device",
             peaks,
         };
-        explain(&facts).join("\n")
+        explain(&facts).join("\n").replace('\u{a0}', " ")
     }
 
     fn peaks(i8_gops: f64) -> Option<Peaks> {

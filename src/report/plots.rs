@@ -59,10 +59,12 @@ pub(super) fn text(h: HPos, v: VPos) -> TextStyle<'static> {
 
 /// Accuracy over size, one labelled point per stage that has both; the size axis is logarithmic.
 pub(super) fn accuracy_over_size(stages: &[StageRow]) -> Result<String> {
-    let stages: Vec<&StageRow> = stages
+    let mut stages: Vec<&StageRow> = stages
         .iter()
         .filter(|stage| stage.bytes > 0 && stage.accuracy.is_finite())
         .collect();
+    // Of two points on nearly one spot, the right one has its label at the right.
+    stages.sort_by_key(|stage| std::cmp::Reverse(stage.bytes));
     let at = |stage: &StageRow| ((stage.bytes as f64).log2(), 100.0 * stage.accuracy);
     let (left, right) = extent(stages.iter().map(|stage| at(stage).0));
     let (low, high) = extent(stages.iter().map(|stage| at(stage).1));
