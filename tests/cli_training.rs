@@ -109,7 +109,7 @@ fn teachers_and_learning_rates_by_name() {
             "--batch",
             "32",
             "--epochs",
-            "3",
+            "5",
         ]
     };
     json(&base(text(&teacher)));

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use clap::Args;
 use serde::Serialize;
-use wizen::base::Requant;
+use wizen::base::{Requant, Tensor};
 use wizen::compress::{self, FitOptions, PruneOptions, QuantizeOptions};
-use wizen::graph::{Device, Graph};
+use wizen::graph::{Device, Graph, measure_peaks};
 use wizen::io::{Augment, Dataset, Splits, write_atomic};
 use wizen::models::random_weights;
 use wizen::quant::{LayerReport, Observer, Scheme};
@@ -15,7 +15,9 @@ use wizen::report::{HistogramPlot, Report, StageRow};
 use wizen::{Error, Network, Result, prune};
 
 use super::context::{Context, bytes, percent, table};
+use super::explain::{self, Facts, Row};
 use super::page::layer_error;
+use super::speed::{self, Speed};
 use super::{data, models, prune as prune_command, qat as qat_command, train as train_command};
 
 #[derive(Debug, Args)]
@@ -49,8 +51,12 @@ struct Stage {
 struct Output {
     data: &'static str,
     stages: Vec<Stage>,
+    /// What the stages show, in sentences.
+    explanation: Vec<String>,
     seconds: f64,
     report: PathBuf,
+    /// Accuracy over file size, drawn.
+    figure: PathBuf,
     device: String,
 }
 
@@ -69,6 +75,8 @@ struct Demo<'a> {
     /// Epochs of training, pruning, QAT.
     epochs: [usize; 3],
     stages: Vec<Stage>,
+    /// The network of each stage at its own precision.
+    networks: Vec<Graph>,
 }
 
 pub async fn run(context: &Context, args: DemoArgs) -> Result<()> {
@@ -108,20 +116,24 @@ pub async fn run(context: &Context, args: DemoArgs) -> Result<()> {
         seed,
         epochs,
         stages: Vec::new(),
+        networks: Vec::new(),
     };
     let results = demo.stages().await?;
-    let report = args.out.join("report.html");
-    let html = demo.report(&results, synthetic, &args)?.to_html()?;
-    write_atomic(&report, |writer| {
-        writer
-            .write_all(html.as_bytes())
-            .map_err(Error::io(&report))
-    })?;
+    let explanation = demo.time_stages().await?;
+    let page = demo.report(&results, &explanation, &args)?;
+    let (report, figure) = (args.out.join("report.html"), args.out.join("stages.svg"));
+    for (path, text) in [(&report, page.to_html()?), (&figure, page.stages_svg()?)] {
+        write_atomic(path, |writer| {
+            writer.write_all(text.as_bytes()).map_err(Error::io(path))
+        })?;
+    }
     let output = Output {
         data: if synthetic { "synthetic" } else { "mnist" },
         stages: demo.stages.clone(),
+        explanation,
         seconds: start.elapsed().as_secs_f64(),
         report,
+        figure,
         device: demo.device.name(),
     };
     context.finish(&output, || human(&output, demo.splits.test.name()))
@@ -168,17 +180,17 @@ impl Demo<'_> {
         let fit = self.fit(self.epochs[0], self.lr);
         let untrained = models::float_model("lenet5", &random_weights("lenet5", self.seed)?)?;
         let (float, _) = compress::train(&job, &untrained, &train, &fit).await?;
-        self.finish("fp32", &float, start).await?;
+        self.finish(explain::FP32, &float, start).await?;
 
         let start = Instant::now();
         let settings = self.quantize("fp16")?;
         let half = compress::quantize(&job, &float, &train, &settings).await?;
-        self.finish("fp16", &half.network, start).await?;
+        self.finish(explain::FP16, &half.network, start).await?;
 
         let start = Instant::now();
         let settings = self.quantize("int8")?;
         let int8 = compress::quantize(&job, &float, &train, &settings).await?;
-        self.finish("int8", &int8.network, start).await?;
+        self.finish(explain::INT8, &int8.network, start).await?;
 
         let start = Instant::now();
         let prune = PruneOptions {
@@ -189,22 +201,29 @@ impl Demo<'_> {
             fit: Some(self.fit(self.epochs[1], prune_command::LR)),
         };
         let (pruned, _) = compress::prune(&job, &float, Some(&tuning), &prune).await?;
-        self.finish("pruned 90 %", &pruned, start).await?;
+        self.finish(explain::PRUNED, &pruned, start).await?;
 
         let start = Instant::now();
         let sparse = compress::quantize(&job, &pruned, &train, &settings).await?;
-        self.finish("pruned 90 % + int8", &sparse.network, start)
+        self.finish(explain::PRUNED_INT8, &sparse.network, start)
             .await?;
+
+        for (name, scheme) in [(explain::W4A4, "w4a4"), (explain::W2A4, "w2a4")] {
+            let start = Instant::now();
+            let settings = self.quantize(scheme)?;
+            let low = compress::quantize(&job, &float, &train, &settings).await?;
+            self.finish(name, &low.network, start).await?;
+        }
 
         let start = Instant::now();
         let (settings, fit) = (
-            self.quantize("w4a4")?,
+            self.quantize("w2a4")?,
             self.fit(self.epochs[2], qat_command::LR),
         );
         // Learning with fake quantization is slow; two thirds of an epoch are enough here.
         let part = tuning.take(tuning.len() * 2 / 3);
         let (low, _) = compress::qat(&job, &float, &part, &settings, &fit).await?;
-        self.finish("w4a4 QAT", &low.network, start).await?;
+        self.finish(explain::W2A4_QAT, &low.network, start).await?;
         Ok(Results {
             float,
             int8: int8.network.graph,
@@ -217,7 +236,8 @@ impl Demo<'_> {
     async fn finish(&mut self, name: &str, model: &Network, start: Instant) -> Result<()> {
         let seconds = start.elapsed().as_secs_f64();
         let job = self.context.job(&self.device);
-        let result = compress::accuracy(&job, &model.runnable()?, &self.splits.test, None).await?;
+        let network = model.runnable()?;
+        let result = compress::accuracy(&job, &network, &self.splits.test, None).await?;
         let file = name.replace(" %", "").replace(" + ", "-").replace(' ', "-");
         let path = self.out.join(format!("lenet5-{file}.safetensors"));
         let size = model.save(&path)?;
@@ -230,23 +250,47 @@ impl Demo<'_> {
             accuracy: result.top1,
             bytes: size.bytes,
             sparsity: model.sparsity(),
+            // Until all stages are timed side by side.
             images_per_second: result.images_per_second,
             seconds,
             model: path,
         });
+        self.networks.push(network);
         Ok(())
     }
 
-    fn report(&self, results: &Results, synthetic: bool, args: &DemoArgs) -> Result<Report> {
-        let layer = "fc1.weight";
-        let reals = |graph: &Graph| -> Result<Vec<f32>> {
-            let id = graph.find(layer)?;
-            Ok(graph
-                .tensor(id)
-                .map(|tensor| tensor.to_f32())
-                .unwrap_or_default())
+    /// Times all stages side by side, and says what the table then shows.
+    async fn time_stages(&mut self) -> Result<Vec<String>> {
+        let (context, device) = (self.context, &self.device);
+        let peaks = match device {
+            Device::Gpu(gpu) => Some(measure_peaks(gpu).await?),
+            Device::Cpu => None,
         };
-        let (before, pruned) = (reals(&results.float.graph)?, reals(&results.pruned.graph)?);
+        let speeds: Vec<Speed> =
+            speed::measure(context, device, &self.networks, &self.splits.test).await?;
+        for (stage, speed) in self.stages.iter_mut().zip(&speeds) {
+            stage.images_per_second = speed.images_per_second();
+        }
+        let rows = self.stages.iter().zip(&speeds).map(|(stage, speed)| Row {
+            name: &stage.name,
+            accuracy: stage.accuracy,
+            bytes: stage.bytes,
+            seconds: stage.seconds,
+            speed,
+        });
+        Ok(explain::explain(&Facts {
+            rows: rows.collect(),
+            images: self.splits.test.len(),
+            device: &device.name(),
+            peaks,
+        }))
+    }
+
+    fn report(&self, results: &Results, explanation: &[String], args: &DemoArgs) -> Result<Report> {
+        let synthetic = self.splits.train.is_synthetic();
+        let layer = "fc1.weight";
+        let before = stored(&results.float.graph, layer)?.to_f32();
+        let pruned = stored(&results.pruned.graph, layer)?.to_f32();
         let mut notes = vec![format!(
             "{} training and {} test images of {}.",
             self.splits.train.len(),
@@ -265,7 +309,7 @@ impl Demo<'_> {
             .as_ref()
             .map_or(String::new(), |d| format!(" --data {}", d.display()));
         Ok(Report {
-            title: "wizen demo: LeNet-5, compressed".into(),
+            title: "wizen demo: LeNet‑5, compressed".into(),
             subtitle: if synthetic {
                 "synthetic digits".into()
             } else {
@@ -284,11 +328,12 @@ impl Demo<'_> {
                     seconds: s.seconds,
                 })
                 .collect(),
+            explanation: explanation.to_vec(),
             histograms: vec![
                 HistogramPlot {
                     title: format!("{layer}: fp32 and int8"),
                     before: before.clone(),
-                    after: int8_reals(results)?,
+                    after: int8_reals(results, layer)?,
                 },
                 HistogramPlot {
                     title: format!("{layer}: fp32 and 90 % pruned"),
@@ -303,49 +348,100 @@ impl Demo<'_> {
     }
 }
 
-/// The first linear layer's integers as the reals they stand for: scaled back to the largest weight.
-fn int8_reals(results: &Results) -> Result<Vec<f32>> {
-    let (float, int8) = (&results.float.graph, &results.int8);
-    let (Some(real), Some(q)) = (
-        float.tensor(float.find("fc1.weight")?),
-        int8.tensor(int8.find("fc1.weight")?),
-    ) else {
-        return Ok(Vec::new());
-    };
+/// A stored tensor of a network.
+fn stored<'a>(graph: &'a Graph, name: &str) -> Result<&'a Tensor> {
+    graph
+        .tensor(graph.find(name)?)
+        .map(|tensor| tensor.as_ref())
+        .ok_or_else(|| Error::invalid(name, "it is computed, not stored"))
+}
+
+/// Integers of a layer's weights as the reals they stand for.
+fn int8_reals(results: &Results, layer: &str) -> Result<Vec<f32>> {
+    let float = &results.float.graph;
     let weights = wizen::quant::choose_weights(float, &Scheme::INT8.into(), None)?;
-    let Some(params) = weights.get("fc1") else {
-        return Ok(Vec::new());
-    };
-    let per_channel = real.len() / params.scales.len();
-    let integers = q.to_i8()?;
-    Ok(integers
-        .iter()
-        .enumerate()
-        .map(|(i, &q)| params.channel(i / per_channel).dequantize(q.into()))
-        .collect())
+    let scales = weights
+        .get(layer)
+        .ok_or_else(|| Error::invalid(layer, "it has no scales"))?;
+    let reals = wizen::quant::dequantize(stored(&results.int8, layer)?, scales)?;
+    Ok(reals.to_f32())
 }
 
 fn human(output: &Output, data: &str) -> String {
-    let mut rows = table(&["stage", "accuracy", "bytes", "zeros", "images/s", "seconds"]);
+    let mut rows = table(&[
+        "stage",
+        "accuracy",
+        "bytes",
+        "× smaller",
+        "zeros",
+        "images/s",
+        "× fp32's speed",
+        "s to make",
+    ]);
     for stage in &output.stages {
+        let base = &output.stages[0];
         rows.add_row(vec![
             stage.name.clone(),
             percent(stage.accuracy),
             bytes(stage.bytes),
+            format!("{:.1}", base.bytes as f64 / stage.bytes.max(1) as f64),
             percent(stage.sparsity),
-            format!("{:.0}", stage.images_per_second),
+            bytes(stage.images_per_second.round() as u64),
+            format!("{:.2}", stage.images_per_second / base.images_per_second),
             format!("{:.1}", stage.seconds),
         ]);
     }
     let label = if output.data == "synthetic" {
-        " (synthetic digits, not MNIST)"
+        " (drawn by wizen, not MNIST)"
     } else {
         ""
     };
+    let paragraphs: Vec<String> = output.explanation.iter().map(|text| wrap(text)).collect();
     format!(
-        "{rows}\naccuracy on {data}{label}; computed on {} in {:.0} s; report: {}",
+        "{rows}\n{}\n\naccuracy on {data}{label}; computed on {} in {:.0} s\nreport: {}\nfigure: {}",
+        paragraphs.join("\n"),
         output.device,
         output.seconds,
-        output.report.display()
+        output.report.display(),
+        output.figure.display()
     )
+}
+
+/// Breaks a paragraph into lines of at most 100 characters, words whole; all but the first are indented.
+fn wrap(text: &str) -> String {
+    let (mut out, mut length) = (String::new(), 0);
+    for word in text.split(' ') {
+        let count = word.chars().count();
+        if length + 1 + count > 100 {
+            out.push_str("\n ");
+            length = 1;
+        }
+        if length > 0 {
+            out.push(' ');
+            length += 1;
+        }
+        out.push_str(word);
+        length += count;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paragraphs_break_between_words() {
+        let text = "some words ".repeat(40);
+        let lines = wrap(text.trim_end());
+        assert!(lines.lines().all(|line| line.chars().count() <= 100));
+        assert!(
+            lines
+                .lines()
+                .skip(1)
+                .all(|line| line.starts_with("  s") || line.starts_with("  w"))
+        );
+        assert_eq!(lines.split_whitespace().count(), 80);
+        assert_eq!(wrap("short"), "short");
+    }
 }

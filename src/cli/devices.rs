@@ -56,6 +56,9 @@ pub async fn run(context: &Context) -> Result<()> {
                 d.driver.clone(),
             ]);
         }
-        format!("{table}\n* the one that `--device auto` takes")
+        format!(
+            "{table}\n* the one that `--device auto` takes; OpenGL is asked only where nothing else answers, or by \
+             WGPU_BACKEND=gl"
+        )
     })
 }

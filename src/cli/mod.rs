@@ -7,6 +7,7 @@ mod data;
 mod demo;
 mod devices;
 mod eval;
+mod explain;
 mod fit;
 mod inspect;
 mod judge;
@@ -17,6 +18,7 @@ mod predict;
 mod prune;
 mod qat;
 mod quantize;
+mod speed;
 mod train;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};

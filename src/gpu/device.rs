@@ -40,7 +40,7 @@ pub enum AdapterChoice {
     Best,
     /// By position in [`list_adapters`].
     Index(usize),
-    /// The first whose name or backend contains this text, ignoring case.
+    /// The first whose name or backend contains this text, ignoring case; among OpenGL's only if no other does.
     Named(String),
 }
 
@@ -69,10 +69,10 @@ impl From<AdapterChoice> for GpuOptions {
     }
 }
 
-/// Adapters of these backends (narrowed further by `WGPU_BACKEND`), best first.
+/// Adapters of these backends, best first.
 async fn ranked_adapters(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
-    descriptor.backends &= backends;
+    descriptor.backends = backends;
     let instance = wgpu::Instance::new(descriptor);
     let mut adapters = instance.enumerate_adapters(backends).await;
     adapters.retain(|adapter| {
@@ -93,28 +93,77 @@ async fn ranked_adapters(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
     adapters
 }
 
-/// The adapters to choose from: OpenGL is asked only where nothing better answers, because asking it
-/// is slow and noisy.
-async fn adapters_for(choice: &AdapterChoice) -> Vec<wgpu::Adapter> {
-    if *choice == AdapterChoice::Best {
-        let adapters = ranked_adapters(wgpu::Backends::PRIMARY).await;
-        if !adapters.is_empty() {
-            return adapters;
+/// The groups of backends to ask in turn, until one has what is wanted; `asked` is what `WGPU_BACKEND` says.
+/// OpenGL comes last and alone: where there is no display, asking it prints lines on stderr.
+fn turns(asked: Option<wgpu::Backends>) -> Vec<wgpu::Backends> {
+    match asked {
+        Some(asked) => vec![asked],
+        None => vec![wgpu::Backends::PRIMARY, wgpu::Backends::SECONDARY],
+    }
+}
+
+/// Which of these adapters, given as `(name, backend)`, is meant.
+fn pick(choice: &AdapterChoice, adapters: &[(String, &str)]) -> Option<usize> {
+    match choice {
+        AdapterChoice::Best => (!adapters.is_empty()).then_some(0),
+        AdapterChoice::Index(i) => (*i < adapters.len()).then_some(*i),
+        AdapterChoice::Named(text) => {
+            let text = text.to_lowercase();
+            let is = |(name, backend): &(String, &str)| {
+                name.to_lowercase().contains(&text) || backend.contains(&text)
+            };
+            adapters.iter().position(is)
         }
     }
-    ranked_adapters(wgpu::Backends::all()).await
+}
+
+/// The adapter that is meant.
+async fn find_adapter(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
+    let mut seen = Vec::new();
+    for backends in turns(wgpu::Backends::from_env()) {
+        let mut adapters = ranked_adapters(backends).await;
+        let infos = adapters.iter().map(wgpu::Adapter::get_info);
+        let found: Vec<_> = infos.map(|i| (i.name, i.backend.to_str())).collect();
+        if let Some(i) = pick(choice, &found) {
+            return Ok(adapters.swap_remove(i));
+        }
+        seen.extend(found);
+        // A position counts among the adapters that are listed, which are those of one turn.
+        if matches!(choice, AdapterChoice::Index(_)) && !seen.is_empty() {
+            break;
+        }
+    }
+    let there: Vec<String> = seen
+        .iter()
+        .map(|(name, backend)| format!("{name} ({backend})"))
+        .collect();
+    let there = there.join(", ");
+    Err(Error::NoGpu(match choice {
+        AdapterChoice::Index(i) if !seen.is_empty() => {
+            format!("no adapter has number {i}; there are: {there}")
+        }
+        AdapterChoice::Named(text) if !seen.is_empty() => {
+            format!("no adapter has `{text}` in its name or backend; there are: {there}")
+        }
+        _ => "wgpu finds no adapter; install a driver (for a software one on Debian: \
+              mesa-vulkan-drivers), or use the CPU"
+            .into(),
+    }))
 }
 
 /// Lists the adapters of this machine, the one that [`AdapterChoice::Best`] takes first.
 ///
-/// `WGPU_BACKEND` (for example `vulkan` or `gl`) narrows the list.
+/// OpenGL's are listed where nothing else answers. `WGPU_BACKEND` (for example `vulkan` or `gl`) says which
+/// backends to ask instead.
 pub async fn list_adapters() -> Vec<AdapterSummary> {
-    let adapters = ranked_adapters(wgpu::Backends::all()).await;
-    adapters
-        .iter()
-        .enumerate()
-        .map(|(index, adapter)| summarise(index, adapter))
-        .collect()
+    for backends in turns(wgpu::Backends::from_env()) {
+        let adapters = ranked_adapters(backends).await;
+        if !adapters.is_empty() {
+            let summaries = adapters.iter().enumerate();
+            return summaries.map(|(i, a)| summarise(i, a)).collect();
+        }
+    }
+    Vec::new()
 }
 
 fn summarise(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
@@ -177,33 +226,7 @@ impl Gpu {
     /// # Errors
     /// [`Error::NoGpu`] if no adapter matches (the message lists those there are) or it refuses to open.
     pub async fn open_with(options: &GpuOptions) -> Result<Self> {
-        let choice = &options.adapter;
-        let adapters = adapters_for(choice).await;
-        let names: Vec<String> = adapters.iter().map(|a| a.get_info().name).collect();
-        let found = match choice {
-            AdapterChoice::Best => adapters.into_iter().next(),
-            AdapterChoice::Index(i) => adapters.into_iter().nth(*i),
-            AdapterChoice::Named(text) => {
-                let text = text.to_lowercase();
-                adapters.into_iter().find(|a| {
-                    let info = a.get_info();
-                    info.name.to_lowercase().contains(&text)
-                        || info.backend.to_str().contains(&text)
-                })
-            }
-        };
-        let adapter = found.ok_or_else(|| {
-            Error::NoGpu(if names.is_empty() {
-                "wgpu finds no adapter; install a driver (for a software one on Debian: \
-                 mesa-vulkan-drivers), or use the CPU"
-                    .into()
-            } else {
-                format!(
-                    "no adapter matches {choice:?}; there are: {}",
-                    names.join(", ")
-                )
-            })
-        })?;
+        let adapter = find_adapter(&options.adapter).await?;
         let mut wanted = wgpu::Features::SHADER_F16
             | wgpu::Features::SHADER_INT64
             | wgpu::Features::SUBGROUP
@@ -378,5 +401,39 @@ pub(super) fn from_wgpu_error(op: &str, error: wgpu::Error) -> Error {
                 problem: description.trim().to_owned(),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opengl_is_asked_last_or_by_name() {
+        let primary_then_gl = [wgpu::Backends::PRIMARY, wgpu::Backends::GL];
+        assert_eq!(turns(None), primary_then_gl);
+        assert!(!primary_then_gl[0].contains(wgpu::Backends::GL));
+        assert_eq!(turns(Some(wgpu::Backends::GL)), [wgpu::Backends::GL]);
+        assert_eq!(
+            turns(Some(wgpu::Backends::VULKAN)),
+            [wgpu::Backends::VULKAN]
+        );
+    }
+
+    #[test]
+    fn adapters_are_picked_by_rank_position_or_text() {
+        let adapters = [
+            ("Big GPU".to_owned(), "vulkan"),
+            ("soft".to_owned(), "dx12"),
+        ];
+        let named = |text: &str| pick(&AdapterChoice::Named(text.into()), &adapters);
+        assert_eq!(pick(&AdapterChoice::Best, &adapters), Some(0));
+        assert_eq!(pick(&AdapterChoice::Index(1), &adapters), Some(1));
+        assert_eq!(pick(&AdapterChoice::Index(2), &adapters), None);
+        assert_eq!(pick(&AdapterChoice::Best, &[]), None);
+        assert_eq!(named("big"), Some(0));
+        assert_eq!(named("DX12"), Some(1));
+        // Then OpenGL is asked.
+        assert_eq!(named("gl"), None);
     }
 }

@@ -3,7 +3,9 @@
 //! A digit is a few pen strokes ([`super::strokes`]). Each image draws a style, moves its control points,
 //! bends the plane by a smooth random field, slants, stretches and rotates it, fits the result into a box
 //! of 20 pixels, puts its centre of mass near the middle of 28 x 28 (as MNIST does), and inks every pixel
-//! by its distance to the pen's path.
+//! by its distance to the pen's path. Then the picture is spoilt: ink may be faint, some pictures have a
+//! scratch or a gap, and all have noise. That keeps a good network a few percent short of perfect, so that
+//! what compression costs can be seen.
 
 use crate::base::parallel::*;
 
@@ -18,6 +20,12 @@ const SIDE: usize = 28;
 /// Pixels on the longer side of the box that holds the ink.
 const BOX: f32 = 20.0;
 const CLASSES: usize = STYLES.len();
+/// Share of the images with a scratch across them.
+const SCRATCHED: f32 = 0.4;
+/// Share of the images with a gap in the ink.
+const GAPPED: f32 = 0.25;
+/// Standard deviation of the noise of every pixel, where ink is 1.
+const NOISE: f32 = 0.06;
 
 type Point = [f32; 2];
 
@@ -75,9 +83,13 @@ fn draw(rng: &mut Rng, digit: usize, image: &mut [u8]) {
     for point in paths.iter_mut().flatten() {
         *point = tilt.apply(warp.apply(*point));
     }
-    let radius = rng.range(0.85, 1.75);
+    let radius = rng.range(0.7, 2.0);
     place(rng, &mut paths, radius);
-    ink(rng, &paths, radius, image);
+    let mut picture = ink(rng, &paths, radius);
+    spoil(rng, &mut picture);
+    for (pixel, ink) in image.iter_mut().zip(picture) {
+        *pixel = (255.0 * ink).round().clamp(0.0, 255.0) as u8;
+    }
 }
 
 /// The path of a stroke, its control points a little displaced.
@@ -86,7 +98,7 @@ fn trace(rng: &mut Rng, stroke: &Stroke) -> Vec<Point> {
     let (Stroke::Curve(points) | Stroke::Lines(points)) = stroke;
     let points: Vec<Point> = points
         .iter()
-        .map(|p| p.map(|x| x + 0.018 * rng.normal()))
+        .map(|p| p.map(|x| x + 0.022 * rng.normal()))
         .collect();
     let last = points.len() - 1;
     let mut path = vec![points[0]];
@@ -121,7 +133,7 @@ impl Warp {
     const NODES: usize = 4;
 
     fn new(rng: &mut Rng) -> Self {
-        let mut vector = || [0.035 * rng.normal(), 0.035 * rng.normal()];
+        let mut vector = || [0.045 * rng.normal(), 0.045 * rng.normal()];
         Self {
             grid: std::array::from_fn(|_| std::array::from_fn(|_| vector())),
         }
@@ -151,7 +163,7 @@ struct Affine {
 
 impl Affine {
     fn new(rng: &mut Rng) -> Self {
-        let (sin, cos) = rng.range(-15.0, 15.0).to_radians().sin_cos();
+        let (sin, cos) = rng.range(-20.0, 20.0).to_radians().sin_cos();
         let stretch = rng.range(0.72, 1.12);
         // y points down, so a slant to the right (as most hands have) is negative.
         let slant = rng.range(-0.35, 0.15);
@@ -209,10 +221,10 @@ fn segments(paths: &[Vec<Point>]) -> impl Iterator<Item = (Point, Point)> + '_ {
         .flat_map(|path| path.windows(2).map(|pair| (pair[0], pair[1])))
 }
 
-/// Each pixel is as dark as the nearest piece of the path is close; the pen's pressure drifts.
-fn ink(rng: &mut Rng, paths: &[Vec<Point>], radius: f32, image: &mut [u8]) {
+/// Each pixel is as dark, 0 ..= 1, as the nearest piece of the path is close; the pen's pressure drifts.
+fn ink(rng: &mut Rng, paths: &[Vec<Point>], radius: f32) -> [f32; SIDE * SIDE] {
     let softness = rng.range(0.9, 1.5);
-    let contrast = rng.range(0.82, 1.0);
+    let contrast = rng.range(0.5, 1.0);
     let drift = rng.range(-0.25, 0.25) * radius;
     let count = segments(paths).count().max(1);
     let mut coverage = [0f32; SIDE * SIDE];
@@ -233,14 +245,42 @@ fn ink(rng: &mut Rng, paths: &[Vec<Point>], radius: f32, image: &mut [u8]) {
             }
         }
     }
-    for (pixel, &ink) in image.iter_mut().zip(&coverage) {
-        // Paper stays exactly 0, as in MNIST; only ink is uneven.
-        let uneven = if ink > 0.0 {
-            1.0 + 0.06 * rng.normal()
-        } else {
-            1.0
-        };
-        *pixel = (255.0 * contrast * ink * uneven).round().clamp(0.0, 255.0) as u8;
+    coverage.map(|ink| contrast * ink)
+}
+
+/// A scratch or a gap on some pictures, noise on all.
+fn spoil(rng: &mut Rng, picture: &mut [f32; SIDE * SIDE]) {
+    if rng.uniform() < SCRATCHED {
+        let dark = rng.range(0.3, 1.0);
+        let radius = rng.range(0.5, 1.2);
+        along_a_line(rng, radius, picture, |ink, touch| ink.max(dark * touch));
+    }
+    if rng.uniform() < GAPPED {
+        let radius = rng.range(0.8, 1.8);
+        along_a_line(rng, radius, picture, |ink, touch| ink * (1.0 - touch));
+    }
+    for ink in picture {
+        *ink += NOISE * rng.normal();
+    }
+}
+
+/// Changes the pixels near a short random line: `change` is given the ink and how far the line covers the
+/// pixel, both 0 ..= 1.
+fn along_a_line(
+    rng: &mut Rng,
+    radius: f32,
+    picture: &mut [f32; SIDE * SIDE],
+    change: impl Fn(f32, f32) -> f32,
+) {
+    let middle = [rng.range(4.0, 24.0), rng.range(4.0, 24.0)];
+    let (sin, cos) = rng.range(0.0, std::f32::consts::PI).sin_cos();
+    let half = 0.5 * rng.range(4.0, 9.0);
+    let end = |side: f32| [middle[0] + side * half * cos, middle[1] + side * half * sin];
+    let (a, b) = (end(-1.0), end(1.0));
+    for (i, ink) in picture.iter_mut().enumerate() {
+        let center = [(i % SIDE) as f32 + 0.5, (i / SIDE) as f32 + 0.5];
+        let touch = (0.5 + radius - distance(center, a, b)).clamp(0.0, 1.0);
+        *ink = change(*ink, touch);
     }
 }
 
@@ -277,28 +317,39 @@ mod tests {
     }
 
     #[test]
-    fn ink_is_centred_inside_the_border_and_as_much_as_in_mnist() {
+    fn ink_is_centred_and_as_much_as_in_mnist() {
         let data = synthetic_splits(5, 1000, 1).expect("not empty").train;
-        let mut mean = 0.0;
-        let pixels = data.pixels().expect("in memory");
-        for image in pixels.chunks_exact(SIDE * SIDE) {
-            let at = |row: usize, col: usize| image[row * SIDE + col];
-            for i in 0..SIDE {
-                let border = [at(0, i), at(SIDE - 1, i), at(i, 0), at(i, SIDE - 1)];
-                assert_eq!(border, [0; 4]);
-            }
+        let (mut mean, mut off_centre) = (0.0, 0);
+        for image in pixels(&data).chunks_exact(SIDE * SIDE) {
             let (mut mass, mut row_moment) = (0.0, 0.0);
-            for row in 0..SIDE {
-                for col in 0..SIDE {
-                    let ink = f64::from(at(row, col));
-                    mass += ink;
-                    row_moment += ink * (row as f64 + 0.5);
-                }
+            for (i, &ink) in image.iter().enumerate() {
+                mass += f64::from(ink);
+                row_moment += f64::from(ink) * ((i / SIDE) as f64 + 0.5);
             }
-            assert!((row_moment / mass - 14.0).abs() < 3.5);
+            off_centre += usize::from((row_moment / mass - 14.0).abs() > 3.5);
             mean += mass / (255.0 * (SIDE * SIDE * data.len()) as f64);
         }
+        assert_eq!(off_centre, 0);
         // MNIST's mean is 0.1307.
         assert!((0.09..0.17).contains(&mean), "{mean}");
+    }
+
+    #[test]
+    fn pictures_are_faint_and_noisy_but_their_paper_is_light() {
+        let data = synthetic_splits(6, 1000, 1).expect("not empty").train;
+        let images = pixels(&data).chunks_exact(SIDE * SIDE);
+        let darkest = images.clone().filter_map(|image| image.iter().max());
+        let faint = darkest.filter(|&&ink| ink < 200).count();
+        assert!((100..700).contains(&faint), "{faint}");
+        // The first row has no ink of the digit.
+        let paper: Vec<u8> = images.flat_map(|image| &image[..SIDE]).copied().collect();
+        let speckled = paper.iter().filter(|&&ink| ink > 0).count();
+        let dark = paper.iter().filter(|&&ink| ink > 80).count();
+        assert!((paper.len() / 3..paper.len() * 2 / 3).contains(&speckled));
+        assert!((1..paper.len() / 50).contains(&dark), "{dark}");
+    }
+
+    fn pixels(data: &Dataset) -> &[u8] {
+        data.pixels().expect("in memory")
     }
 }

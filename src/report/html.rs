@@ -4,6 +4,7 @@ use super::plots::{self, PALETTE};
 use super::{Report, StageRow, layers};
 use crate::error::Result;
 
+const COLORS: &str = include_str!("colors.css");
 const STYLE: &str = include_str!("style.css");
 /// Not measured.
 pub(super) const NONE: &str = "–";
@@ -19,8 +20,9 @@ pub(super) fn page(report: &Report) -> Result<String> {
     if !report.stages.is_empty() {
         body += "<h2>Stages</h2>\n";
         body += &stages(&report.stages);
+        body += &explanation(&report.explanation);
         let plot = plots::accuracy_over_size(&report.stages)?;
-        body += &figure("Accuracy over size", &plot);
+        body += &figure("Accuracy over file size: high and left is good", &plot);
     }
     if !report.histograms.is_empty() {
         body += "<h2>Values before and after</h2>\n";
@@ -43,27 +45,58 @@ pub(super) fn page(report: &Report) -> Result<String> {
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>{}</title>\n<style>\n{STYLE}{}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n",
+         <title>{}</title>\n<style>\n{COLORS}{STYLE}{}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n",
         escape(&report.title),
         recolor(),
     ))
 }
 
+/// A plot as a file of its own, which paints its ground and knows the colours of the page.
+pub(super) fn standalone(plot: &str) -> String {
+    let ground = format!(
+        "\n<style>\n{COLORS}{}text {{ font-family: system-ui, sans-serif; }}\n</style>\n\
+         <rect width=\"100%\" height=\"100%\" rx=\"8\" fill=\"{}\"/>",
+        recolor(),
+        hex(plots::PANEL)
+    );
+    plot.replacen('>', &format!(">{ground}"), 1)
+}
+
+/// A paragraph each, the words before a colon emphasised.
+fn explanation(paragraphs: &[String]) -> String {
+    if paragraphs.is_empty() {
+        return String::new();
+    }
+    let paragraphs = paragraphs.iter().map(|text| match text.split_once(": ") {
+        Some((head, rest)) => format!("<p><b>{}:</b> {}</p>\n", escape(head), escape(rest)),
+        None => format!("<p>{}</p>\n", escape(text)),
+    });
+    format!(
+        "<div class=\"explanation\">\n{}</div>\n",
+        paragraphs.collect::<String>()
+    )
+}
+
 /// Rules that put the variables of the style sheet in place of the plots' fixed colours.
 fn recolor() -> String {
     PALETTE.iter().fold(String::new(), |rules, (color, name)| {
-        let color = format!("#{:02X}{:02X}{:02X}", color.0, color.1, color.2);
+        let color = hex(*color);
         rules
             + &format!("svg [fill=\"{color}\"] {{ fill: var({name}); }}\n")
             + &format!("svg [stroke=\"{color}\"] {{ stroke: var({name}); }}\n")
     })
 }
 
+fn hex(color: plotters::style::RGBColor) -> String {
+    format!("#{:02X}{:02X}{:02X}", color.0, color.1, color.2)
+}
+
 fn stages(stages: &[StageRow]) -> String {
     let first = stages.first().map_or(0, |stage| stage.bytes);
+    let base = stages.first().map_or(f64::NAN, |s| s.images_per_second);
     let rows = stages.iter().map(|stage| {
         let smaller = if stage.bytes > 0 && first > 0 {
-            format!("{:.1} ×", first as f64 / stage.bytes as f64)
+            format!("{:.1}", first as f64 / stage.bytes as f64)
         } else {
             NONE.to_string()
         };
@@ -77,11 +110,20 @@ fn stages(stages: &[StageRow]) -> String {
                 format!("{:.1} %", 100.0 * x)
             }),
             known(rate.unwrap_or(f64::NAN), thousands),
+            known(rate.unwrap_or(f64::NAN) / base, |x| format!("{x:.2}")),
             known(stage.seconds, |x| format!("{x:.1} s")),
         ]
     });
+    let name = stages.first().map_or("", |stage| &stage.name);
     let head = [
-        "stage", "accuracy", "size", "smaller", "sparsity", "images/s", "time",
+        "stage",
+        "accuracy",
+        "file size",
+        "times smaller",
+        "zeros among weights",
+        "images per second",
+        &format!("times as fast as {name}"),
+        "time to make",
     ];
     table(&head, rows)
 }
@@ -238,6 +280,7 @@ mod tests {
                     layer(11, 8, f64::NAN),
                 ])
                 .collect(),
+            explanation: vec!["Size: <smaller>".to_string(), "No heading".to_string()],
             device: "llvmpipe (Vulkan)".to_string(),
             command: "wizen demo --data 'a&b' --quick".to_string(),
         }
@@ -259,6 +302,7 @@ mod tests {
         assert!(html.contains("LeNet-5 &lt;compressed&gt; &amp; measured"));
         assert!(!html.contains("<w4>") && !html.contains("<compressed>"));
         assert!(html.contains("&#39;a&amp;b&#39;"));
+        assert!(html.contains("<p><b>Size:</b> &lt;smaller&gt;</p>\n<p>No heading</p>"));
         // Every colour of the plots is one that the style sheet replaces.
         let known: Vec<String> = recolor()
             .split('"')
@@ -270,6 +314,14 @@ mod tests {
             let color = format!("#{}", &part[..6]);
             assert!(known.contains(&color), "{color}");
         }
+    }
+
+    #[test]
+    fn the_figure_is_one_small_file() {
+        let svg = sample().stages_svg().expect("drawable");
+        assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));
+        assert!(svg.contains("xmlns=") && svg.contains("prefers-color-scheme: dark"));
+        assert!(svg.contains("pruned + &lt;w4&gt;") && svg.len() < 30_000);
     }
 
     #[test]

@@ -12,13 +12,20 @@ use crate::error::Result;
 /// Longer names lose their beginning.
 const LONGEST_NAME: usize = 26;
 
+const LEGEND: &str = "SQNR, signal to quantization noise, is how far the error that rounding made lies below the values \
+                      themselves: at 20 dB it is a tenth of them, at 40 dB a hundredth. All layers before are \
+                      quantized too, so errors add up along the network. Cosine is that of the angle between the \
+                      result and the exact one, 1 for no difference. Clipped is the share of values at or beyond the \
+                      ends of the range.";
+
 /// Plots and tables of layers; what was not measured is left out.
 pub(super) fn section(layers: &[LayerError]) -> Result<String> {
     let sqnr = layers.iter().map(|layer| {
         let note = format!("{}, {} bit", decibels(layer.sqnr_db), layer.bits);
         Bar::from_zero(&layer.name, layer.sqnr_db, note)
     });
-    let mut out = figure(
+    let mut out = format!("<p>{LEGEND}</p>\n");
+    out += &figure(
         "Signal to quantization noise",
         &bars(
             "SQNR per layer",

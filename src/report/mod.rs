@@ -22,9 +22,9 @@ pub struct StageRow {
     pub bytes: u64,
     /// Share of weights that are zero, 0 ..= 1, where that is of interest.
     pub sparsity: Option<f64>,
-    /// Throughput of inference; NaN or 0 if it was not measured.
+    /// Throughput of inference, images in a second; NaN or 0 if it was not measured.
     pub images_per_second: f64,
-    /// Wall-clock time that the stage took.
+    /// Wall-clock time that the stage took to make.
     pub seconds: f64,
 }
 
@@ -75,8 +75,10 @@ pub struct Report {
     pub subtitle: String,
     /// Remarks, one paragraph each, for example that the data is synthetic.
     pub notes: Vec<String>,
-    /// Stages in order; sizes are compared with the first.
+    /// Stages in order; sizes and speeds are compared with the first.
     pub stages: Vec<StageRow>,
+    /// What the stages show, a paragraph each; words before a colon are its heading.
+    pub explanation: Vec<String>,
     /// Histograms in order.
     pub histograms: Vec<HistogramPlot>,
     /// Layers in the order of the network.
@@ -94,5 +96,15 @@ impl Report {
     /// [`crate::Error::Invalid`] if a plot cannot be drawn.
     pub fn to_html(&self) -> Result<String> {
         html::page(self)
+    }
+
+    /// Accuracy over file size, a labelled point per stage that has both, as an SVG file: 720 x 400 pixels on a
+    /// ground of its own, light or dark as the reader likes it.
+    ///
+    /// # Errors
+    /// [`crate::Error::Invalid`] if the plot cannot be drawn.
+    pub fn stages_svg(&self) -> Result<String> {
+        let plot = plots::accuracy_over_size(&self.stages)?;
+        Ok(html::standalone(&plot))
     }
 }

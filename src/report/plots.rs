@@ -12,13 +12,16 @@ use super::labels::{Rect, place};
 use super::{HistogramPlot, StageRow};
 use crate::error::{Error, Result};
 
+/// Behind a plot that is a file of its own.
+pub(super) const PANEL: RGBColor = RGBColor(0xF5, 0xF6, 0xF8);
 pub(super) const INK: RGBColor = RGBColor(0x30, 0x34, 0x3A);
 pub(super) const GRID: RGBColor = RGBColor(0xD8, 0xDC, 0xE2);
 pub(super) const FIRST: RGBColor = RGBColor(0x2F, 0x6F, 0xDE);
 pub(super) const SECOND: RGBColor = RGBColor(0xD9, 0x77, 0x2B);
 
 /// Each colour in the plots with the name of the style sheet's variable that replaces it.
-pub(super) const PALETTE: [(RGBColor, &str); 4] = [
+pub(super) const PALETTE: [(RGBColor, &str); 5] = [
+    (PANEL, "--panel"),
     (INK, "--ink"),
     (GRID, "--grid"),
     (FIRST, "--first"),
@@ -56,10 +59,12 @@ pub(super) fn text(h: HPos, v: VPos) -> TextStyle<'static> {
 
 /// Accuracy over size, one labelled point per stage that has both; the size axis is logarithmic.
 pub(super) fn accuracy_over_size(stages: &[StageRow]) -> Result<String> {
-    let stages: Vec<&StageRow> = stages
+    let mut stages: Vec<&StageRow> = stages
         .iter()
         .filter(|stage| stage.bytes > 0 && stage.accuracy.is_finite())
         .collect();
+    // Of two points on nearly one spot, the right one has its label at the right.
+    stages.sort_by_key(|stage| std::cmp::Reverse(stage.bytes));
     let at = |stage: &StageRow| ((stage.bytes as f64).log2(), 100.0 * stage.accuracy);
     let (left, right) = extent(stages.iter().map(|stage| at(stage).0));
     let (low, high) = extent(stages.iter().map(|stage| at(stage).1));
