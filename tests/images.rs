@@ -305,7 +305,7 @@ fn damage_is_a_sentence() {
     says(b"", "the file is empty");
     says(b"hello", "expected JPEG, PNG, WebP");
     says(b"qoif and so on", "expected JPEG, PNG, WebP");
-    says(b"GIF89a and so on", "damaged or cut short");
+    says(b"GIF89a", "damaged or cut short");
     let picture = RgbImage::from_fn(16, 12, |x, y| {
         Rgb([x as u8 * 6, y as u8 * 8, (x * y) as u8])
     });
