@@ -61,7 +61,7 @@ fn one_logit_is_a_sigmoid() {
         "--batch",
         "1",
         "--out",
-        "x.st",
+        text(&dir.path().join("x.st")),
     ]);
     assert!(error.contains("one logit"), "{error}");
 }
