@@ -1,5 +1,6 @@
 //! One test binary: wgpu is linked once.
 
+mod cases;
 mod checkpoints;
 mod cli;
 mod cli_errors;
