@@ -114,7 +114,7 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// All parameters of a network: these and those of its weights ([`choose_weights`]).
+    /// All parameters of a network: these and those of its weights ([`super::choose_weights`]).
     pub fn with_weights(self, weights: BTreeMap<String, Quantization>) -> QuantParams {
         QuantParams {
             activations: self.activations,
