@@ -59,7 +59,7 @@ pub fn picture(path: PathBuf, colour: usize) -> PathBuf {
     path
 }
 
-fn stderr(args: &[&str]) -> String {
+pub fn stderr(args: &[&str]) -> String {
     let output = wizen(args);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{args:?}: {stderr}");

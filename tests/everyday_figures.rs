@@ -11,7 +11,7 @@ use wizen::kernels::map::Unary;
 use wizen::quant::{QuantParams, Scheme, choose_weights, freeze};
 
 use crate::cli::{fails, json, text};
-use crate::everyday::{SIDE, colours, picture, temporary};
+use crate::everyday::{SIDE, colours, picture, stderr, temporary};
 
 #[test]
 fn one_logit_is_a_sigmoid() {
@@ -287,4 +287,17 @@ fn a_function_that_integers_lack_behind_a_sum_is_refused_by_name() {
     };
     let error = freeze(&graph, &params, Requant::Fixed).expect_err("SiLU");
     assert!(error.to_string().contains("fc: it ends in silu"), "{error}");
+}
+
+#[test]
+fn an_emptied_layer_is_said() {
+    let dir = temporary();
+    let model = colours(dir.path(), "m.st", 1e-3, 0, &[]);
+    let out = dir.path().join("p.st");
+    // Of 18 weights 12 are zero and the convolution's three are the smallest others.
+    let args = ["prune", text(&model), "--out", text(&out), "--sparsity"];
+    let said = stderr(&[&args[..], &["0.9"]].concat());
+    assert!(said.contains("every weight of `conv` is zero"), "{said}");
+    let said = stderr(&[&args[..], &["0.7"]].concat());
+    assert!(!said.contains("every weight"), "{said}");
 }

@@ -48,6 +48,13 @@ pub struct FitArgs {
     /// CIFAR, else 2]
     #[arg(long)]
     pub shift: Option<usize>,
+    /// Mirror half of the training images left to right [default: as suits the data: for CIFAR]
+    #[arg(long)]
+    pub flip: bool,
+    /// Keep the statistics of batch norms as they are: for few images, small batches, or a model whose statistics
+    /// were folded into its weights
+    #[arg(long)]
+    pub freeze_norms: bool,
     /// Float model to agree with instead of learning the labels (distillation)
     #[arg(long, value_name = "MODEL")]
     pub teacher: Option<PathBuf>,
@@ -82,6 +89,7 @@ impl FitArgs {
             optimizer,
             weight_decay: self.weight_decay,
             groups: self.groups()?,
+            batch_statistics: !self.freeze_norms,
             loss: self.loss(data)?,
             ..FitOptions::new(epochs, self.lr.unwrap_or(lr))
         })
@@ -150,7 +158,7 @@ impl FitArgs {
     pub fn augmented(&self, data: Source) -> Source {
         data.with_augment(|own| Augment {
             shift: self.shift.unwrap_or(own.shift),
-            ..own
+            flip: self.flip || own.flip,
         })
     }
 
@@ -179,6 +187,7 @@ impl FitArgs {
             ("--seed", options.seed.to_string()),
             ("--optimizer", format!("{:?}", options.optimizer)),
             ("--weight-decay", options.weight_decay.to_string()),
+            ("--freeze-norms", self.freeze_norms.to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
