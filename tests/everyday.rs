@@ -51,6 +51,13 @@ pub fn colours(dir: &Path, name: &str, gain: f32, more: usize, labels: &[&str]) 
     path
 }
 
+/// A folder for each colour, called like it, with a picture in it.
+pub fn three_colours(data: &Path) {
+    for (i, name) in ["red", "green", "blue"].iter().enumerate() {
+        picture(data.join(name).join("1.png"), i);
+    }
+}
+
 /// A picture of one colour; what it is, its ending says.
 pub fn picture(path: PathBuf, colour: usize) -> PathBuf {
     std::fs::create_dir_all(path.parent().expect("a folder")).expect("writable");
@@ -92,7 +99,7 @@ fn classes_of_folders_are_those_of_the_network() {
     assert_eq!(eval(&named, &[]), 1.0);
     let said = stderr(&["eval", text(&named), "--data", text(&data)]);
     assert!(
-        said.contains("1 file is not used") && said.contains("notes.txt"),
+        said.contains("not used, being no pictures") && said.contains("notes.txt"),
         "{said}"
     );
     assert!(
@@ -167,11 +174,25 @@ fn folders_that_divide_a_set() {
             picture(data.join(set).join(name).join("1.png"), i);
         }
     }
-    // Different classes in the two: their numbers do not agree.
+    // The smaller set may lack a class, its numbers stay those of the other; it may have none of its own.
+    let two = json(&["eval", text(&model), "--data", text(&data)]);
+    assert_eq!((&two["images"], &two["top1"]), (&2.into(), &1.0.into()));
+    std::fs::rename(data.join("train/red"), data.join("red")).expect("writable");
     let error = fails(&["eval", text(&model), "--data", text(&data)]);
+    assert!(error.contains("a class `red` that"), "{error}");
+    std::fs::rename(data.join("red"), data.join("train/red")).expect("writable");
+    std::fs::create_dir(data.join("more")).expect("writable");
+    let said = stderr(&[
+        "quantize",
+        text(&model),
+        "--data",
+        text(&data),
+        "--out",
+        text(&dir.path().join("q.st")),
+    ]);
     assert!(
-        error.contains("different classes") && error.contains("blue"),
-        "{error}"
+        said.contains("not used, for the sets are `train` and `valid`"),
+        "{said}"
     );
     picture(data.join("valid/blue/1.png"), 1);
     let e = json(&["eval", text(&model), "--data", text(&data)]);

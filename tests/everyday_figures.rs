@@ -11,7 +11,7 @@ use wizen::kernels::map::Unary;
 use wizen::quant::{QuantParams, Scheme, choose_weights, freeze};
 
 use crate::cli::{fails, json, text};
-use crate::everyday::{SIDE, colours, picture, stderr, temporary};
+use crate::everyday::{SIDE, colours, picture, stderr, temporary, three_colours};
 
 #[test]
 fn one_logit_is_a_sigmoid() {
@@ -78,9 +78,7 @@ fn answers_that_are_no_numbers_end_the_job() {
     }
     network.save(&model).expect("writable");
     let data = dir.path().join("data");
-    for (i, name) in ["red", "green", "blue"].iter().enumerate() {
-        picture(data.join(name).join("1.png"), i);
-    }
+    three_colours(&data);
     let (model, data) = (text(&model), text(&data));
     assert_eq!(json(&["eval", model, "--data", data])["top1"], 1.0);
     let out = dir.path().join("h.st");
@@ -125,9 +123,7 @@ fn a_layer_stays_float_and_inputs_are_not_overwritten() {
     let dir = temporary();
     let model = colours(dir.path(), "m.st", 1.0, 0, &["red", "green", "blue"]);
     let data = dir.path().join("data");
-    for (i, name) in ["red", "green", "blue"].iter().enumerate() {
-        picture(data.join(name).join("1.png"), i);
-    }
+    three_colours(&data);
     let (model, data) = (text(&model), text(&data));
     let out = dir.path().join("q.st");
     let args = [
@@ -300,4 +296,48 @@ fn an_emptied_layer_is_said() {
     assert!(said.contains("every weight of `conv` is zero"), "{said}");
     let said = stderr(&[&args[..], &["0.7"]].concat());
     assert!(!said.contains("every weight"), "{said}");
+}
+
+#[test]
+fn a_new_head_has_the_classes_of_the_data_in_the_order_asked_for() {
+    let dir = temporary();
+    let model = colours(dir.path(), "m.st", 1.0, 4, &[]);
+    let (data, out) = (dir.path().join("data"), dir.path().join("new.st"));
+    three_colours(&data);
+    let args = [
+        "train",
+        "--from",
+        text(&model),
+        "--data",
+        text(&data),
+        "--out",
+        text(&out),
+    ];
+    let error = fails(&[&args[..], &["--batch", "3"]].concat());
+    assert!(error.contains("--new-head"), "{error}");
+    let learn = [
+        "--new-head",
+        "--batch",
+        "3",
+        "--shift",
+        "0",
+        "--lr",
+        "0.5",
+        "--epochs",
+        "60",
+    ];
+    let learn = [&args[..], &learn].concat();
+    assert_eq!(json(&learn)["accuracy"], 1.0);
+    let labels = || wizen::open(&out, None).expect("just written").labels;
+    assert_eq!(labels(), ["blue", "green", "red"]);
+    let names = dir.path().join("names.txt");
+    std::fs::write(&names, "red\ngreen\nblue\n").expect("writable");
+    assert_eq!(
+        json(&[&learn[..], &["--labels", text(&names)]].concat())["accuracy"],
+        1.0
+    );
+    assert_eq!(labels(), ["red", "green", "blue"]);
+    let red = data.join("red/1.png");
+    let answer = json(&["predict", text(&out), text(&red), "--top", "1"]);
+    assert_eq!(answer["predictions"][0]["classes"][0]["label"], "red");
 }

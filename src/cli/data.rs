@@ -23,6 +23,7 @@ const SYNTHETIC_SEED: u64 = 1;
 pub struct DataArgs {
     /// Folder with MNIST-style IDX files, CIFAR-10's binary batches or pictures (in one folder per class, or with a
     /// table DIR.csv beside it), or a file of arrays (.npy, .npz, .safetensors); without it, synthetic digits
+    /// (`prune` then removes at once and learns nothing)
     #[arg(long)]
     pub data: Option<PathBuf>,
     #[command(flatten)]
@@ -53,13 +54,18 @@ impl DataArgs {
     /// Writes into a network what its pictures and classes are, by the options or by what it says itself, and
     /// says what is done to pictures.
     pub fn prepare(&self, context: &Context, network: &mut Network) -> Result<()> {
-        let arrays = self.data.as_deref().is_some_and(is_array_file);
-        self.pictures
-            .prepare(network)?
-            .say(context, network, !arrays);
+        self.prepare_pictures(context, network)?;
         if let Some(path) = &self.labels {
             network.labels = read_class_names(path, compress::classes(&network.graph)?)?;
         }
+        Ok(())
+    }
+
+    /// As [`Self::prepare`], for a network whose classes are those of the data.
+    pub fn prepare_pictures(&self, context: &Context, network: &mut Network) -> Result<()> {
+        let arrays = self.data.as_deref().is_some_and(is_array_file);
+        let known = self.pictures.prepare(network)?;
+        known.say(context, network, !arrays);
         Ok(())
     }
 
@@ -109,7 +115,13 @@ impl Sets {
             judge: number(self.judge)?,
             held_out: self.held_out,
         };
-        let notes = [&sets.learn, &sets.judge].map(Source::notes);
+        sets.say_notes(context);
+        Ok(sets)
+    }
+
+    /// Says what people should know about the data: what was skipped, how classes were numbered.
+    pub fn say_notes(&self, context: &Context) {
+        let notes = [&self.learn, &self.judge].map(Source::notes);
         let mut said: Vec<&String> = Vec::new();
         for note in notes.into_iter().flatten() {
             if !said.contains(&note) {
@@ -117,7 +129,6 @@ impl Sets {
                 said.push(note);
             }
         }
-        Ok(sets)
     }
 
     /// Says if what is learned from is what is judged by.

@@ -219,7 +219,10 @@ fn calibration_sets(
     let sets = data.raw(model, eval, (1_000, 1))?;
     match eval {
         Some(_) => sets.numbered(context, model),
-        None => Ok(sets),
+        None => {
+            sets.say_notes(context);
+            Ok(sets)
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use wizen::base::Preprocess;
 use wizen::compress;
 use wizen::data::Data;
+use wizen::io::read_class_names;
 use wizen::models::random_weights;
 use wizen::{Error, Network, Result};
 
@@ -34,7 +35,7 @@ pub struct TrainArgs {
     /// Start from this model instead of random weights
     #[arg(long)]
     from: Option<PathBuf>,
-    /// Put a new last layer on it, for the classes of the data
+    /// Put a new last layer on it, for the classes of the data (in the order of --labels, else of their names)
     #[arg(long)]
     new_head: bool,
     /// Passes over the training images
@@ -77,11 +78,20 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<()> {
         // A network that has seen nothing takes what suits its input.
         start_from.preprocess = Some(Preprocess::for_input(shape)?);
     }
-    args.data.prepare(context, &mut start_from)?;
+    match args.new_head {
+        true => args.data.prepare_pictures(context, &mut start_from)?,
+        false => args.data.prepare(context, &mut start_from)?,
+    }
     let eval = args.eval_data.as_deref();
     let sets = args.data.raw(&start_from, eval, (12_000, 2_000))?;
     if args.new_head {
-        start_from = start_from.with_new_head(&class_names(&sets.learn)?, args.fit.seed)?;
+        let own = class_names(&sets.learn)?;
+        // The order that the user wants, or that of the data.
+        let names = match &args.data.labels {
+            Some(path) => read_class_names(path, own.len())?,
+            None => own,
+        };
+        start_from = start_from.with_new_head(&names, args.fit.seed)?;
     }
     let sets = sets.numbered(context, &start_from)?;
     sets.warn(context);

@@ -71,6 +71,28 @@ impl Dataset {
         }
     }
 
+    /// The same with the class numbers of another set whose classes are names: one may lack some, but not have
+    /// others.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming a class that `other` lacks.
+    #[cfg(feature = "data")]
+    pub(super) fn sorted_as(self, other: &Self) -> Result<Self> {
+        if !(self.sorted && other.sorted) || self.class_names == other.class_names {
+            return Ok(self);
+        }
+        let own = &self.class_names;
+        let place = |name: &String| other.class_names.iter().position(|known| known == name);
+        if let Some(name) = own.iter().find(|name| place(name).is_none()) {
+            let problem = format!("it has a class `{name}` that {} lacks", other.name());
+            return Err(Error::invalid(self.name(), problem));
+        }
+        let numbers: Vec<u32> = own.iter().filter_map(place).map(|n| n as u32).collect();
+        let mut same = self.renumbered(&numbers, other.class_names.clone());
+        same.sorted = true;
+        Ok(same)
+    }
+
     /// Class `i` becomes `numbers[i]`.
     fn renumbered(mut self, numbers: &[u32], names: Vec<String>) -> Self {
         for label in &mut self.labels {

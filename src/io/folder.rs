@@ -65,38 +65,26 @@ pub fn load_image_folder(folder: impl AsRef<Path>, preprocess: &Preprocess) -> R
 /// [`Splits::held_out`] is false.
 ///
 /// # Errors
-/// As those two, and as [`Dataset::with_preprocess`]; [`Error::Format`] if `train` and `val` differ in their
-/// classes.
+/// As those two, and as [`Dataset::with_preprocess`]; [`Error::Invalid`] if `val` has a class
+/// that `train` lacks.
 pub fn load_data(folder: impl AsRef<Path>, preprocess: &Preprocess) -> Result<Splits> {
     let folder = folder.as_ref();
     if mnist::any_file(folder) || cifar::is_cifar10(folder) {
         return load_splits(folder)?.with_preprocess(preprocess);
     }
+    let content = list(folder)?;
     if table_beside(folder)?.is_none()
-        && let Some([train, test]) = divided(&list(folder)?)?
+        && let Some([train, test]) = divided(&content)?
     {
-        let [train, test] = [
-            load_image_folder(&train, preprocess)?,
-            load_image_folder(&test, preprocess)?,
-        ];
-        if train.sorted && test.sorted && train.class_names != test.class_names {
-            let differs = |a: &Dataset, b: &Dataset| {
-                let names = a
-                    .class_names
-                    .iter()
-                    .filter(|name| !b.class_names.contains(name));
-                names.cloned().collect::<Vec<_>>().join(", ")
-            };
-            let problem = format!(
-                "{} and {} have different classes (only the first has: {}; only the second: {}), so their \
-                 numbers do not agree",
-                train.name(),
-                test.name(),
-                differs(&train, &test),
-                differs(&test, &train)
-            );
-            return Err(Error::format(folder, problem));
-        }
+        let all = [content.images, content.others, content.folders].concat();
+        let unused = all
+            .into_iter()
+            .filter(|path| ![&train, &test].contains(&path));
+        let unused: Vec<PathBuf> = unused.collect();
+        let why = format!("for the sets are `{}` and `{}`", name(&train), name(&test));
+        let mut train = load_image_folder(&train, preprocess)?;
+        let test = load_image_folder(&test, preprocess)?.sorted_as(&train)?;
+        train.notes.extend(skipped(&unused, &why));
         return Ok(Splits {
             train,
             test,
@@ -212,15 +200,12 @@ fn divided(content: &Content) -> Result<Option<[PathBuf; 2]>> {
     Ok(Some([train, judge]))
 }
 
-/// A remark about files that are not used, if there are any.
+/// A remark about files and folders that are not used, if there are any.
 fn skipped(others: &[PathBuf], why: &str) -> Option<String> {
-    let first = others.first()?;
+    let first = others.first()?.display();
     Some(match others.len() {
-        1 => format!("1 file is not used, as {why}: {}", first.display()),
-        n => format!(
-            "{n} files are not used, as {why}, the first: {}",
-            first.display()
-        ),
+        1 => format!("not used, {why}: {first}"),
+        n => format!("{n} files or folders are not used, {why}; the first is {first}"),
     })
 }
 
@@ -284,11 +269,11 @@ fn from_table(folder: &Path, table: &Path, content: &Content) -> Result<Found> {
     let named: BTreeSet<&PathBuf> = found.paths.iter().collect();
     let unnamed = content.images.iter().filter(|path| !named.contains(path));
     let unnamed: Vec<PathBuf> = unnamed.cloned().collect();
-    let why = format!("{} does not name them", table.display());
+    let why = format!("for {} does not name them", table.display());
     found.notes.extend(skipped(&unnamed, &why));
     found
         .notes
-        .extend(skipped(&content.others, "they are no pictures"));
+        .extend(skipped(&content.others, "being no pictures"));
     Ok(found)
 }
 
@@ -315,7 +300,7 @@ fn from_subfolders(folder: &Path, content: Content) -> Result<Found> {
         found.paths.extend(images);
         found.names.push(name(class));
     }
-    found.notes.extend(skipped(&others, "they are no pictures"));
+    found.notes.extend(skipped(&others, "being no pictures"));
     match (found.paths.is_empty(), content.images.is_empty(), empty) {
         (true, true, _) => wrong(format!(
             "there are no images ({KINDS}) in this folder, nor in folders in it; expected images, the four MNIST \

@@ -267,8 +267,7 @@ pub fn dequantize(q: &Tensor, quantization: &Quantization) -> Result<Tensor> {
 }
 
 /// Scales of all weights of a float graph but those of layers that stay float, per output channel, by the name of the
-/// weights; `how` = `None` takes what
-/// suits each layer's bits ([`WeightMethod::for_scheme`]).
+/// weights; `how` = `None` takes what suits each layer's bits ([`WeightMethod::for_scheme`]).
 ///
 /// # Errors
 /// [`Error::Invalid`] naming a weight that is not finite or not stored in the graph, or a layer that has

@@ -67,15 +67,7 @@ impl fmt::Display for Loss {
 
 impl fmt::Debug for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CrossEntropy => f.write_str("CrossEntropy"),
-            Self::MeanSquare => f.write_str("MeanSquare"),
-            Self::Distill(with) => {
-                write!(f, "Distill(T = {}, {:?})", with.temperature, with.values)
-            }
-            Self::Sum(parts) => f.debug_list().entries(parts).finish(),
-            Self::Custom(_) => f.write_str("Custom"),
-        }
+        fmt::Display::fmt(self, f)
     }
 }
 
