@@ -100,6 +100,8 @@ pub mod io;
 pub mod kernels;
 pub mod models;
 mod network;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 mod open;
 pub mod prune;
 pub mod quant;

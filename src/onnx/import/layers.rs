@@ -1,0 +1,528 @@
+//! Layers with weights: convolutions, also transposed ones, and matrix products.
+
+use super::layout::channels_last;
+use super::{Importer, Live, Operand};
+use crate::base::Tensor;
+use crate::error::Result;
+use crate::graph::ops::{Conv2d, Linear, Slice};
+use crate::graph::ValueId;
+use crate::kernels::Conv;
+use crate::onnx::array::{Array, Data};
+use crate::onnx::attributes::Reading;
+
+/// Strides, dilations and pads of a window over one or two axes, as rows and columns.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    pub dilation: [usize; 2],
+    /// Above, left, below, right.
+    pub padding: [usize; 4],
+}
+
+/// A pair along rows and columns, of a list for one axis or two.
+pub(super) fn pair(node: &Reading<'_>, name: &str, axes: usize, default: usize) -> Result<[usize; 2]> {
+    Ok(match axes {
+        1 => [default.min(1), node.sizes::<1>(name, default)?[0]],
+        _ => node.sizes::<2>(name, default)?,
+    })
+}
+
+/// Pads as the file lists them: all starts, then all ends.
+pub(super) fn pads(node: &Reading<'_>, axes: usize) -> Result<[usize; 4]> {
+    Ok(match axes {
+        1 => {
+            let [left, right] = node.sizes::<2>("pads", 0)?;
+            [0, left, 0, right]
+        }
+        _ => node.sizes::<4>("pads", 0)?,
+    })
+}
+
+impl Window {
+    /// The window of a node over an image of `size` (rows, columns).
+    pub fn read(
+        node: &Reading<'_>,
+        axes: usize,
+        kernel: [usize; 2],
+        size: [usize; 2],
+    ) -> Result<Self> {
+        let stride = pair(node, "strides", axes, 1)?.map(|n| n.max(1));
+        let dilation = pair(node, "dilations", axes, 1)?.map(|n| n.max(1));
+        let mut padding = pads(node, axes)?;
+        match node.text("auto_pad", "NOTSET") {
+            "NOTSET" | "" => {}
+            "VALID" => padding = [0; 4],
+            same @ ("SAME_UPPER" | "SAME_LOWER") => {
+                for axis in 0..2 {
+                    let extent = (kernel[axis].max(1) - 1).saturating_mul(dilation[axis]) + 1;
+                    let out = size[axis].div_ceil(stride[axis]);
+                    let span = (out.max(1) - 1).saturating_mul(stride[axis]) + extent;
+                    let total = span.saturating_sub(size[axis]);
+                    let (less, more) = (total / 2, total - total / 2);
+                    let upper = same == "SAME_UPPER";
+                    let (before, after) = if upper { (less, more) } else { (more, less) };
+                    (padding[axis], padding[axis + 2]) = (before, after);
+                }
+            }
+            other => return Err(node.wrong(format!("`auto_pad` is {other}"))),
+        }
+        Ok(Self {
+            kernel,
+            stride,
+            dilation,
+            padding,
+        })
+    }
+}
+
+/// Rows and columns of an image, or of a sequence as an image of one row.
+pub(super) fn spatial(node: &Reading<'_>, shape: &[usize]) -> Result<[usize; 2]> {
+    match *shape {
+        [_, _, w] => Ok([1, w]),
+        [_, _, h, w] => Ok([h, w]),
+        _ => Err(node.wrong(format!(
+            "it works on {shape:?}, and wizen takes images [n, c, h, w] and sequences [n, c, l]"
+        ))),
+    }
+}
+
+impl Importer<'_> {
+    pub(super) fn layer(&mut self, node: &Reading<'_>) -> Result<Option<Live>> {
+        Ok(Some(match node.kind() {
+            "Conv" => self.conv(node)?,
+            "ConvTranspose" => self.conv_transpose(node)?,
+            "Gemm" => self.gemm(node)?,
+            "MatMul" => self.matmul(node)?,
+            _ => return Ok(None),
+        }))
+    }
+
+    /// The value as an image `[n, h, w, c]`; a sequence is an image of one row.
+    pub(super) fn image(&mut self, node: &Reading<'_>, live: &Live) -> Result<ValueId> {
+        let shape = self.shape(live);
+        let [h, w] = spatial(node, &shape)?;
+        let id = self.ordered(node.name, live, &channels_last(shape.len()))?;
+        self.reshape_stored(node.name, id, &[shape[0], h, w, shape[1]], true)
+    }
+
+    /// What an operation made of [`Self::image`], as the file sees it.
+    pub(super) fn from_image(&mut self, node: &Reading<'_>, id: ValueId, rank: usize) -> Result<Live> {
+        let shape = self.graph.value(id).shape.clone();
+        let id = match rank {
+            3 => {
+                let shape = [shape[0], shape[2], shape[3]];
+                self.reshape_stored(node.name, id, &shape, true)?
+            }
+            _ => id,
+        };
+        Ok(Live {
+            id,
+            order: channels_last(rank),
+            flat: None,
+        })
+    }
+
+    /// The name of operand `i` for a parameter.
+    pub(super) fn operand_name(&self, node: &Reading<'_>, i: usize) -> String {
+        node.proto.input.get(i).cloned().unwrap_or_default()
+    }
+
+    fn bias(&mut self, node: &Reading<'_>, i: usize, channels: usize) -> Result<Option<ValueId>> {
+        let Some(bias) = self.constant(node, i)? else {
+            return Ok(None);
+        };
+        if bias.len() != channels {
+            let problem = format!("a bias of {:?} for {channels} channels", bias.shape);
+            return Err(node.wrong(problem));
+        }
+        let name = self.operand_name(node, i);
+        let bias = bias.to_f32();
+        let make = || Tensor::from_f32(&[channels], &bias);
+        self.param(&name, "bias", make).map(Some)
+    }
+
+    fn conv(&mut self, node: &Reading<'_>) -> Result<Live> {
+        let x = self.live(node, 0)?;
+        let w = self.required(node, 1)?;
+        let shape = self.shape(&x);
+        let size = spatial(node, &shape)?;
+        let axes = shape.len() - 2;
+        let kernel = match w.shape.as_slice() {
+            &[_, _, kw] if axes == 1 => [1, kw],
+            &[_, _, kh, kw] if axes == 2 => [kh, kw],
+            other => return Err(node.wrong(format!("weights of shape {other:?}"))),
+        };
+        let stated = pair(node, "kernel_shape", axes, 0)?;
+        if node.has("kernel_shape") && stated != kernel {
+            let problem = format!("`kernel_shape` is {stated:?}, the weights have {kernel:?}");
+            return Err(node.wrong(problem));
+        }
+        let window = Window::read(node, axes, kernel, size)?;
+        let groups = usize::try_from(node.int("group", 1)).unwrap_or(0);
+        let mut conv = Conv {
+            stride: window.stride,
+            padding: window.padding,
+            dilation: window.dilation,
+            groups,
+        };
+        let mut image = self.image(node, &x)?;
+        if let Some(&(before, padding)) = self.padded.get(&image) {
+            let both = [0, 1, 2, 3].map(|i| conv.padding[i] + padding[i]);
+            let extent = [0, 1].map(|i| (kernel[i].max(1) - 1) * conv.dilation[i] + 1);
+            if (0..4).all(|i| both[i] <= extent[i % 2]) {
+                (conv.padding, image) = (both, before);
+            }
+        }
+        let out = w.shape[0];
+        let dtype = self.dtype(&x);
+        let name = self.operand_name(node, 1);
+        let w = self.param(&name, &format!("conv {dtype}"), || {
+            let [o, i] = [w.shape[0], w.shape[1]];
+            let w = Array::clone(&w).reshaped(&[o, i, kernel[0], kernel[1]]);
+            w.transposed(&[0, 2, 3, 1]).tensor(dtype)
+        })?;
+        let bias = self.bias(node, 2, out)?;
+        let op = Conv2d::new(conv);
+        let mut inputs = vec![image, w];
+        inputs.extend(bias);
+        let op = if bias.is_some() { op } else { op.without_bias() };
+        let y = self.graph.push(node.name, op, &inputs)?;
+        self.from_image(node, y, shape.len())
+    }
+
+    /// A transposed convolution is an ordinary one with a set of channels for each of the `stride²` places
+    /// that an input pixel has in the result, and those channels put side by side as pixels: no product is
+    /// with a zero between pixels, and it prunes and quantizes as any convolution.
+    fn conv_transpose(&mut self, node: &Reading<'_>) -> Result<Live> {
+        let x = self.live(node, 0)?;
+        let w = self.required(node, 1)?;
+        let shape = self.shape(&x);
+        let size = spatial(node, &shape)?;
+        let axes = shape.len() - 2;
+        let kernel = match w.shape.as_slice() {
+            &[_, _, kw] if axes == 1 => [1, kw],
+            &[_, _, kh, kw] if axes == 2 => [kh, kw],
+            other => return Err(node.wrong(format!("weights of shape {other:?}"))),
+        };
+        let stride = pair(node, "strides", axes, 1)?.map(|n| n.max(1));
+        let dilation = pair(node, "dilations", axes, 1)?.map(|n| n.max(1));
+        let extra = match axes {
+            1 => [0, node.sizes::<1>("output_padding", 0)?[0]],
+            _ => node.sizes::<2>("output_padding", 0)?,
+        };
+        let mut padding = pads(node, axes)?;
+        let full = [0, 1].map(|i| (size[i] - 1) * stride[i] + (kernel[i] - 1) * dilation[i] + 1);
+        let stated = match (node.ints("output_shape"), axes) {
+            (None, _) => None,
+            (Some(_), 1) => Some([1, node.sizes::<1>("output_shape", 0)?[0]]),
+            (Some(list), _) if list.len() == 4 => {
+                let all = node.sizes::<4>("output_shape", 0)?;
+                Some([all[2], all[3]])
+            }
+            (Some(_), _) => Some(node.sizes::<2>("output_shape", 0)?),
+        };
+        let auto = node.text("auto_pad", "NOTSET");
+        let same = matches!(auto, "SAME_UPPER" | "SAME_LOWER");
+        if same || stated.is_some() {
+            let out = stated.unwrap_or([size[0] * stride[0], size[1] * stride[1]]);
+            for axis in 0..2 {
+                let total = (full[axis] + extra[axis]).saturating_sub(out[axis]);
+                let (less, more) = (total / 2, total - total / 2);
+                let (before, after) = if auto == "SAME_UPPER" { (less, more) } else { (more, less) };
+                (padding[axis], padding[axis + 2]) = (before, after);
+            }
+        } else if auto == "VALID" {
+            padding = [0; 4];
+        }
+        let mut out = [0; 2];
+        for axis in 0..2 {
+            let cut = padding[axis] + padding[axis + 2];
+            let size = (full[axis] + extra[axis]).checked_sub(cut).filter(|&n| n > 0);
+            out[axis] = size.ok_or_else(|| node.wrong("its pads leave nothing"))?;
+        }
+        let groups = usize::try_from(node.int("group", 1)).unwrap_or(0);
+        let [inputs, per_group] = [w.shape[0], w.shape[1]];
+        if groups == 0 || inputs != shape[1] || !inputs.is_multiple_of(groups) {
+            let problem = format!(
+                "weights of shape {:?} for {} channels in {groups} groups",
+                w.shape, shape[1]
+            );
+            return Err(node.wrong(problem));
+        }
+        let rows = Phases::new(kernel[0], stride[0], dilation[0], padding[0], out[0], size[0]);
+        let columns = Phases::new(kernel[1], stride[1], dilation[1], padding[1], out[1], size[1]);
+        let channels = per_group * groups;
+        let phases = stride[0] * stride[1];
+        let dtype = self.dtype(&x);
+        let name = self.operand_name(node, 1);
+        let form = format!("transposed {dtype} {rows:?} {columns:?}");
+        let w = self.param(&name, &form, || {
+            let Data::Float(data) = &w.data else {
+                return Err(node.wrong("its weights are integers"));
+            };
+            let each = inputs / groups;
+            let taps = [rows.taps, columns.taps];
+            let shape = [channels * phases, taps[0], taps[1], each];
+            let mut out = vec![0.0f32; shape.iter().product()];
+            let mut at = 0;
+            for o in 0..channels {
+                for (ry, rx) in (0..stride[0]).flat_map(|y| (0..stride[1]).map(move |x| (y, x))) {
+                    for (ty, tx) in (0..taps[0]).flat_map(|y| (0..taps[1]).map(move |x| (y, x))) {
+                        let from = rows.tap(ry, ty).zip(columns.tap(rx, tx));
+                        for c in 0..each {
+                            if let Some((ky, kx)) = from {
+                                let input = o / per_group * each + c;
+                                let row = input * per_group + o % per_group;
+                                out[at] = data[(row * kernel[0] + ky) * kernel[1] + kx];
+                            }
+                            at += 1;
+                        }
+                    }
+                }
+            }
+            Array::float(&shape, out).tensor(dtype)
+        })?;
+        let bias = match self.constant(node, 2)? {
+            None => None,
+            Some(bias) if bias.len() == channels => {
+                let each = bias.to_f32();
+                let all: Vec<f32> = (0..channels * phases).map(|o| each[o / phases]).collect();
+                let make = || Tensor::from_f32(&[channels * phases], &all);
+                let name = self.operand_name(node, 2);
+                Some(self.param(&name, &format!("transposed bias {phases}"), make)?)
+            }
+            Some(bias) => {
+                let problem = format!("a bias of {:?} for {channels} channels", bias.shape);
+                return Err(node.wrong(problem));
+            }
+        };
+        let op = Conv2d::new(Conv {
+            stride: [1; 2],
+            padding: [rows.before, columns.before, rows.after, columns.after],
+            dilation: [1; 2],
+            groups,
+        });
+        let image = self.image(node, &x)?;
+        let mut operands = vec![image, w];
+        operands.extend(bias);
+        let op = if bias.is_some() { op } else { op.without_bias() };
+        let y = self.graph.push(node.name, op, &operands)?;
+        let y = self.pixels_of_channels(node.name, y, stride, true)?;
+        let y = self.cropped(node, y, [rows.skip, columns.skip], out)?;
+        self.from_image(node, y, shape.len())
+    }
+
+    /// `size` pixels of an image, from `start` on.
+    fn cropped(
+        &mut self,
+        node: &Reading<'_>,
+        id: ValueId,
+        start: [usize; 2],
+        size: [usize; 2],
+    ) -> Result<ValueId> {
+        let shape = self.graph.value(id).shape.clone();
+        if shape[1..3] == size {
+            return Ok(id);
+        }
+        let op = Slice {
+            start: vec![0, start[0], start[1], 0],
+            step: vec![1; 4],
+            size: vec![shape[0], size[0], size[1], shape[3]],
+        };
+        let name = self.fresh(&format!("{}/crop", node.name));
+        self.graph.push(&name, op, &[id])
+    }
+
+    fn gemm(&mut self, node: &Reading<'_>) -> Result<Live> {
+        let x = self.live(node, 0)?;
+        let w = self.required(node, 1)?;
+        let (alpha, beta) = (node.float("alpha", 1.0)?, node.float("beta", 1.0)?);
+        if w.shape.len() != 2 {
+            return Err(node.wrong(format!("weights of shape {:?}", w.shape)));
+        }
+        let x = match node.flag("transA", false) {
+            true => Live {
+                order: x.order.iter().map(|axis| 1 - axis.min(&1)).collect(),
+                ..self.settled(node.name, &x)?
+            },
+            false => x,
+        };
+        let turned = node.flag("transB", false);
+        let out = w.shape[usize::from(!turned)];
+        let bias = match self.operand(node, 2)? {
+            Some(Operand::Known(c)) if beta != 0.0 => Some(c),
+            Some(Operand::Live(_)) if beta != 0.0 => {
+                return Err(node.wrong("what it adds is computed, expected a constant"));
+            }
+            _ => None,
+        };
+        let bias = match bias {
+            None => None,
+            Some(c) if c.len() == out && c.shape.last() == Some(&out) || c.len() == 1 => {
+                let c = c.to_f32();
+                let all: Vec<f32> = (0..out).map(|i| c[i % c.len()] * beta).collect();
+                let name = self.operand_name(node, 2);
+                let make = || Tensor::from_f32(&[out], &all);
+                Some(self.param(&name, &format!("bias {out} {beta}"), make)?)
+            }
+            Some(c) => {
+                let problem = format!("it adds {:?} to rows of {out}", c.shape);
+                return Err(node.wrong(problem));
+            }
+        };
+        self.product(node, &x, &w, (turned, alpha), bias)
+    }
+
+    /// `x · w`, `w [k, n]` or `[n, k]` (`turned`), times `factor`.
+    fn product(
+        &mut self,
+        node: &Reading<'_>,
+        x: &Live,
+        w: &Array,
+        (turned, factor): (bool, f32),
+        bias: Option<ValueId>,
+    ) -> Result<Live> {
+        let shape = self.shape(x);
+        let rank = shape.len();
+        let [n, k] = match turned {
+            true => [w.shape[0], w.shape[1]],
+            false => [w.shape[1], w.shape[0]],
+        };
+        if shape.last() != Some(&k) || rank < 2 {
+            let problem = format!("{shape:?} cannot be multiplied by {:?}", w.shape);
+            return Err(node.wrong(problem));
+        }
+        let dtype = self.dtype(x);
+        let columns = match &x.flat {
+            // The features lie in another order than the file's: so do the weights.
+            Some((sizes, order)) => {
+                let all = Array::ints(sizes, (0..k as i64).collect());
+                Some(all.transposed(order).to_i64())
+            }
+            None => None,
+        };
+        let name = self.operand_name(node, 1);
+        let form = format!("product {turned} {factor} {dtype} {:?}", x.flat);
+        let w = self.param(&name, &form, || {
+            let w = if turned { w.clone() } else { w.transposed(&[1, 0]) };
+            let mut data = w.to_f32();
+            if let Some(columns) = &columns {
+                for row in data.chunks_mut(k) {
+                    let old = row.to_vec();
+                    for (to, &from) in row.iter_mut().zip(columns) {
+                        *to = old[from as usize];
+                    }
+                }
+            }
+            if factor != 1.0 {
+                data.iter_mut().for_each(|w| *w *= factor);
+            }
+            Array::float(&[n, k], data).tensor(dtype)
+        })?;
+        let mut operands = Vec::new();
+        if rank == 2 {
+            let rows = match x.flat {
+                Some(_) => x.id,
+                None => self.ordered(node.name, x, &[0, 1])?,
+            };
+            operands.extend([rows, w]);
+            operands.extend(bias);
+            return self.push(node.name, Linear::default(), &operands, vec![0, 1]);
+        }
+        // Several axes of rows: a convolution of one pixel, so that the batch stays an axis of its own.
+        let plain: Vec<usize> = (0..rank).collect();
+        let rows = self.ordered(node.name, x, &plain)?;
+        let inner: usize = shape[1..rank - 1].iter().product();
+        let image = self.reshape_stored(node.name, rows, &[shape[0], 1, inner, k], true)?;
+        let tensor = self.graph.tensor(w).map(|w| w.as_ref().clone().reshaped(&[n, 1, 1, k]));
+        let w = match tensor {
+            Some(tensor) => {
+                let tensor = tensor?;
+                self.param(&name, &format!("{form} pixel"), || Ok(tensor))?
+            }
+            None => w,
+        };
+        operands.extend([image, w]);
+        operands.extend(bias);
+        let op = Conv2d::new(Conv::square(1, 0, 1, 1));
+        let op = if bias.is_some() { op } else { op.without_bias() };
+        let y = self.graph.push(node.name, op, &operands)?;
+        let mut to = shape;
+        to[rank - 1] = n;
+        let id = self.reshape_stored(node.name, y, &to, true)?;
+        Ok(Live {
+            id,
+            order: plain,
+            flat: None,
+        })
+    }
+
+    fn matmul(&mut self, node: &Reading<'_>) -> Result<Live> {
+        match (self.operand(node, 0)?, self.operand(node, 1)?) {
+            (Some(Operand::Live(x)), Some(Operand::Known(w))) if w.shape.len() == 2 => {
+                self.product(node, &x, &w, (false, 1.0), None)
+            }
+            (Some(Operand::Live(_)), Some(Operand::Known(w))) => {
+                Err(node.wrong(format!("it multiplies by {:?}, expected a matrix", w.shape)))
+            }
+            (Some(_), Some(_)) => Err(node.wrong(
+                "both of its matrices are computed (attention); wizen takes products with constant weights",
+            )),
+            _ => Err(node.wrong("an operand is missing")),
+        }
+    }
+}
+
+/// One axis of a transposed convolution as an ordinary one: what place `phase` of every `stride` places in
+/// the result takes from which inputs.
+#[derive(Clone, Copy, Debug)]
+struct Phases {
+    kernel: usize,
+    stride: usize,
+    dilation: usize,
+    /// Inputs that a place sees, from `first` (relative) on.
+    taps: usize,
+    first: i64,
+    before: usize,
+    after: usize,
+    /// Places of the convolution's result before the first of the file's.
+    skip: usize,
+}
+
+impl Phases {
+    /// Place `t` of the uncut result takes tap `k` of input `i` with `t = i · stride + k · dilation`; the
+    /// first `cut` places are left out.
+    fn new(kernel: usize, stride: usize, dilation: usize, cut: usize, out: usize, size: usize) -> Self {
+        // Whole groups of `stride` places from 0 on, in the uncut result: group `q` sees the inputs
+        // `q − (kernel − 1) · dilation / stride` to `q`.
+        let reach = (kernel - 1) * dilation / stride;
+        let first_group = cut / stride;
+        let last_group = (cut + out - 1) / stride;
+        let groups = last_group - first_group + 1;
+        let taps = reach + 1;
+        // Group `first_group` begins at input `first_group − reach`.
+        let start = first_group as i64 - reach as i64;
+        let end = start + (groups + taps - 1) as i64;
+        Self {
+            kernel,
+            stride,
+            dilation,
+            taps,
+            first: -(reach as i64),
+            before: usize::try_from(-start).unwrap_or(0),
+            after: usize::try_from(end - size as i64).unwrap_or(0),
+            // Inputs before `start` are computed and cut away with the rest.
+            skip: cut % stride + usize::try_from(start).unwrap_or(0) * stride,
+        }
+    }
+
+    /// The tap of the file's filter that place `phase` takes from the input `tap` behind the first it sees.
+    fn tap(&self, phase: usize, tap: usize) -> Option<usize> {
+        // t = q · stride + phase, i = q + first + tap: what is left for k · dilation.
+        let rest = phase as i64 - (self.first + tap as i64) * self.stride as i64;
+        let rest = usize::try_from(rest).ok()?;
+        let k = rest / self.dilation;
+        (rest.is_multiple_of(self.dilation) && k < self.kernel).then_some(k)
+    }
+}
