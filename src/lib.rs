@@ -111,7 +111,7 @@ pub mod train;
 
 pub use error::{Error, Result};
 pub use network::{Event, LayerInfo, Network, TrainState};
-pub use open::open;
+pub use open::{OpenOptions, open, open_with, save};
 pub use wgpu;
 
 /// README's example compiles.

@@ -6,7 +6,7 @@ use wizen::Result;
 use wizen::base::Preprocess;
 use wizen::graph::{Device, lower, optimize, sqnr_db};
 use wizen::io::{
-    StoredTensor, StoredType, float_tensors, is_safetensors, load_data, read_safetensors,
+    Form, StoredTensor, StoredType, file_form, float_tensors, load_data, read_safetensors,
     read_weights,
 };
 use wizen::models::{self, ResNet};
@@ -206,7 +206,10 @@ fn both_forms_and_every_type_are_read() {
             float_tensors(&found).expect("floats and a counter").len(),
             5
         );
-        assert!(!is_safetensors(dir.path().join("model.pth")).expect("readable"));
+        assert_eq!(
+            file_form(dir.path().join("model.pth")).expect("readable"),
+            Form::PyTorch
+        );
     }
 }
 

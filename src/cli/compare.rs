@@ -16,6 +16,7 @@ use wizen::{Error, Result};
 
 use super::context::{Context, percent, table};
 use super::data::{self, DataArgs};
+use super::models::ModelArgs;
 
 /// Images whose every value is compared, at most.
 const TRACED: usize = 16;
@@ -35,9 +36,8 @@ pub struct CompareArgs {
     /// Images to run; every value is compared on the first 16 (fewer where they are large), results on all
     #[arg(long, default_value_t = 16)]
     limit: usize,
-    /// Architecture of a foreign file, where its names do not tell
-    #[arg(long)]
-    arch: Option<String>,
+    #[command(flatten)]
+    file: ModelArgs,
 }
 
 #[derive(Serialize)]
@@ -98,7 +98,7 @@ async fn run_traced(device: &Device, graph: &Graph, inputs: &[Tensor]) -> Result
 }
 
 pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
-    let mut model = wizen::open(&args.model, args.arch.as_deref())?;
+    let mut model = args.file.open(&args.model)?;
     args.data.prepare(context, &mut model)?;
     let network = model.runnable()?;
     let sets = args.data.sets(context, &model, None, (1, 500))?;
@@ -110,7 +110,7 @@ pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
     let ours = run_traced(&device, &graph, &inputs).await?;
     let other_file = Path::new(&args.against);
     let (steps, theirs, other, other_graph, against) = if other_file.is_file() {
-        let mut other = wizen::open(other_file, args.arch.as_deref())?;
+        let mut other = args.file.open(other_file)?;
         args.data.pictures.prepare(&mut other)?;
         if other.preprocess != model.preprocess {
             context.say(&format!(

@@ -9,6 +9,7 @@ use wizen::{Result, compress};
 
 use super::context::{Context, percent};
 use super::data::{DataArgs, limited};
+use super::models::ModelArgs;
 
 #[derive(Debug, Args)]
 pub struct EvalArgs {
@@ -22,9 +23,8 @@ pub struct EvalArgs {
     /// Images per run
     #[arg(long)]
     batch: Option<usize>,
-    /// Architecture of a foreign file, where its names do not tell
-    #[arg(long)]
-    arch: Option<String>,
+    #[command(flatten)]
+    file: ModelArgs,
 }
 
 #[derive(Serialize)]
@@ -42,7 +42,7 @@ pub async fn run(context: &Context, args: EvalArgs) -> Result<()> {
     if args.batch == Some(0) {
         return Err(wizen::Error::invalid("--batch", "it must be at least 1"));
     }
-    let mut model = wizen::open(&args.model, args.arch.as_deref())?;
+    let mut model = args.file.open(&args.model)?;
     args.data.prepare(context, &mut model)?;
     let sets = args.data.sets(context, &model, None, (1, 2_000))?;
     let test = limited(sets.judge, args.limit)?;

@@ -10,14 +10,14 @@ use wizen::graph::lower;
 use wizen::{Error, Event, LayerInfo, Result};
 
 use super::context::{Context, bytes, percent, table};
+use super::models::ModelArgs;
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
     /// Model file
     model: PathBuf,
-    /// Architecture of a foreign file, where its names do not tell
-    #[arg(long)]
-    arch: Option<String>,
+    #[command(flatten)]
+    file: ModelArgs,
     /// Also print the graph and the plan
     #[arg(long)]
     plan: bool,
@@ -43,7 +43,7 @@ struct Output {
 }
 
 pub fn run(context: &Context, args: InspectArgs) -> Result<()> {
-    let model = wizen::open(&args.model, args.arch.as_deref())?;
+    let model = args.file.open(&args.model)?;
     let network = model.runnable()?;
     let plan = lower(&network, &Caps::portable())?;
     let output = Output {

@@ -3,6 +3,7 @@
 mod bench;
 mod compare;
 mod context;
+mod convert;
 mod data;
 mod demo;
 mod devices;
@@ -18,6 +19,7 @@ mod predict;
 mod prune;
 mod qat;
 mod quantize;
+mod run;
 mod speed;
 mod train;
 
@@ -76,6 +78,10 @@ enum Command {
     Prune(prune::PruneArgs),
     /// Run a model on two devices (or two models) step by step and compare every value
     Compare(compare::CompareArgs),
+    /// Any network on arrays or pictures: its results as arrays, or a picture
+    Run(run::RunArgs),
+    /// Another form of a model's file, the same numbers: ONNX in, ONNX out
+    Convert(convert::ConvertArgs),
     /// Layers, shapes, types, scales, sparsity, size and history of a model
     Inspect(inspect::InspectArgs),
     /// Latency per layer and in all, at every precision, on this device
@@ -95,6 +101,8 @@ pub async fn run(args: Args) -> Result<()> {
         Command::Qat(args) => qat::run(&context, args).await,
         Command::Prune(args) => prune::run(&context, args).await,
         Command::Compare(args) => compare::run(&context, args).await,
+        Command::Run(args) => run::run(&context, args).await,
+        Command::Convert(args) => convert::run(&context, args),
         Command::Inspect(args) => inspect::run(&context, args),
         Command::Bench(args) => bench::run(&context, args).await,
     }

@@ -73,7 +73,7 @@ pub struct PictureArgs {
 
 impl PictureArgs {
     /// True if nothing is asked for.
-    fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         let texts = [&self.preset, &self.size, &self.crop, &self.mean, &self.std];
         texts.iter().all(|text| text.is_none()) && self.resize.is_none() && !self.bgr
     }

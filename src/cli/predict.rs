@@ -14,6 +14,7 @@ use wizen::{Error, Network, Result};
 
 use super::context::{Context, percent, table};
 use super::data;
+use super::models::ModelArgs;
 use super::pictures::PictureArgs;
 
 /// Images of one run, at most.
@@ -35,9 +36,8 @@ pub struct PredictArgs {
     labels: Option<PathBuf>,
     #[command(flatten)]
     pictures: PictureArgs,
-    /// Architecture of a foreign file, where its names do not tell
-    #[arg(long)]
-    arch: Option<String>,
+    #[command(flatten)]
+    file: ModelArgs,
 }
 
 #[derive(Serialize)]
@@ -65,7 +65,7 @@ pub async fn run(context: &Context, args: PredictArgs) -> Result<()> {
     if args.top == 0 {
         return Err(Error::invalid("--top", "it must be at least 1"));
     }
-    let mut model = wizen::open(&args.model, args.arch.as_deref())?;
+    let mut model = args.file.open(&args.model)?;
     args.pictures
         .prepare(&mut model)?
         .say(context, &model, true);

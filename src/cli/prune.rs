@@ -13,6 +13,7 @@ use super::context::{Context, bytes, percent, table};
 use super::data::DataArgs;
 use super::fit::{FitArgs, digest};
 use super::judge::{judge, verdict};
+use super::models::ModelArgs;
 
 /// Peak learning rate of Adam for fine-tuning while pruning.
 pub const LR: f32 = 2e-3;
@@ -77,9 +78,8 @@ pub struct PruneArgs {
     epochs: usize,
     #[command(flatten)]
     fit: FitArgs,
-    /// Architecture of a foreign file, where its names do not tell
-    #[arg(long)]
-    arch: Option<String>,
+    #[command(flatten)]
+    file: ModelArgs,
 }
 
 #[derive(Serialize)]
@@ -112,7 +112,7 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
         return Err(Error::invalid("--sparsity", problem));
     }
     args.fit.may_write(&args.out, Some(&args.model))?;
-    let mut model = wizen::open(&args.model, args.arch.as_deref())?;
+    let mut model = args.file.open(&args.model)?;
     let sets = match args.data.data {
         Some(_) => {
             args.data.prepare(context, &mut model)?;
@@ -170,7 +170,7 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
         }
         None => None,
     };
-    let size = pruned.save(&args.out)?;
+    let size = wizen::save(&pruned, &args.out)?;
     args.fit.done()?;
     let layers = pruned.layers();
     for layer in layers.iter().filter(|layer| layer.sparsity == 1.0) {

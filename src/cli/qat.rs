@@ -13,6 +13,7 @@ use super::context::{Context, bytes};
 use super::data::DataArgs;
 use super::fit::{FitArgs, digest};
 use super::judge::{judge, verdict};
+use super::models::ModelArgs;
 use super::page::{Facts, write_report};
 use super::quantize::{SchemeArgs, layer_table};
 
@@ -35,9 +36,8 @@ pub struct QatArgs {
     scheme: SchemeArgs,
     #[command(flatten)]
     fit: FitArgs,
-    /// Architecture of a foreign file, where its names do not tell
-    #[arg(long)]
-    arch: Option<String>,
+    #[command(flatten)]
+    file: ModelArgs,
 }
 
 #[derive(Serialize)]
@@ -62,7 +62,7 @@ struct Output {
 pub async fn run(context: &Context, args: QatArgs) -> Result<()> {
     let settings = args.scheme.options(args.fit.seed)?;
     args.fit.may_write(&args.out, Some(&args.model))?;
-    let mut model = wizen::open(&args.model, args.arch.as_deref())?;
+    let mut model = args.file.open(&args.model)?;
     args.data.prepare(context, &mut model)?;
     let eval = args.scheme.eval_data.as_deref();
     let sets = args.data.sets(context, &model, eval, (12_000, 2_000))?;
@@ -83,7 +83,7 @@ pub async fn run(context: &Context, args: QatArgs) -> Result<()> {
     let made = result.network.runnable()?;
     let judged = judge(&job, &model.runnable()?, &made, &sets.judge).await;
     let judged = args.fit.ended(context, judged)?;
-    let size = result.network.save(&args.out)?;
+    let size = wizen::save(&result.network, &args.out)?;
     args.fit.done()?;
     let output = Output {
         scheme: settings.schemes.network().to_string(),

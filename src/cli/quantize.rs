@@ -12,6 +12,7 @@ use wizen::{Error, Network, Result};
 use super::context::{Context, bytes, may_write, percent, table};
 use super::data::{DataArgs, Sets};
 use super::judge::close;
+use super::models::ModelArgs;
 use super::page::{Facts, write_report};
 use wizen::compress::{self, OutputAgreement, QuantizeOptions};
 use wizen::data::Data;
@@ -118,9 +119,8 @@ pub struct QuantizeArgs {
     force: bool,
     #[command(flatten)]
     scheme: SchemeArgs,
-    /// Architecture of a foreign file, where its names do not tell
-    #[arg(long)]
-    arch: Option<String>,
+    #[command(flatten)]
+    file: ModelArgs,
 }
 
 #[derive(Serialize)]
@@ -144,7 +144,7 @@ struct Output {
 pub async fn run(context: &Context, args: QuantizeArgs) -> Result<()> {
     let settings = args.scheme.options(args.seed)?;
     may_write(&args.out, &[Some(&args.model)], args.force)?;
-    let mut model = wizen::open(&args.model, args.arch.as_deref())?;
+    let mut model = args.file.open(&args.model)?;
     args.data.prepare(context, &mut model)?;
     let sets = calibration_sets(context, &args.data, &args.scheme, &model)?;
     let device = context.device().await?;
@@ -161,7 +161,7 @@ pub async fn run(context: &Context, args: QuantizeArgs) -> Result<()> {
             accuracy = Some([before.top1, after.top1]);
         }
     }
-    let size = result.network.save(&args.out)?;
+    let size = wizen::save(&result.network, &args.out)?;
     let output = Output {
         scheme: settings.schemes.network().to_string(),
         layers: result.layers,

@@ -115,7 +115,7 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<()> {
     let (before, made) = (start_from.runnable()?, model.runnable()?);
     let judged = judge(&job, &before, &made, &sets.judge).await;
     let judged = args.fit.ended(context, judged)?;
-    let size = model.save(&args.out)?;
+    let size = wizen::save(&model, &args.out)?;
     args.fit.done()?;
     let output = Output {
         accuracy: judged.accuracy,

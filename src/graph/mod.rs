@@ -25,7 +25,8 @@ pub(crate) use finite::{not_finite, overflow};
 pub use lower::{LowerOptions, lower, lower_with};
 pub use ops::Op;
 pub use passes::{
-    bake_masks, drop_dead, fold_batch_norm, fuse_activations, fuse_residual, optimize,
+    affine_to_layers, bake_masks, drop_dead, fold_batch_norm, fuse_activations, fuse_residual,
+    name_functions, optimize,
 };
 pub use peaks::{Limit, Peaks, Share, copy_gbs, measure_peaks};
 pub use plan::{Kind, Plan, PlanBuilder, PlanValue, Step};

@@ -1,5 +1,6 @@
 //! A network as values and nodes.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ pub struct Node {
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     values: Vec<Value>,
+    names: HashSet<String>,
     nodes: Vec<Node>,
     outputs: Vec<ValueId>,
     /// What the results are called.
@@ -49,14 +51,12 @@ impl Graph {
 
     fn add_value(&mut self, name: &str, ty: Type, source: Source) -> ValueId {
         let id = ValueId(self.values.len());
-        let taken = self.values.iter().any(|value| value.name == name);
-        let name = if taken {
-            format!("{name}.{}", id.0)
-        } else {
-            name.to_owned()
-        };
+        let mut own = name.to_owned();
+        while !self.names.insert(own.clone()) {
+            own = format!("{own}.{}", id.0);
+        }
         self.values.push(Value {
-            name,
+            name: own,
             dtype: ty.dtype,
             shape: ty.shape,
             quant: ty.quant,

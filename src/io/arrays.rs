@@ -214,6 +214,11 @@ fn fit(
 }
 
 impl Arrays {
+    /// The arrays, one `[n, …]` for every input of the network.
+    pub fn all(&self) -> &[Tensor] {
+        &self.inputs
+    }
+
     /// The first `n` items (all of them if there are fewer; at least one).
     ///
     /// # Errors

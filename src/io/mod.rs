@@ -30,6 +30,8 @@ mod picture;
 mod pth;
 #[cfg(feature = "data")]
 mod resample;
+#[cfg(feature = "data")]
+mod results;
 mod state;
 mod stored;
 mod strokes;
@@ -57,6 +59,8 @@ pub use model::{FileSize, Loaded};
 pub use packing::{mask_len, pack_bits, packed_len, sparse_decode, sparse_encode, unpack_bits};
 #[cfg(feature = "data")]
 pub use picture::load_image;
+#[cfg(feature = "data")]
+pub use results::{save_arrays, save_image};
 pub use state::{RunOptions, load_state, save_state};
 pub use stored::{FloatTensor, StoredTensor, StoredType, float_tensors};
-pub use weights::{is_safetensors, read_weights};
+pub use weights::{Form, file_form, read_weights};

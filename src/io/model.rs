@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::container::{read_safetensors, write_safetensors};
 use super::encoding::{Encoding, beside, decode, encode};
 use super::stored::{StoredTensor, StoredType};
-use super::weights::{is_safetensors, read_weights};
+use super::weights::{Form, file_form, read_weights};
 use crate::base::{DType, Preprocess, Quantization, Range, Requant, Shape, is_addressable};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Op, Source, ValueId};
@@ -188,7 +188,7 @@ impl Network {
     /// [`Error::Io`] or [`Error::Format`] for unreadable, truncated or inconsistent files.
     pub fn load(path: impl AsRef<Path>) -> Result<Loaded> {
         let path = path.as_ref();
-        if !is_safetensors(path)? {
+        if file_form(path)? != Form::Safetensors {
             return Ok(Loaded::Foreign(read_weights(path)?));
         }
         let (metadata, tensors) = read_safetensors(path)?;

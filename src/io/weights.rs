@@ -31,12 +31,15 @@ const OTHERS: [(&[u8], &str); 4] = [
     ),
 ];
 
-/// What can be read.
+/// What networks and weights are stored as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub enum Form {
+    /// Safetensors: ours, or weights of other programs.
     Safetensors,
-    /// Zip, tar, or a sequence of pickles.
+    /// A PyTorch checkpoint: zip, tar, or a sequence of pickles.
     PyTorch,
+    /// An ONNX network.
+    Onnx,
 }
 
 /// Named tensors of a safetensors file or a PyTorch checkpoint (`.pth`, `.pt`, `.th`, `.bin`: the zip of today
@@ -51,7 +54,11 @@ enum Form {
 /// feature `pth`.
 pub fn read_weights(path: impl AsRef<Path>) -> Result<Vec<(String, StoredTensor)>> {
     let path = path.as_ref();
-    match form(path)? {
+    match file_form(path)? {
+        Form::Onnx => {
+            let problem = "this is an ONNX network, not weights alone; `wizen::open` reads it";
+            Err(Error::format(path, problem))
+        }
         Form::Safetensors => Ok(read_safetensors(path)?.1),
         #[cfg(feature = "pth")]
         Form::PyTorch => super::pth::read_checkpoint(path),
@@ -64,15 +71,13 @@ pub fn read_weights(path: impl AsRef<Path>) -> Result<Vec<(String, StoredTensor)
     }
 }
 
-/// Whether a file is to be read as safetensors; what is neither that nor a PyTorch checkpoint is an error.
+/// What a file is, by its content, and for ONNX by its name; what is none of the others is taken for
+/// safetensors, whose reader says what is wrong with it.
 ///
 /// # Errors
-/// As [`read_weights`], but the file may still be damaged.
-pub fn is_safetensors(path: impl AsRef<Path>) -> Result<bool> {
-    Ok(form(path.as_ref())? == Form::Safetensors)
-}
-
-fn form(path: &Path) -> Result<Form> {
+/// [`Error::Io`] if the file cannot be read; [`Error::Format`] for something that people take for weights.
+pub fn file_form(path: impl AsRef<Path>) -> Result<Form> {
+    let path = path.as_ref();
     let file = File::open(path).map_err(Error::io(path))?;
     if !file.metadata().map_err(Error::io(path))?.is_file() {
         return Err(Error::format(path, "this is not a file; expected weights"));
@@ -86,9 +91,7 @@ fn form(path: &Path) -> Result<Form> {
         }
     }
     if is_onnx(path, &head) {
-        let problem = "this is an ONNX network, which this version does not read; save its weights as safetensors \
-                       with the names of PyTorch";
-        return Err(Error::format(path, problem));
+        return Ok(Form::Onnx);
     }
     Ok(if is_checkpoint(&head) {
         Form::PyTorch
@@ -137,7 +140,7 @@ mod tests {
         let path = folder.path().join("model.bin");
         let is = |content: &[u8]| {
             std::fs::write(&path, content).expect("writable");
-            form(&path).map_err(|e| e.to_string())
+            file_form(&path).map_err(|e| e.to_string())
         };
         for (content, words) in [
             (
@@ -146,7 +149,6 @@ mod tests {
             ),
             (b"\x89HDF\r\n\x1a\n", "HDF5"),
             (b"<!DOCTYPE html>", "web page"),
-            (b"\x08\x07\x12\x07pytorch", "ONNX"),
         ] {
             let error = is(content).expect_err(words);
             assert!(
@@ -154,6 +156,7 @@ mod tests {
                 "{error}"
             );
         }
+        assert_eq!(is(b"\x08\x07\x12\x07pytorch"), Ok(Form::Onnx));
         for content in [&b"PK\x03\x04..."[..], b"\x80\x02\x8a\x0a"] {
             assert_eq!(is(content), Ok(Form::PyTorch));
         }
@@ -167,6 +170,6 @@ mod tests {
             Ok(Form::Safetensors),
             "whose reader says that it is empty"
         );
-        assert!(form(folder.path()).is_err());
+        assert!(file_form(folder.path()).is_err());
     }
 }

@@ -102,6 +102,30 @@ impl Approx {
         Self { error, ..taken }
     }
 
+    /// The smaller: a selection, which rounds nothing.
+    #[must_use]
+    pub fn min(self, other: f64) -> Self {
+        Self {
+            value: self.value.min(other),
+            ..self
+        }
+    }
+
+    /// [`Self::min`], for a bound that is beyond what matters.
+    #[must_use]
+    pub fn at_most(self, other: f64) -> Self {
+        self.min(other)
+    }
+
+    /// `√x`, for `x ≥ 0`; what is below 0 has none.
+    #[must_use]
+    pub fn root(self) -> Self {
+        match self.value < 0.0 {
+            true => Self::exact(f64::NAN),
+            false => self.sqrt(),
+        }
+    }
+
     /// `√x`, for `x ≥ 0`.
     #[must_use]
     pub fn sqrt(self) -> Self {
@@ -125,13 +149,16 @@ impl Approx {
     /// Natural logarithm, for `x > 0` (and above its own error).
     #[must_use]
     pub fn ln(self) -> Self {
+        if self.value < 0.0 {
+            return Self::exact(f64::NAN);
+        }
         let mut out = self.through(|x| x.max(0.0).ln()).off_by(3.0);
         out.error += 2f64.powi(-21);
         out
     }
 
     /// A monotone function: the error is what the ends of the interval show.
-    fn through(self, f: impl Fn(f64) -> f64) -> Self {
+    pub fn through(self, f: impl Fn(f64) -> f64) -> Self {
         let value = f(self.value);
         let low = f(self.value - self.error);
         let high = f(self.value + self.error);

@@ -247,7 +247,10 @@ impl Array {
 }
 
 /// Positions in a tensor of `shape` in the order in which its transpose wants them.
-fn gather_order(shape: &[usize], order: &[usize]) -> impl Iterator<Item = usize> + use<> {
+pub(super) fn gather_order(
+    shape: &[usize],
+    order: &[usize],
+) -> impl Iterator<Item = usize> + use<> {
     let strides = strides(shape);
     let axes: Vec<(usize, usize)> = order.iter().map(|&a| (shape[a], strides[a])).collect();
     let len = num_elements(shape);
@@ -318,7 +321,10 @@ fn from_fields(elem: Elem, proto: &TensorProto, len: usize) -> Data {
         Elem::I64 => Data::Int(proto.int64_data.clone()),
         Elem::U32 | Elem::U64 => {
             let wide = proto.uint64_data.iter();
-            Data::Int(wide.map(|&x| i64::try_from(x).unwrap_or(i64::MAX)).collect())
+            Data::Int(
+                wide.map(|&x| i64::try_from(x).unwrap_or(i64::MAX))
+                    .collect(),
+            )
         }
         Elem::U8 | Elem::I8 | Elem::U16 | Elem::I16 | Elem::I32 | Elem::Bool => {
             Data::Int(proto.int32_data.iter().map(|&x| i64::from(x)).collect())

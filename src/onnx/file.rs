@@ -56,7 +56,9 @@ impl Source {
 
     /// An initializer.
     pub fn tensor(&self, i: usize) -> Result<Array> {
-        Array::read(&self.graph().initializer[i], &|tensor| self.external(tensor))
+        Array::read(&self.graph().initializer[i], &|tensor| {
+            self.external(tensor)
+        })
     }
 
     /// The bytes of a tensor that lie in another file, which must be beside this one or below it.
@@ -96,7 +98,8 @@ impl Source {
             );
             return Err(wrong(problem));
         }
-        file.seek(SeekFrom::Start(offset)).map_err(Error::io(&path))?;
+        file.seek(SeekFrom::Start(offset))
+            .map_err(Error::io(&path))?;
         let mut bytes = Vec::new();
         file.take(length)
             .read_to_end(&mut bytes)

@@ -10,10 +10,7 @@ use crate::error::Result;
 ///
 /// # Errors
 /// Naming the node whose operands do not fit.
-pub(super) fn evaluate(
-    node: &Reading<'_>,
-    inputs: &[Option<Array>],
-) -> Result<Option<Vec<Array>>> {
+pub(super) fn evaluate(node: &Reading<'_>, inputs: &[Option<Array>]) -> Result<Option<Vec<Array>>> {
     let x = |i: usize| -> Result<&Array> {
         let found = inputs.get(i).and_then(Option::as_ref);
         found.ok_or_else(|| node.wrong(format!("operand {i} is missing")))
@@ -199,7 +196,11 @@ pub(super) fn target(node: &Reading<'_>, from: &[usize], to: &[i64]) -> Result<V
 /// The two axes that `Flatten` makes.
 pub(super) fn flat(node: &Reading<'_>, shape: &[usize]) -> Result<Vec<usize>> {
     let axis = node.int("axis", 1);
-    let axis = if axis < 0 { axis + shape.len() as i64 } else { axis };
+    let axis = if axis < 0 {
+        axis + shape.len() as i64
+    } else {
+        axis
+    };
     let axis = usize::try_from(axis).ok().filter(|&a| a <= shape.len());
     let axis = axis.ok_or_else(|| node.wrong("its axis is none of the tensor"))?;
     Ok(vec![
@@ -487,7 +488,11 @@ fn take(x: &Array, slices: &[[i64; 3]]) -> Array {
 }
 
 /// Sizes of the parts of an axis of `size` elements.
-pub(super) fn parts(node: &Reading<'_>, operand: Option<&Array>, size: usize) -> Result<Vec<usize>> {
+pub(super) fn parts(
+    node: &Reading<'_>,
+    operand: Option<&Array>,
+    size: usize,
+) -> Result<Vec<usize>> {
     let list = match operand {
         Some(array) => Some(array.to_i64()),
         None => node.ints("split").map(<[i64]>::to_vec),
@@ -528,11 +533,17 @@ fn choose(condition: &[i64], a: Array, b: &Array) -> Array {
     let data = match (a.data, &b.data) {
         (Data::Int(a), Data::Int(b)) => {
             let both = condition.iter().zip(a.into_iter().zip(b));
-            Data::Int(both.map(|(&c, (a, &b))| if c != 0 { a } else { b }).collect())
+            Data::Int(
+                both.map(|(&c, (a, &b))| if c != 0 { a } else { b })
+                    .collect(),
+            )
         }
         (Data::Float(a), _) => {
             let both = condition.iter().zip(a.into_iter().zip(b.to_f32()));
-            Data::Float(both.map(|(&c, (a, b))| if c != 0 { a } else { b }).collect())
+            Data::Float(
+                both.map(|(&c, (a, b))| if c != 0 { a } else { b })
+                    .collect(),
+            )
         }
         (Data::Int(a), Data::Float(b)) => {
             let both = condition.iter().zip(a.into_iter().zip(b));
@@ -540,7 +551,10 @@ fn choose(condition: &[i64], a: Array, b: &Array) -> Array {
             Data::Float(both.map(pick).collect())
         }
     };
-    Array { data, ..a_shell(a.shape, a.elem) }
+    Array {
+        data,
+        ..a_shell(a.shape, a.elem)
+    }
 }
 
 fn a_shell(shape: Vec<usize>, elem: Elem) -> Array {

@@ -6,10 +6,13 @@
 
 mod array;
 mod attributes;
+mod export;
 mod file;
 mod fold;
 mod import;
 mod proto;
+
+pub use export::write;
 
 use std::path::Path;
 

@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use super::super::channels::Ties;
 use super::super::lower::Lowering;
 use super::super::lower_i8::narrowed;
-use super::super::tape::Tape;
+use super::super::tape::{Tape, no_gradient};
 use super::super::values::{Graph, Node, Type, ValueId};
 use super::operands::{F32, Operands, REALS, one};
 use super::rules::{Affine, Operation, QuantRule, plain_rules};
-use super::{Op, Weights};
+use super::{Map, MapGrad, Op, Weights};
 use crate::base::{DType, Shape};
 use crate::error::Result;
 use crate::kernels::binary::{self, BinaryI8, BinaryOp, broadcast_shape};
@@ -43,6 +43,51 @@ impl Binary {
         op: BinaryOp::Mul,
         act: None,
     };
+}
+
+impl Binary {
+    /// The gradient of the first operand, or of the second, in the shape of the result.
+    fn slope(&self, node: &Node, dy: ValueId, first: bool, tape: &mut Tape<'_>) -> Result<ValueId> {
+        let (a, b) = (node.inputs[0], node.inputs[1]);
+        let mut step = |what: &str, op: Op, inputs: &[ValueId]| {
+            let name = format!("d {} {what} {}", node.name, if first { "a" } else { "b" });
+            tape.push(&name, op, inputs)
+        };
+        let binary = |op| Op::from(Self { op, act: None });
+        let minus = Op::from(Map {
+            f: Unary::Scale { factor: -1.0 },
+        });
+        // What of `dy` passes where `x` is positive.
+        let where_positive = Op::from(MapGrad { f: Unary::Relu });
+        match (self.op, first) {
+            (BinaryOp::Add, _) | (BinaryOp::Sub, true) => Ok(dy),
+            (BinaryOp::Sub, false) => step("minus", minus, &[dy]),
+            (BinaryOp::Mul, _) => step("by", Self::MUL.into(), &[dy, if first { b } else { a }]),
+            (BinaryOp::Div, true) => step("by", binary(BinaryOp::Div), &[dy, b]),
+            (BinaryOp::Div, false) => {
+                let ratio = step("ratio", binary(BinaryOp::Div), &[a, b])?;
+                let ratio = step("square", binary(BinaryOp::Div), &[ratio, b])?;
+                let product = step("by", Self::MUL.into(), &[dy, ratio])?;
+                step("minus", minus, &[product])
+            }
+            (BinaryOp::Min | BinaryOp::Max, _) => {
+                let larger_first = (self.op == BinaryOp::Max) == first;
+                let pair = if larger_first { [a, b] } else { [b, a] };
+                let lead = step("lead", binary(BinaryOp::Sub), &pair)?;
+                step("chosen", where_positive, &[lead, dy])
+            }
+            (BinaryOp::Prelu, _) => {
+                let passed = step("passed", where_positive, &[a, dy])?;
+                let rest = step("rest", binary(BinaryOp::Sub), &[dy, passed])?;
+                if !first {
+                    return step("by", Self::MUL.into(), &[rest, a]);
+                }
+                let rest = step("by", Self::MUL.into(), &[rest, b])?;
+                step("both", Self::ADD.into(), &[passed, rest])
+            }
+            (BinaryOp::Pow, _) => Err(no_gradient(node)),
+        }
+    }
 }
 
 impl Operation for Binary {
@@ -90,17 +135,12 @@ impl Operation for Binary {
 
     fn gradient(&self, node: &Node, dy: ValueId, tape: &mut Tape<'_>) -> Result<()> {
         let dy = tape.through(node, self.act, dy)?;
-        for (of, other) in [(0, 1), (1, 0)].map(|(a, b)| (node.inputs[a], node.inputs[b])) {
+        for first in [true, false] {
+            let of = node.inputs[usize::from(!first)];
             if !tape.needs(of) {
                 continue;
             }
-            let mut gradient = match self.op {
-                BinaryOp::Add => dy,
-                BinaryOp::Mul => {
-                    let name = format!("d {} by {}", node.name, tape.name(other));
-                    tape.push(&name, Self::MUL, &[dy, other])?
-                }
-            };
+            let mut gradient = self.slope(node, dy, first, tape)?;
             let to = tape.shape(of);
             if to != tape.shape(gradient) {
                 let name = format!("d {} to {}", node.name, tape.name(of));
@@ -112,7 +152,10 @@ impl Operation for Binary {
     }
 
     fn quantization(&self) -> QuantRule {
-        QuantRule::Own
+        match BinaryOp::INTEGERS.contains(&self.op) {
+            true => QuantRule::Own,
+            false => QuantRule::Float,
+        }
     }
 
     fn weights(&self) -> Option<Weights> {
@@ -141,8 +184,39 @@ impl Operation for Binary {
         }
     }
 
-    fn affine(&self, _graph: &Graph, _node: &Node) -> Result<Option<Affine>> {
-        Ok(None)
+    /// A constant factor or summand for every channel, or one for all.
+    fn affine(&self, graph: &Graph, node: &Node) -> Result<Option<Affine>> {
+        let (x, y) = (graph.value(node.inputs[0]), graph.value(node.outputs[0]));
+        let channels = y.shape.last().copied().unwrap_or(1);
+        let constant = graph.tensor(node.inputs[1]).map(|tensor| tensor.to_f64());
+        let constant = constant.filter(|c| c.len() == channels || c.len() == 1);
+        let along = graph.value(node.inputs[1]).shape.last() == Some(&channels);
+        let Some(mut c) = constant.filter(|c| along || c.len() == 1) else {
+            return Ok(None);
+        };
+        if self.act.is_some() || x.shape != y.shape {
+            return Ok(None);
+        }
+        c.resize(channels, c[0]);
+        Ok(match self.op {
+            BinaryOp::Add => Some(Affine {
+                factor: vec![1.0; channels],
+                shift: c,
+            }),
+            BinaryOp::Sub => Some(Affine {
+                factor: vec![1.0; channels],
+                shift: c.iter().map(|c| -c).collect(),
+            }),
+            BinaryOp::Mul => Some(Affine {
+                factor: c,
+                shift: vec![0.0; channels],
+            }),
+            BinaryOp::Div => Some(Affine {
+                factor: c.iter().map(|c| 1.0 / c).collect(),
+                shift: vec![0.0; channels],
+            }),
+            BinaryOp::Min | BinaryOp::Max | BinaryOp::Pow | BinaryOp::Prelu => None,
+        })
     }
 
     /// Where an operand has as many channels as the result, they are the same ones.

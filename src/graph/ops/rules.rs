@@ -44,7 +44,7 @@ pub(crate) trait Operation: fmt::Debug {
     /// `next` besides that result follow this one's.
     fn fuse(&self, next: &Op) -> Option<Op>;
 
-    /// True if it is the element-wise multiplication and addition of constants along the last axis, which
+    /// The multiplication and addition of constants along the last axis that it is, which
     /// [`fold_batch_norm`](super::super::fold_batch_norm) may put into the layer before it.
     fn affine(&self, graph: &Graph, node: &Node) -> Result<Option<Affine>>;
 
@@ -90,6 +90,20 @@ pub struct Weights {
 pub(crate) struct Affine {
     pub factor: Vec<f64>,
     pub shift: Vec<f64>,
+}
+
+impl Affine {
+    /// This, and `next` behind it.
+    pub fn then(&self, next: &Self) -> Self {
+        let factors = self.factor.iter().zip(&next.factor);
+        let shifts = self.shift.iter().zip(next.factor.iter().zip(&next.shift));
+        Self {
+            factor: factors.map(|(a, b)| a * b).collect(),
+            shift: shifts
+                .map(|(shift, (factor, next))| shift * factor + next)
+                .collect(),
+        }
+    }
 }
 
 /// The answers of an operation that exists for training alone, or is the application's own: floats, no

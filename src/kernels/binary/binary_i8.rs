@@ -51,6 +51,11 @@ impl Kernel for BinaryI8 {
         match self.op {
             BinaryOp::Add => "add_i8",
             BinaryOp::Mul => "mul_i8",
+            BinaryOp::Sub => "sub_i8",
+            // Without an integer form; `launch` and `cpu` say so.
+            BinaryOp::Div | BinaryOp::Min | BinaryOp::Max | BinaryOp::Pow | BinaryOp::Prelu => {
+                "binary_i8"
+            }
         }
     }
 
@@ -64,13 +69,17 @@ impl Kernel for BinaryI8 {
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
         let broadcast = Broadcast::new(self.name(), &self.a, &self.b, DType::I8)?.params;
-        let (ma, mb, shift) = match (self.op, self.requant) {
-            (BinaryOp::Add, Requant::Float) => (0, 0, 1),
-            (BinaryOp::Add, Requant::Fixed) => self.fixed_sum()?,
-            (BinaryOp::Mul, Requant::Float | Requant::Fixed) => {
+        let (ma, mb, shift) = match (self.kind()?, self.requant) {
+            (Kind::Sum(_), Requant::Float) => (0, 0, 1),
+            (Kind::Sum(_), Requant::Fixed) => self.fixed_sum()?,
+            (Kind::Product, Requant::Float | Requant::Fixed) => {
                 let [multiplier, shift] = self.multiplier();
                 (multiplier as i32, 0, shift)
             }
+        };
+        let sb = match self.kind()? {
+            Kind::Sum(sign) => sign * self.qb.scale,
+            Kind::Product => self.qb.scale,
         };
         Ok(Launch {
             source: include_str!("../../../shaders/binary/binary_i8.wgsl").into(),
@@ -78,7 +87,7 @@ impl Kernel for BinaryI8 {
             params: params_bytes(&Params {
                 broadcast,
                 zero_points: [self.qa, self.qb, self.qy].map(|q| q.zero_point),
-                scales: [self.qa.scale, self.qb.scale, self.qy.inv_scale()],
+                scales: [self.qa.scale, sb, self.qy.inv_scale()],
                 sum: [ma, mb, shift as i32],
                 range: [self.qy.range.qmin, self.qy.range.qmax],
             }),
@@ -90,19 +99,19 @@ impl Kernel for BinaryI8 {
         let steps = self.steps(args)?.into_iter();
         let Range { qmin, qmax } = self.qy.range;
         let clamp = |q: i32| q.saturating_add(self.qy.zero_point).clamp(qmin, qmax);
-        let y: Vec<i32> = match (self.op, self.requant) {
-            (BinaryOp::Add, Requant::Float) => {
-                let (sa, sb, inv) = (self.qa.scale, self.qb.scale, self.qy.inv_scale());
+        let y: Vec<i32> = match (self.kind()?, self.requant) {
+            (Kind::Sum(sign), Requant::Float) => {
+                let (sa, sb, inv) = (self.qa.scale, sign * self.qb.scale, self.qy.inv_scale());
                 let sum = |[da, db]: [i32; 2]| (da as f32 * sa + db as f32 * sb) * inv;
                 let round = |da_db| clamp(sum(da_db).round_ties_even() as i32);
                 steps.map(round).collect()
             }
-            (BinaryOp::Add, Requant::Fixed) => {
+            (Kind::Sum(_), Requant::Fixed) => {
                 let (ma, mb, shift) = self.fixed_sum()?;
                 let sum = |[da, db]: [i32; 2]| (da * ma + db * mb + (1 << (shift - 1))) >> shift;
                 steps.map(|da_db| clamp(sum(da_db))).collect()
             }
-            (BinaryOp::Mul, Requant::Float | Requant::Fixed) => {
+            (Kind::Product, Requant::Float | Requant::Fixed) => {
                 let (out, words) = (self.out(), self.multiplier());
                 steps.map(|[da, db]| out.apply(da * db, words)).collect()
             }
@@ -119,12 +128,13 @@ impl Kernel for BinaryI8 {
         let (out, words) = (self.out(), self.multiplier());
         let inv = f64::from(self.qy.inv_scale());
         let [sa, sb] = [self.qa, self.qb].map(|q| f64::from(q.scale) * inv);
-        let near = |[da, db]: [i32; 2]| match self.op {
-            BinaryOp::Add => {
-                let (a, b) = (f64::from(da) * sa, f64::from(db) * sb);
+        let kind = self.kind()?;
+        let near = |[da, db]: [i32; 2]| match kind {
+            Kind::Sum(sign) => {
+                let (a, b) = (f64::from(da) * sa, f64::from(sign) * f64::from(db) * sb);
                 out.undecided(a + b, gamma(3) * (a.abs() + b.abs()))
             }
-            BinaryOp::Mul => out.near_tie(da * db, words),
+            Kind::Product => out.near_tie(da * db, words),
         };
         let near_tie: Vec<bool> = self.steps(args)?.into_iter().map(near).collect();
         let step = vec![1.0; near_tie.len()];
@@ -137,7 +147,26 @@ impl Kernel for BinaryI8 {
     }
 }
 
+/// What integers can do.
+enum Kind {
+    /// `a + sign · b`
+    Sum(f32),
+    Product,
+}
+
 impl BinaryI8 {
+    fn kind(&self) -> Result<Kind> {
+        match self.op {
+            BinaryOp::Add => Ok(Kind::Sum(1.0)),
+            BinaryOp::Sub => Ok(Kind::Sum(-1.0)),
+            BinaryOp::Mul => Ok(Kind::Product),
+            BinaryOp::Div | BinaryOp::Min | BinaryOp::Max | BinaryOp::Pow | BinaryOp::Prelu => {
+                let problem = "it has no integer form";
+                Err(Error::invalid(self.op.name(), problem))
+            }
+        }
+    }
+
     fn out(&self) -> OutI8 {
         OutI8 {
             requant: self.requant,
@@ -157,20 +186,24 @@ impl BinaryI8 {
     /// # Errors
     /// [`Error::Invalid`] if a scale of the operands is so much larger than that of `y` that no `S` fits.
     fn fixed_sum(&self) -> Result<(i32, i32, u32)> {
+        let sign = match self.kind()? {
+            Kind::Sum(sign) => sign,
+            Kind::Product => 1.0,
+        };
         let ratio = |q: QParams| f64::from(q.scale) / f64::from(self.qy.scale);
         for shift in (1..=30).rev() {
             let unit = f64::from(1u32 << shift);
             let ma = (ratio(self.qa) * unit).round_ties_even();
             let mb = (ratio(self.qb) * unit).round_ties_even();
             if 255.0 * (ma + mb) + unit / 2.0 < f64::from(1u32 << 31) {
-                return Ok((ma as i32, mb as i32, shift));
+                return Ok((ma as i32, sign as i32 * mb as i32, shift));
             }
         }
         let problem = format!(
             "scales {} and {} of `a` and `b` are too large for a `y` of scale {}",
             self.qa.scale, self.qb.scale, self.qy.scale
         );
-        Err(Error::invalid("add_i8", problem))
+        Err(Error::invalid(self.name(), problem))
     }
 
     /// `[a − z_a, b − z_b]` of every element of `y`.
@@ -199,7 +232,7 @@ pub(super) fn samples() -> Vec<Box<dyn Kernel>> {
         [q(1e-6, 0, -128), q(3.7, 1, -128), q(2.9, 0, -128)],
     ];
     let mut out: Vec<Box<dyn Kernel>> = Vec::new();
-    for &op in BinaryOp::ALL {
+    for op in BinaryOp::INTEGERS {
         for (i, [a, b]) in sample_shapes().into_iter().enumerate() {
             let [qa, qb, mut qy] = scales[i % 4];
             if op == BinaryOp::Mul {

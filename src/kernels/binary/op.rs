@@ -17,6 +17,9 @@ macro_rules! binary {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
+            /// Those that int8 has.
+            pub const INTEGERS: [Self; 3] = [Self::Add, Self::Sub, Self::Mul];
+
             /// What it is called.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)+ }
@@ -46,4 +49,34 @@ binary! {
     Add: "add" "add_f32" "add_f16", "a + b" |a, b| a + b;
     /// `a · b`
     Mul: "mul" "mul_f32" "mul_f16", "a * b" |a, b| a * b;
+    /// `a − b`
+    Sub: "sub" "sub_f32" "sub_f16", "a - b" |a, b| a - b;
+    /// `a / b`, for `2⁻¹²⁶ ≤ |b| ≤ 2¹²⁶`
+    Div: "div" "div_f32" "div_f16", "a / b" |a, b| a / b;
+    /// The smaller
+    Min: "min" "min_f32" "min_f16", "min(a, b)" |a: Approx, b: Approx| pick(a, b, b.value < a.value);
+    /// The larger
+    Max: "max" "max_f32" "max_f16", "max(a, b)" |a: Approx, b: Approx| pick(a, b, b.value > a.value);
+    /// `a` to the power of `b`, for `a > 0`
+    Pow: "pow_of" "pow_of_f32" "pow_of_f16", "pow(a, b)" power;
+    /// `a` where it is positive, else `a · b`
+    Prelu: "prelu" "prelu_f32" "prelu_f16", "select(a * b, a, a > 0.0)" |a: Approx, b| a.by_sign(a, a * b);
+}
+
+/// Of two numbers one; where they are as close as their errors, either.
+fn pick(a: Approx, b: Approx, second: bool) -> Approx {
+    let taken = if second { b } else { a };
+    Approx {
+        error: a.error.max(b.error),
+        ..taken
+    }
+}
+
+/// WGSL has `pow` as `exp2(b · log2(a))`.
+fn power(a: Approx, b: Approx) -> Approx {
+    let device = (b * a.ln()).exp();
+    Approx {
+        value: a.value.powf(b.value),
+        ..device
+    }
 }

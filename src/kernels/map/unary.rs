@@ -144,6 +144,135 @@ unary! {
         ("return {factor:?}f * x;") |x| Approx::exact(factor) * x,
         ("return {factor:?}f;") |_: Approx| Approx::exact(factor),
         Image::Any;
+    /// `factor·x + offset`
+    Affine { factor = 0.7, offset = -1.3 }: "affine" "affine_f32" "affine_f16" "affine_grad_f32",
+        ("return {factor:?}f * x + {offset:?}f;")
+            |x| Approx::exact(factor) * x + Approx::exact(offset),
+        ("return {factor:?}f;") |_: Approx| Approx::exact(factor),
+        Image::Any;
+    /// `x` for `x > 0`, else `alpha·x`
+    LeakyRelu { alpha = 0.01 }: "leaky_relu" "leaky_relu_f32" "leaky_relu_f16" "leaky_relu_grad_f32",
+        ("return select({alpha:?}f * x, x, x > 0.0);")
+            |x: Approx| x.by_sign(x, Approx::exact(alpha) * x),
+        ("return select({alpha:?}f, 1.0, x > 0.0);")
+            |x: Approx| Approx::exact(if x.value > 0.0 { 1.0 } else { alpha }),
+        Image::Any;
+    /// `x` for `x > 0`, else `alpha·(eˣ − 1)`
+    Elu { alpha = 1.5 }: "elu" "elu_f32" "elu_f16" "elu_grad_f32",
+        ("return select({alpha:?}f * (exp(min(x, 0.0)) - 1.0), x, x > 0.0);")
+            |x: Approx| x.by_sign(x, Approx::exact(alpha) * (x.min(0.0).exp() - ONE)),
+        ("return select({alpha:?}f * exp(min(x, 0.0)), 1.0, x > 0.0);")
+            |x: Approx| if x.value > 0.0 { ONE } else { Approx::exact(alpha) * x.exp() },
+        Image::Any;
+    /// `gamma·x` for `x > 0`, else `gamma·alpha·(eˣ − 1)`
+    Selu { alpha = 1.673_263_2, gamma = 1.050_701 }: "selu" "selu_f32" "selu_f16" "selu_grad_f32",
+        ("return {gamma:?}f * select({alpha:?}f * (exp(min(x, 0.0)) - 1.0), x, x > 0.0);")
+            |x: Approx| Approx::exact(gamma) * x.by_sign(x, Approx::exact(alpha) * (x.min(0.0).exp() - ONE)),
+        ("return {gamma:?}f * select({alpha:?}f * exp(min(x, 0.0)), 1.0, x > 0.0);")
+            |x: Approx| Approx::exact(gamma) * if x.value > 0.0 { ONE } else { Approx::exact(alpha) * x.exp() },
+        Image::Any;
+    /// `x` for `x > 0`, else `alpha·(e^(x / alpha) − 1)`, `alpha > 0`
+    Celu { alpha = 0.8 }: "celu" "celu_f32" "celu_f16" "celu_grad_f32",
+        ("return select({alpha:?}f * (exp(min(x, 0.0) * {:?}f) - 1.0), x, x > 0.0);", 1.0 / alpha)
+            |x: Approx| x.by_sign(
+                x, Approx::exact(alpha) * ((x.min(0.0) * Approx::rounded(f64::from(1.0 / alpha))).exp() - ONE)),
+        ("return select(exp(min(x, 0.0) * {:?}f), 1.0, x > 0.0);", 1.0 / alpha)
+            |x: Approx| if x.value > 0.0 { ONE } else { (x * Approx::rounded(f64::from(1.0 / alpha))).exp() },
+        Image::Any;
+    /// `ln(1 + eˣ)`
+    Softplus: "softplus" "softplus_f32" "softplus_f16" "softplus_grad_f32",
+        ("return max(x, 0.0) + log(1.0 + exp(-abs(x)));")
+            |x: Approx| x.max(0.0) + (ONE + decay(x)).ln(),
+        ("let e = exp(-abs(x)); return select(e, 1.0, x >= 0.0) / (1.0 + e);") sigmoid,
+        Image::Any;
+    /// `x / (1 + |x|)`
+    Softsign: "softsign" "softsign_f32" "softsign_f16" "softsign_grad_f32",
+        ("return x / (1.0 + abs(x));") |x: Approx| x / (ONE + x.abs()),
+        ("let d = 1.0 + abs(x); return 1.0 / (d * d);")
+            |x: Approx| { let d = ONE + x.abs(); ONE / (d * d) },
+        Image::Within(-1.0, 1.0);
+    /// `x · tanh(ln(1 + eˣ))`, as `x · (1 + 2d) / (1 + 2d + 2d²)` of `d = e⁻ˣ`
+    Mish: "mish" "mish_f32" "mish_f16" "mish_grad_f32",
+        ("let e = exp(-abs(x)); let n = select(e * e + 2.0 * e, 1.0 + 2.0 * e, x >= 0.0);
+        return max(x, -110.0) * (n / (n + select(2.0, 2.0 * e * e, x >= 0.0)));")
+            |x: Approx| x.max(-110.0) * mish_gate(x),
+        ("let e = exp(-abs(x)); let n = select(e * e + 2.0 * e, 1.0 + 2.0 * e, x >= 0.0);
+        let t = n / (n + select(2.0, 2.0 * e * e, x >= 0.0));
+        return t + clamp(x, -110.0, 110.0) * ((1.0 - t * t) * (select(e, 1.0, x >= 0.0) / (1.0 + e)));")
+            |x: Approx| { let t = mish_gate(x);
+                t + x.clamp(-110.0, 110.0) * ((ONE - t * t) * sigmoid(x)) },
+        Image::Any;
+    /// `2 / √π · ∫₀ˣ e^(−t²) dt`, by formula 7.1.26 of Abramowitz and Stegun, "Handbook of Mathematical
+    /// Functions" (1964), which is within 1.5·10⁻⁷
+    Erf: "erf" "erf_f32" "erf_f16" "erf_grad_f32",
+        ("{ERF_WGSL} return e;") erf,
+        ("return {:?}f * exp(-min(x * x, 110.0));", TWO_BY_ROOT_PI)
+            |x: Approx| Approx::rounded(TWO_BY_ROOT_PI.into()) * (-(x * x).at_most(110.0)).exp(),
+        Image::Within(-1.0, 1.0);
+    /// `x / 2 · (1 + erf(x / √2))`
+    Gelu: "gelu" "gelu_f32" "gelu_f16" "gelu_grad_f32",
+        ("let z = x; {{ let x = z * {FRAC_1_SQRT_2:?}f; {ERF_WGSL} return max(z, -110.0) * (0.5 + 0.5 * e); }}")
+            |x: Approx| x.max(-110.0) * gelu_share(x),
+        ("let z = x; {{ let x = z * {FRAC_1_SQRT_2:?}f; {ERF_WGSL}
+        return 0.5 + 0.5 * e + clamp(z, -110.0, 110.0) * ({:?}f * exp(-min(x * x, 110.0))); }}", 0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2)
+            |x: Approx| { let y = x * Approx::rounded(FRAC_1_SQRT_2.into());
+                gelu_share(x) + x.clamp(-110.0, 110.0) * (Approx::rounded((0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2).into())
+                    * (-(y * y).at_most(110.0)).exp()) },
+        Image::Any;
+    /// `x / 2 · (1 + tanh(√(2 / π) · (x + 0.044715·x³)))`
+    GeluTanh: "gelu_tanh" "gelu_tanh_f32" "gelu_tanh_f16" "gelu_tanh_grad_f32",
+        ("let c = clamp(x, -20.0, 20.0); let u = {GELU_INNER:?}f * (c + {GELU_CUBE:?}f * c * c * c);
+        let d = exp(-2.0 * abs(u)); let h = (1.0 - d) / (1.0 + d); let t = select(-h, h, u >= 0.0);
+        return max(x, -110.0) * (0.5 + 0.5 * t);")
+            |x: Approx| x.max(-110.0) * (HALF + HALF * gelu_gate(x)),
+        ("let c = clamp(x, -20.0, 20.0); let u = {GELU_INNER:?}f * (c + {GELU_CUBE:?}f * c * c * c);
+        let d = exp(-2.0 * abs(u)); let h = (1.0 - d) / (1.0 + d); let t = select(-h, h, u >= 0.0);
+        return 0.5 + 0.5 * t + 0.5 * c * (1.0 - t * t) * ({GELU_INNER:?}f * (1.0 + {:?}f * c * c));", 3.0 * GELU_CUBE)
+            |x: Approx| { let (t, c) = (gelu_gate(x), x.clamp(-20.0, 20.0));
+                HALF + HALF * t + HALF * c * (ONE - t * t) * (Approx::rounded(GELU_INNER.into())
+                    * (ONE + Approx::rounded((3.0 * GELU_CUBE).into()) * c * c)) },
+        Image::Any;
+    /// `eˣ`
+    Exp: "exp" "exp_f32" "exp_f16" "exp_grad_f32",
+        ("return exp(x);") |x: Approx| x.exp(),
+        ("return exp(x);") |x: Approx| x.exp(),
+        Image::Any;
+    /// Natural logarithm, for `x > 0`
+    Log: "log" "log_f32" "log_f16" "log_grad_f32",
+        ("return log(x);") |x: Approx| x.ln(),
+        ("return 1.0 / x;") |x| ONE / x,
+        Image::Any;
+    /// `√x`, for `x ≥ 0`
+    Sqrt: "sqrt" "sqrt_f32" "sqrt_f16" "sqrt_grad_f32",
+        ("return sqrt(x);") |x: Approx| x.root(),
+        ("return 0.5 * inverseSqrt(x);") |x: Approx| HALF * x.inverse_sqrt(),
+        Image::Any;
+    /// `|x|`; its derivative is 0 at 0.
+    Abs: "abs" "abs_f32" "abs_f16" "abs_grad_f32",
+        ("return abs(x);") |x: Approx| x.abs(),
+        ("return sign(x);") |x: Approx| Approx::exact(if x.value == 0.0 { 0.0 } else { x.value.signum() }),
+        Image::Any;
+    /// The largest whole number that is not larger
+    Floor: "floor" "floor_f32" "floor_f16" "floor_grad_f32",
+        ("return floor(x);") |x: Approx| x.through(f64::floor),
+        ("return 0.0 * x;") |_: Approx| Approx::exact(0.0),
+        Image::Any;
+    /// The smallest whole number that is not smaller
+    Ceil: "ceil" "ceil_f32" "ceil_f16" "ceil_grad_f32",
+        ("return ceil(x);") |x: Approx| x.through(f64::ceil),
+        ("return 0.0 * x;") |_: Approx| Approx::exact(0.0),
+        Image::Any;
+    /// The next whole number, of two the even one
+    Round: "round" "round_f32" "round_f16" "round_grad_f32",
+        ("return round(x);") |x: Approx| x.through(f64::round_ties_even),
+        ("return 0.0 * x;") |_: Approx| Approx::exact(0.0),
+        Image::Any;
+    /// `x` to the power of `exponent`, for `x > 0`, or any `x` where the exponent is 2 or 3
+    Pow { exponent = 2.0 }: "pow" "pow_f32" "pow_f16" "pow_grad_f32",
+        ("return {};", power_wgsl(exponent)) |x: Approx| power(x, exponent),
+        ("return {exponent:?}f * ({});", power_wgsl(exponent - 1.0))
+            |x: Approx| Approx::exact(exponent) * power(x, exponent - 1.0),
+        Image::Any;
     /// `1 / x`, for `2⁻¹²⁶ ≤ |x| ≤ 2¹²⁶`: for learned scales inside training. Whatever is stored or
     /// deployed takes its reciprocals from the host, which rounds once.
     Reciprocal: "reciprocal" "reciprocal_f32" "reciprocal_f16" "reciprocal_grad_f32",
@@ -162,6 +291,97 @@ const ONE: Approx = Approx {
     value: 1.0,
     error: 0.0,
 };
+
+const HALF: Approx = Approx {
+    value: 0.5,
+    error: 0.0,
+};
+
+const FRAC_1_SQRT_2: f32 = std::f32::consts::FRAC_1_SQRT_2;
+const FRAC_2_SQRT_PI: f32 = std::f32::consts::FRAC_2_SQRT_PI;
+const TWO_BY_ROOT_PI: f32 = FRAC_2_SQRT_PI;
+/// `√(2 / π)`
+const GELU_INNER: f32 = 0.797_884_6;
+const GELU_CUBE: f32 = 0.044_715;
+
+/// Factor of `t`, then those of its powers, in the formula for erf.
+const ERF: [f32; 6] = [
+    0.327_591_1,
+    0.254_829_6,
+    -0.284_496_74,
+    1.421_413_7,
+    -1.453_152,
+    1.061_405_4,
+];
+const ERF_WGSL: &str = "let a = min(abs(x), 10.0); let t = 1.0 / (1.0 + 0.3275911 * a);
+        let p = t * (0.2548296 + t * (-0.28449674 + t * (1.4214137 + t * (-1.453152 + t * 1.0614054))));
+        let r = 1.0 - p * exp(-a * a); let e = select(-r, r, x >= 0.0);";
+
+/// The formula's value may be off by its rounding, and by what it is not erf.
+fn erf(x: Approx) -> Approx {
+    let a = x.abs().at_most(10.0);
+    let t = ONE / (ONE + Approx::exact(ERF[0]) * a);
+    let p = ERF[1..].iter().rev().fold(Approx::default(), |p, &factor| {
+        t * (Approx::exact(factor) + p)
+    });
+    let r = ONE - p * (-(a * a)).exp();
+    let formula = x.by_sign(r, -r);
+    let value = libm::erf(x.value);
+    Approx {
+        value,
+        error: formula.error + (formula.value - value).abs(),
+    }
+}
+
+/// `(1 + erf(x / √2)) / 2`
+fn gelu_share(x: Approx) -> Approx {
+    HALF + HALF * erf(x * Approx::rounded(std::f64::consts::FRAC_1_SQRT_2))
+}
+
+fn gelu_gate(x: Approx) -> Approx {
+    let c = x.clamp(-20.0, 20.0);
+    let cube = Approx::rounded(0.044_715) * c * c * c;
+    let u = Approx::rounded((2.0 / std::f64::consts::PI).sqrt()) * (c + cube);
+    let d = decay(u + u);
+    let h = (ONE - d) / (ONE + d);
+    u.by_sign(h, -h)
+}
+
+/// `tanh(ln(1 + eˣ))`
+fn mish_gate(x: Approx) -> Approx {
+    let e = decay(x);
+    let two = Approx::exact(2.0);
+    let (high, low) = (ONE + two * e, e * e + two * e);
+    x.by_sign(high / (high + two * e * e), low / (low + two))
+}
+
+fn power_wgsl(exponent: f32) -> String {
+    match exponent {
+        0.0 => "1.0".into(),
+        1.0 => "x".into(),
+        2.0 => "x * x".into(),
+        3.0 => "x * x * x".into(),
+        exponent => format!("pow(x, {exponent:?}f)"),
+    }
+}
+
+/// WGSL has `pow` as `exp2(y · log2(x))`.
+fn power(x: Approx, exponent: f32) -> Approx {
+    match exponent {
+        0.0 => ONE,
+        1.0 => x,
+        2.0 => x * x,
+        3.0 => x * x * x,
+        exponent => {
+            let exact = x.value.powf(exponent.into());
+            let device = (Approx::exact(exponent) * x.ln()).exp();
+            Approx {
+                value: exact,
+                error: device.error,
+            }
+        }
+    }
+}
 
 fn when(condition: bool, value: f32) -> Approx {
     Approx::exact(if condition { value } else { 0.0 })
@@ -227,7 +447,9 @@ impl Unary {
         let problem = match self {
             _ if self.params().iter().any(|p| !p.is_finite()) => "parameters must be finite",
             Self::Clip { min, max } if min > max => "`min` must not lie above `max`",
-            Self::HardSigmoid { alpha, .. } if alpha <= 0.0 => "`alpha` must be positive",
+            Self::HardSigmoid { alpha, .. } | Self::Celu { alpha } if alpha <= 0.0 => {
+                "`alpha` must be positive"
+            }
             _ => return Ok(()),
         };
         Err(Error::invalid(format!("{self:?}"), problem))
@@ -268,7 +490,8 @@ mod tests {
     fn rows_agree_with_themselves() {
         for f in Unary::examples() {
             for x in [-7.3, -2.9, -1.0, -0.2, 0.3, 0.9, 2.4, 5.1, 40.0] {
-                if matches!(f, Unary::InvStd { .. }) && x < 0.0 {
+                let roots = matches!(f, Unary::InvStd { .. } | Unary::Log | Unary::Sqrt);
+                if roots && x < 0.0 {
                     continue;
                 }
                 let h = 1e-6;

@@ -4,8 +4,8 @@ use super::layout::channels_last;
 use super::{Importer, Live, Operand};
 use crate::base::Tensor;
 use crate::error::Result;
-use crate::graph::ops::{Conv2d, Linear, Slice};
 use crate::graph::ValueId;
+use crate::graph::ops::{Conv2d, Linear, Slice};
 use crate::kernels::Conv;
 use crate::onnx::array::{Array, Data};
 use crate::onnx::attributes::Reading;
@@ -21,7 +21,12 @@ pub(super) struct Window {
 }
 
 /// A pair along rows and columns, of a list for one axis or two.
-pub(super) fn pair(node: &Reading<'_>, name: &str, axes: usize, default: usize) -> Result<[usize; 2]> {
+pub(super) fn pair(
+    node: &Reading<'_>,
+    name: &str,
+    axes: usize,
+    default: usize,
+) -> Result<[usize; 2]> {
     Ok(match axes {
         1 => [default.min(1), node.sizes::<1>(name, default)?[0]],
         _ => node.sizes::<2>(name, default)?,
@@ -107,7 +112,12 @@ impl Importer<'_> {
     }
 
     /// What an operation made of [`Self::image`], as the file sees it.
-    pub(super) fn from_image(&mut self, node: &Reading<'_>, id: ValueId, rank: usize) -> Result<Live> {
+    pub(super) fn from_image(
+        &mut self,
+        node: &Reading<'_>,
+        id: ValueId,
+        rank: usize,
+    ) -> Result<Live> {
         let shape = self.graph.value(id).shape.clone();
         let id = match rank {
             3 => {
@@ -186,7 +196,11 @@ impl Importer<'_> {
         let op = Conv2d::new(conv);
         let mut inputs = vec![image, w];
         inputs.extend(bias);
-        let op = if bias.is_some() { op } else { op.without_bias() };
+        let op = if bias.is_some() {
+            op
+        } else {
+            op.without_bias()
+        };
         let y = self.graph.push(node.name, op, &inputs)?;
         self.from_image(node, y, shape.len())
     }
@@ -229,7 +243,11 @@ impl Importer<'_> {
             for axis in 0..2 {
                 let total = (full[axis] + extra[axis]).saturating_sub(out[axis]);
                 let (less, more) = (total / 2, total - total / 2);
-                let (before, after) = if auto == "SAME_UPPER" { (less, more) } else { (more, less) };
+                let (before, after) = if auto == "SAME_UPPER" {
+                    (less, more)
+                } else {
+                    (more, less)
+                };
                 (padding[axis], padding[axis + 2]) = (before, after);
             }
         } else if auto == "VALID" {
@@ -238,7 +256,9 @@ impl Importer<'_> {
         let mut out = [0; 2];
         for axis in 0..2 {
             let cut = padding[axis] + padding[axis + 2];
-            let size = (full[axis] + extra[axis]).checked_sub(cut).filter(|&n| n > 0);
+            let size = (full[axis] + extra[axis])
+                .checked_sub(cut)
+                .filter(|&n| n > 0);
             out[axis] = size.ok_or_else(|| node.wrong("its pads leave nothing"))?;
         }
         let groups = usize::try_from(node.int("group", 1)).unwrap_or(0);
@@ -250,8 +270,22 @@ impl Importer<'_> {
             );
             return Err(node.wrong(problem));
         }
-        let rows = Phases::new(kernel[0], stride[0], dilation[0], padding[0], out[0], size[0]);
-        let columns = Phases::new(kernel[1], stride[1], dilation[1], padding[1], out[1], size[1]);
+        let rows = Phases::new(
+            kernel[0],
+            stride[0],
+            dilation[0],
+            padding[0],
+            out[0],
+            size[0],
+        );
+        let columns = Phases::new(
+            kernel[1],
+            stride[1],
+            dilation[1],
+            padding[1],
+            out[1],
+            size[1],
+        );
         let channels = per_group * groups;
         let phases = stride[0] * stride[1];
         let dtype = self.dtype(&x);
@@ -306,7 +340,11 @@ impl Importer<'_> {
         let image = self.image(node, &x)?;
         let mut operands = vec![image, w];
         operands.extend(bias);
-        let op = if bias.is_some() { op } else { op.without_bias() };
+        let op = if bias.is_some() {
+            op
+        } else {
+            op.without_bias()
+        };
         let y = self.graph.push(node.name, op, &operands)?;
         let y = self.pixels_of_channels(node.name, y, stride, true)?;
         let y = self.cropped(node, y, [rows.skip, columns.skip], out)?;
@@ -405,7 +443,11 @@ impl Importer<'_> {
         let name = self.operand_name(node, 1);
         let form = format!("product {turned} {factor} {dtype} {:?}", x.flat);
         let w = self.param(&name, &form, || {
-            let w = if turned { w.clone() } else { w.transposed(&[1, 0]) };
+            let w = if turned {
+                w.clone()
+            } else {
+                w.transposed(&[1, 0])
+            };
             let mut data = w.to_f32();
             if let Some(columns) = &columns {
                 for row in data.chunks_mut(k) {
@@ -435,7 +477,10 @@ impl Importer<'_> {
         let rows = self.ordered(node.name, x, &plain)?;
         let inner: usize = shape[1..rank - 1].iter().product();
         let image = self.reshape_stored(node.name, rows, &[shape[0], 1, inner, k], true)?;
-        let tensor = self.graph.tensor(w).map(|w| w.as_ref().clone().reshaped(&[n, 1, 1, k]));
+        let tensor = self
+            .graph
+            .tensor(w)
+            .map(|w| w.as_ref().clone().reshaped(&[n, 1, 1, k]));
         let w = match tensor {
             Some(tensor) => {
                 let tensor = tensor?;
@@ -446,7 +491,11 @@ impl Importer<'_> {
         operands.extend([image, w]);
         operands.extend(bias);
         let op = Conv2d::new(Conv::square(1, 0, 1, 1));
-        let op = if bias.is_some() { op } else { op.without_bias() };
+        let op = if bias.is_some() {
+            op
+        } else {
+            op.without_bias()
+        };
         let y = self.graph.push(node.name, op, &operands)?;
         let mut to = shape;
         to[rank - 1] = n;
@@ -493,7 +542,14 @@ struct Phases {
 impl Phases {
     /// Place `t` of the uncut result takes tap `k` of input `i` with `t = i · stride + k · dilation`; the
     /// first `cut` places are left out.
-    fn new(kernel: usize, stride: usize, dilation: usize, cut: usize, out: usize, size: usize) -> Self {
+    fn new(
+        kernel: usize,
+        stride: usize,
+        dilation: usize,
+        cut: usize,
+        out: usize,
+        size: usize,
+    ) -> Self {
         // Whole groups of `stride` places from 0 on, in the uncut result: group `q` sees the inputs
         // `q − (kernel − 1) · dilation / stride` to `q`.
         let reach = (kernel - 1) * dilation / stride;

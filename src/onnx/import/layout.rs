@@ -80,7 +80,8 @@ impl Importer<'_> {
             return self.reshape_stored(name, live.id, &shape, true);
         }
         let name = self.fresh(&format!("{name}/transpose"));
-        self.graph.push(&name, Transpose { order: from }, &[live.id])
+        self.graph
+            .push(&name, Transpose { order: from }, &[live.id])
     }
 
     /// A name that no node has.
@@ -193,12 +194,23 @@ impl Importer<'_> {
                 sequence.push(run);
             }
         }
-        let wanted: Vec<usize> = sequence.iter().flat_map(|&run| runs[run].0.clone()).collect();
-        let id = match live.order.iter().filter(|a| long(a)).eq(wanted.iter().filter(|a| long(a))) {
+        let wanted: Vec<usize> = sequence
+            .iter()
+            .flat_map(|&run| runs[run].0.clone())
+            .collect();
+        let id = match live
+            .order
+            .iter()
+            .filter(|a| long(a))
+            .eq(wanted.iter().filter(|a| long(a)))
+        {
             true => live.id,
             false => self.ordered(name, &live, &wanted)?,
         };
-        let mut order: Vec<usize> = sequence.iter().flat_map(|&run| runs[run].1.clone()).collect();
+        let mut order: Vec<usize> = sequence
+            .iter()
+            .flat_map(|&run| runs[run].1.clone())
+            .collect();
         let long = |axis: &&usize| **axis == 0 && batch || shape[**axis] > 1;
         let usual = usual(shape.len());
         if order.iter().filter(long).eq(usual.iter().filter(long)) {

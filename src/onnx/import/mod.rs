@@ -110,10 +110,7 @@ impl<'a> Importer<'a> {
         for (name, _) in bound {
             if !fed.iter().any(|value| value.name.as_deref() == Some(name)) {
                 let names: Vec<&str> = fed.iter().filter_map(|v| v.name.as_deref()).collect();
-                let problem = format!(
-                    "there is no input `{name}`; there are {}",
-                    names.join(", ")
-                );
+                let problem = format!("there is no input `{name}`; there are {}", names.join(", "));
                 return Err(Error::invalid("input", problem));
             }
         }
@@ -240,7 +237,8 @@ impl<'a> Importer<'a> {
                 }
                 return Ok(());
             }
-            let problem = "all its operands are constants, and this operation is not evaluated beforehand";
+            let problem =
+                "all its operands are constants, and this operation is not evaluated beforehand";
             return Err(node.wrong(problem));
         }
         let made = self.translate(&node, domain)?;
@@ -421,13 +419,19 @@ fn input_shape(
     let shape: Vec<usize> = match (sizes, given) {
         (Some(sizes), Some(given)) => {
             let fits = sizes.len() == given.len()
-                && sizes.iter().zip(given).all(|(s, g)| s.is_none_or(|s| s == *g));
+                && sizes
+                    .iter()
+                    .zip(given)
+                    .all(|(s, g)| s.is_none_or(|s| s == *g));
             if !fits {
                 let sizes: Vec<String> = sizes
                     .iter()
                     .map(|s| s.map_or("?".to_owned(), |s| s.to_string()))
                     .collect();
-                return wrong(format!("the file says [{}], given was {given:?}", sizes.join(", ")));
+                return wrong(format!(
+                    "the file says [{}], given was {given:?}",
+                    sizes.join(", ")
+                ));
             }
             given.to_vec()
         }
@@ -451,9 +455,13 @@ fn input_shape(
                 }
             }
         }
-        (None, None) => return wrong("the file does not say its shape; say it with `--input`".into()),
+        (None, None) => {
+            return wrong("the file does not say its shape; say it with `--input`".into());
+        }
     };
-    let elements = shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size));
+    let elements = shape
+        .iter()
+        .try_fold(1usize, |n, &size| n.checked_mul(size));
     if shape.is_empty() || !elements.is_some_and(|n| (1..=MAX_ELEMENTS).contains(&n)) {
         return wrong(format!("it cannot have the shape {shape:?}"));
     }

@@ -109,7 +109,9 @@ impl Importer<'_> {
             Operand::Live(live) => Some(live.clone()),
             Operand::Known(_) => None,
         });
-        let first = lives.next().ok_or_else(|| node.wrong("it has no operands"))?;
+        let first = lives
+            .next()
+            .ok_or_else(|| node.wrong("it has no operands"))?;
         let largest = lives.fold(first, |a, b| {
             let elements = |live: &Live| num_elements(&self.shape(live));
             if elements(&b) > elements(&a) { b } else { a }
@@ -160,7 +162,11 @@ impl Importer<'_> {
         if taken.iter().any(|t| t[2] < 1) {
             return Err(node.wrong(format!("it takes nothing of {shape:?}")));
         }
-        if taken.iter().zip(&shape).all(|(t, &size)| *t == [0, 1, size as i64]) {
+        if taken
+            .iter()
+            .zip(&shape)
+            .all(|(t, &size)| *t == [0, 1, size as i64])
+        {
             return Ok(x.clone());
         }
         if taken.iter().any(|t| t[1] < 0) {
@@ -254,13 +260,19 @@ impl Importer<'_> {
         let shape = self.shape(&x);
         let rank = shape.len();
         let list = match node.opset < 11 {
-            true => node.ints("pads").or(node.ints("paddings")).map(<[i64]>::to_vec),
+            true => node
+                .ints("pads")
+                .or(node.ints("paddings"))
+                .map(<[i64]>::to_vec),
             false => self.constant(node, 1)?.map(|array| array.to_i64()),
         };
         let list = list.ok_or_else(|| node.wrong("it does not say how much"))?;
         let value = match node.opset < 11 {
             true => node.float("value", 0.0)?,
-            false => self.constant(node, 2)?.and_then(|c| c.scalar()).unwrap_or(0.0),
+            false => self
+                .constant(node, 2)?
+                .and_then(|c| c.scalar())
+                .unwrap_or(0.0),
         };
         let axes = match self.constant(node, 3)? {
             Some(axes) => fold::axes(node, Some(&axes), rank)?.unwrap_or_default(),
@@ -301,7 +313,12 @@ impl Importer<'_> {
             return Ok(x);
         }
         let image = x.order == [0, 2, 3, 1];
-        let around = [before[1 % rank], before[2 % rank], after[1 % rank], after[2 % rank]];
+        let around = [
+            before[1 % rank],
+            before[2 % rank],
+            after[1 % rank],
+            after[2 % rank],
+        ];
         let frame = image && before[3] == 0 && after[3] == 0;
         if mode != PadMode::Constant && !frame {
             return Err(node.wrong("only rows and columns of images can be continued at the edge"));
@@ -470,14 +487,16 @@ impl Importer<'_> {
         }
         let (plain, older) = (upsample || node.opset < 11, node.opset < 11);
         let mode = match node.text("mode", "nearest") {
-            "nearest" => ResizeMode::Nearest(match node.text("nearest_mode", "round_prefer_floor") {
-                _ if older || upsample => NearestRounding::Floor,
-                "round_prefer_floor" => NearestRounding::RoundPreferFloor,
-                "round_prefer_ceil" => NearestRounding::RoundPreferCeil,
-                "floor" => NearestRounding::Floor,
-                "ceil" => NearestRounding::Ceil,
-                other => return Err(node.wrong(format!("`nearest_mode` is {other}"))),
-            }),
+            "nearest" => {
+                ResizeMode::Nearest(match node.text("nearest_mode", "round_prefer_floor") {
+                    _ if older || upsample => NearestRounding::Floor,
+                    "round_prefer_floor" => NearestRounding::RoundPreferFloor,
+                    "round_prefer_ceil" => NearestRounding::RoundPreferCeil,
+                    "floor" => NearestRounding::Floor,
+                    "ceil" => NearestRounding::Ceil,
+                    other => return Err(node.wrong(format!("`nearest_mode` is {other}"))),
+                })
+            }
             "linear" | "bilinear" => ResizeMode::Linear,
             "cubic" => ResizeMode::Cubic {
                 a: node.float("cubic_coeff_a", -0.75)?,
@@ -495,8 +514,16 @@ impl Importer<'_> {
             other => return Err(node.wrong(format!("`coordinate_transformation_mode` is {other}"))),
         };
         let image = self.image(node, &x)?;
-        let rows = if rank == 3 { [1, to[2]] } else { [to[2], to[3]] };
-        let scale = if rank == 3 { [1.0, scale[2]] } else { [scale[2], scale[3]] };
+        let rows = if rank == 3 {
+            [1, to[2]]
+        } else {
+            [to[2], to[3]]
+        };
+        let scale = if rank == 3 {
+            [1.0, scale[2]]
+        } else {
+            [scale[2], scale[3]]
+        };
         let op = Resize {
             to: rows,
             scale,

@@ -61,7 +61,12 @@ impl Importer<'_> {
             inputs.push(self.param(&name, "channels", make)?);
         }
         let eps = node.float("epsilon", 1e-5)?;
-        let y = self.push(node.name, BatchNorm { eps }, &inputs, channels_last(shape.len()))?;
+        let y = self.push(
+            node.name,
+            BatchNorm { eps },
+            &inputs,
+            channels_last(shape.len()),
+        )?;
         match self.dtype(&x) {
             DType::F16 => {
                 let to = DType::F16;

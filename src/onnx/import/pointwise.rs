@@ -30,7 +30,14 @@ impl Importer<'_> {
                 let sum = self.several(node, BinaryOp::Add)?;
                 let factor = 1.0 / node.proto.input.len() as f32;
                 let name = self.fresh(&format!("{}/mean", node.name));
-                self.push(&name, Map { f: Unary::Scale { factor } }, &[sum.id], sum.order)?
+                self.push(
+                    &name,
+                    Map {
+                        f: Unary::Scale { factor },
+                    },
+                    &[sum.id],
+                    sum.order,
+                )?
             }
             _ => return Ok(None),
         }))
@@ -48,7 +55,9 @@ impl Importer<'_> {
         let alpha = |default| node.float("alpha", default);
         Ok(Some(match node.kind() {
             "Relu" => Unary::Relu,
-            "LeakyRelu" => Unary::LeakyRelu { alpha: alpha(0.01)? },
+            "LeakyRelu" => Unary::LeakyRelu {
+                alpha: alpha(0.01)?,
+            },
             "Clip" => return self.clip(node),
             "Sigmoid" => Unary::Sigmoid,
             "HardSigmoid" => Unary::HardSigmoid {
@@ -209,7 +218,9 @@ impl Importer<'_> {
             (Operand::Live(a), Operand::Live(b)) => (a, b),
         };
         if a.flat.is_some() && a.flat == b.flat && self.shape(&a) == self.shape(&b) {
-            let id = self.graph.push(name, Binary { op, act: None }, &[a.id, b.id])?;
+            let id = self
+                .graph
+                .push(name, Binary { op, act: None }, &[a.id, b.id])?;
             return Ok(Live { id, ..a });
         }
         let rank = a.order.len().max(b.order.len());
@@ -220,7 +231,10 @@ impl Importer<'_> {
             true => b.order.clone(),
             false => a.order.clone(),
         };
-        let (a, b) = (self.ordered(name, &a, &order)?, self.ordered(name, &b, &order)?);
+        let (a, b) = (
+            self.ordered(name, &a, &order)?,
+            self.ordered(name, &b, &order)?,
+        );
         self.push(name, Binary { op, act: None }, &[a, b], order)
     }
 

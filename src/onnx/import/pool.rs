@@ -34,7 +34,12 @@ impl Importer<'_> {
         if !node.has("kernel_shape") {
             return Err(node.wrong("it has no `kernel_shape`"));
         }
-        if node.proto.output.get(1).is_some_and(|name| !name.is_empty()) {
+        if node
+            .proto
+            .output
+            .get(1)
+            .is_some_and(|name| !name.is_empty())
+        {
             return Err(node.wrong("the places of the largest elements, which wizen does not give"));
         }
         let kernel = pair(node, "kernel_shape", axes, 1)?;
