@@ -26,6 +26,7 @@ mod images_cli;
 mod kernels;
 mod matrix;
 mod network;
+mod operations;
 mod peaks;
 mod pipelines;
 mod plan;
