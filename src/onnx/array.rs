@@ -235,6 +235,21 @@ impl Array {
         }
     }
 
+    /// A matrix whose column `j` is column `from[j]` of this one.
+    pub fn with_columns(&self, from: &[i64]) -> Self {
+        let k = from.len();
+        let at = (0..self.len()).map(|i| i / k * k + from[i % k] as usize);
+        let data = match &self.data {
+            Data::Float(data) => Data::Float(at.map(|i| data[i]).collect()),
+            Data::Int(data) => Data::Int(at.map(|i| data[i]).collect()),
+        };
+        Self {
+            shape: self.shape.clone(),
+            elem: self.elem,
+            data,
+        }
+    }
+
     /// As a float parameter of the graph.
     pub fn tensor(&self, dtype: DType) -> Result<Tensor> {
         match (&self.data, dtype) {

@@ -16,7 +16,9 @@ pub use export::write;
 
 use std::path::Path;
 
+use crate::base::{DType, Preprocess};
 use crate::error::{Error, Result};
+use crate::graph::{Graph, fold_constants, integer_operations, name_functions};
 use crate::network::Network;
 
 /// Sizes of inputs that a file leaves open, by name, as the file orders them (`[n, c, h, w]`).
@@ -31,11 +33,45 @@ pub type InputShapes = [(String, Vec<usize>)];
 pub fn read(path: impl AsRef<Path>, inputs: &InputShapes) -> Result<Network> {
     let path = path.as_ref();
     let source = file::Source::read(path)?;
-    let graph = import::import(&source, inputs).map_err(|e| match e {
+    let named = |e: Error| match e {
         Error::Io { .. } => e,
         other => Error::format(path, words(&other)),
-    })?;
-    Ok(Network::new("onnx", graph))
+    };
+    let graph = import::import(&source, inputs).and_then(normal_form);
+    let mut network = Network::new("onnx", graph.map_err(named)?);
+    let entries = source.model.metadata_props.iter();
+    for (key, value) in
+        entries.filter_map(|entry| Some((entry.key.as_deref()?, entry.value.as_deref()?)))
+    {
+        // What we wrote ourselves; a file that somebody else changed may say anything.
+        match key {
+            "wizen.preprocess" => {
+                let preprocess: Option<Preprocess> = serde_json::from_str(value).ok();
+                network.preprocess = preprocess.filter(|p| p.check().is_ok());
+            }
+            "wizen.labels" => network.labels = serde_json::from_str(value).unwrap_or_default(),
+            "wizen.history" => network.history = serde_json::from_str(value).unwrap_or_default(),
+            _ => {}
+        }
+    }
+    Ok(network)
+}
+
+/// The form in which networks are trained, pruned and quantized: functions have their names, constants behind
+/// a layer are part of it, and what is spelled as integers between floats is integers.
+fn normal_form(graph: Graph) -> Result<Graph> {
+    let quantized = graph.values().any(|(_, value)| value.dtype == DType::I8);
+    if !quantized {
+        return fold_constants(&name_functions(&graph)?);
+    }
+    let (graph, floats) = integer_operations(&graph)?;
+    if !floats.is_empty() {
+        log::warn!(
+            "these layers of a quantized network compute with floats: {}",
+            floats.join(", ")
+        );
+    }
+    Ok(graph)
 }
 
 /// An error's sentence, for a place that says itself which file it is about.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::histogram::{Search, search};
-use super::points::{QuantParams, activation_points, constants, has_weights};
+use super::points::{Placement, QuantParams, has_weights};
 use super::qparams::{Convention, choose};
 use super::scheme::{LayerSchemes, Preset, Scheme};
 use crate::base::{DType, QParams, Quantization, Range, Tensor};
@@ -111,6 +111,8 @@ pub struct Calibration {
     /// Mean of every channel that a layer with weights reads; empty for the conventions of PyTorch and
     /// ONNX Runtime, which know no bias correction.
     pub means: BTreeMap<String, Vec<f32>>,
+    /// As in [`QuantParams`].
+    pub everywhere: bool,
 }
 
 impl Calibration {
@@ -121,6 +123,7 @@ impl Calibration {
             weights,
             means: self.means,
             floats: BTreeSet::new(),
+            everywhere: self.everywhere,
         }
     }
 }
@@ -141,7 +144,10 @@ pub async fn calibrate(
     observer: Observer,
     schemes: &LayerSchemes,
 ) -> Result<Calibration> {
-    let points = activation_points(graph, schemes.network().quantizes_outputs());
+    let floats: BTreeSet<String> = schemes.floats().map(str::to_owned).collect();
+    let everywhere = schemes.network().preset() != Preset::Wizen;
+    let placement = Placement::new(graph, &floats, everywhere);
+    let points = placement.observed(schemes.network().quantizes_outputs());
     let summed = match schemes.network().preset() {
         Preset::Wizen => layer_inputs(graph),
         Preset::Torch | Preset::Onnx => Vec::new(),
@@ -153,11 +159,9 @@ pub async fn calibrate(
         let inputs = inputs?;
         executor.submit(&inputs.iter().collect::<Vec<_>>())?;
         seen += 1;
-        if seen.is_multiple_of(16) {
-            // Bounds the uploads in flight; reads a few words, no activation.
-            executor
-                .read(&state_name(graph, points[0], "observed"))
-                .await?;
+        // Bounds the uploads in flight; reads a few words, no activation.
+        if let Some(&first) = points.first().filter(|_| seen.is_multiple_of(16)) {
+            executor.read(&state_name(graph, first, "observed")).await?;
         }
     }
     if seen == 0 {
@@ -174,7 +178,11 @@ pub async fn calibrate(
         let params = choose(min, max, range, false, convention(scheme));
         out.insert(name.clone(), params);
     }
-    for id in constants(graph) {
+    let constants = placement.quantized();
+    for id in constants
+        .into_iter()
+        .filter(|&id| graph.as_param(id).is_some())
+    {
         let (name, tensor) = (&graph.value(id).name, graph.tensor(id));
         let scheme = schemes.network();
         if let Some((tensor, range)) = tensor.zip(scheme.activation_range()) {
@@ -212,6 +220,7 @@ pub async fn calibrate(
     Ok(Calibration {
         activations: out,
         means,
+        everywhere,
     })
 }
 

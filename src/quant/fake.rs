@@ -1,6 +1,6 @@
 //! Quantization-aware training: fake-quantized weights and activations with learned scales.
 
-use super::points::{Point, QuantParams, constants, float_inputs, point_of, weights_of};
+use super::points::{Placement, Point, QuantParams, weights_of};
 use crate::base::{QParams, Quantization, Tensor};
 use crate::error::{Error, Result};
 use crate::graph::ops::{FakeQuant, Map};
@@ -36,14 +36,19 @@ pub struct LearnedScale {
 pub fn insert_fake_quant(graph: &Graph, params: &QuantParams) -> Result<FakeQuantized> {
     let mut rewriter = Rewriter::new(graph);
     let mut scales = Vec::new();
-    for id in float_inputs(graph).chain(constants(graph)) {
+    let placement = Placement::of(graph, params);
+    let floats = placement.quantized();
+    for &id in &floats {
+        if graph.producer(id).is_some() {
+            continue;
+        }
         let name = &graph.value(id).name;
         let x = rewriter.get(id)?;
         let q = Quantization::per_tensor(params.activation(name)?);
         let y = fake_quantize(&mut rewriter.graph, name, x, &q, Some(&mut scales))?;
         rewriter.map(id, y);
     }
-    for node in graph.nodes() {
+    for (i, node) in graph.nodes().iter().enumerate() {
         let float = params.floats.contains(&node.name);
         match weights_of(node).filter(|_| !float) {
             None => rewriter.copy(node)?,
@@ -65,7 +70,12 @@ pub fn insert_fake_quant(graph: &Graph, params: &QuantParams) -> Result<FakeQuan
         }
         let y = node.outputs[0];
         let name = &graph.value(y).name;
-        let (q, scales) = match point_of(graph, node, params.activations.contains_key(name)) {
+        let outputs = params.everywhere && params.activations.contains_key(name);
+        let point = match floats.contains(&y) {
+            true => Some(Point::Observed),
+            false => placement.point(i, outputs),
+        };
+        let (q, scales) = match point {
             Some(Point::Observed) => (params.activation(name)?, Some(&mut scales)),
             Some(Point::Fixed(q)) => (q, None),
             None => continue,

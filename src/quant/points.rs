@@ -18,8 +18,11 @@ pub struct QuantParams {
     /// rounded weights back through the bias; empty where weights were trained rounded.
     pub means: BTreeMap<String, Vec<f32>>,
     /// Layers that stay float, by their names: what they read is turned into reals, what they make is
-    /// quantized like any other result.
+    /// quantized if integers read it.
     pub floats: BTreeSet<String>,
+    /// Everything that has an integer form is made of integers, as PyTorch and ONNX Runtime do it; otherwise
+    /// what lies between layers with weights, and what comes before the first or behind the last stays float.
+    pub everywhere: bool,
 }
 
 impl QuantParams {
@@ -87,26 +90,137 @@ pub(super) enum Point {
     Fixed(QParams),
 }
 
-/// Which parameters a node's result has. Pooling and reshaping pass on those of their operand; a layer
-/// whose result is the network's and nobody else's stays a full accumulator, unless the conventions ask
-/// for `outputs` to be integers too ([`Scheme::quantizes_outputs`]).
-///
-/// [`Scheme::quantizes_outputs`]: super::Scheme::quantizes_outputs
-pub(super) fn point_of(graph: &Graph, node: &Node, outputs: bool) -> Option<Point> {
-    match node.op.quantization() {
-        QuantRule::Own if !outputs && stays_accumulator(graph, node) => None,
-        QuantRule::Own | QuantRule::Average => Some(Point::Observed),
-        QuantRule::Fixed(q) => Some(Point::Fixed(q)),
-        QuantRule::Operand | QuantRule::Float => None,
+/// Which nodes of a float graph compute with integers, and which values are quantized for them.
+#[derive(Debug)]
+pub(super) struct Placement<'g> {
+    graph: &'g Graph,
+    /// Of every node.
+    integer: Vec<bool>,
+    everywhere: bool,
+}
+
+impl<'g> Placement<'g> {
+    /// `floats` are the layers that stay float; `everywhere` as in [`QuantParams`].
+    pub fn new(graph: &'g Graph, floats: &BTreeSet<String>, everywhere: bool) -> Self {
+        let nodes = graph.nodes();
+        let has_form = |node: &Node| {
+            node.op.quantization() != QuantRule::Float && !floats.contains(&node.name)
+        };
+        let mut integer: Vec<bool> = nodes.iter().map(has_form).collect();
+        if !everywhere {
+            // What a layer with weights reads, directly or through what has an integer form.
+            let mut read: BTreeSet<ValueId> = BTreeSet::new();
+            for (node, form) in nodes.iter().zip(&integer).rev() {
+                let between = node.outputs.iter().any(|y| read.contains(y));
+                if *form && (has_weights(node) || between) {
+                    read.extend(activations_of(node));
+                }
+            }
+            let mut made: BTreeSet<ValueId> = BTreeSet::new();
+            for (node, form) in nodes.iter().zip(&mut integer) {
+                let behind = node.inputs.iter().any(|x| made.contains(x));
+                let before = node.outputs.iter().any(|y| read.contains(y));
+                *form &= has_weights(node) || (behind && before);
+                if *form {
+                    made.extend(&node.outputs);
+                }
+            }
+        }
+        Self {
+            graph,
+            integer,
+            everywhere,
+        }
+    }
+
+    /// As the parameters of a network say.
+    pub fn of(graph: &'g Graph, params: &QuantParams) -> Self {
+        Self::new(graph, &params.floats, params.everywhere)
+    }
+
+    /// True if node `i` computes with integers.
+    pub fn is_integer(&self, i: usize) -> bool {
+        self.integer[i]
+    }
+
+    /// Nodes that compute with integers.
+    fn integers(&self) -> impl Iterator<Item = &'g Node> + '_ {
+        let all = self.graph.nodes().iter().zip(&self.integer);
+        all.filter(|(_, integer)| **integer).map(|(node, _)| node)
+    }
+
+    /// True if integers read the value.
+    fn is_read(&self, id: ValueId) -> bool {
+        self.integers()
+            .any(|node| activations_of(node).any(|x| x == id))
+    }
+
+    /// Which parameters the result of node `i` has, if it makes integers that are told: pooling and reshaping
+    /// pass on those of their operand; a layer that nothing but floats and the network's user read stays a
+    /// full accumulator, unless the conventions ask for `outputs` to be integers too
+    /// ([`Scheme::quantizes_outputs`]).
+    ///
+    /// [`Scheme::quantizes_outputs`]: super::Scheme::quantizes_outputs
+    pub fn point(&self, i: usize, outputs: bool) -> Option<Point> {
+        let node = &self.graph.nodes()[i];
+        if !self.integer[i] {
+            return None;
+        }
+        match node.op.quantization() {
+            QuantRule::Own if !outputs && self.stays_accumulator(node) => None,
+            QuantRule::Own | QuantRule::Average => Some(Point::Observed),
+            QuantRule::Fixed(q) => Some(Point::Fixed(q)),
+            QuantRule::Operand | QuantRule::Float => None,
+        }
+    }
+
+    /// True for a layer with nothing behind the sum whose result no integers read.
+    fn stays_accumulator(&self, node: &Node) -> bool {
+        let y = node.outputs[0];
+        let unread = match self.everywhere {
+            true => self.graph.outputs().contains(&y) && self.graph.users(y).next().is_none(),
+            false => !self.is_read(y),
+        };
+        unread && has_weights(node) && node.op.ends_in_sum()
+    }
+
+    /// Floats that become integers because integers read them, in order: inputs, constants and results of
+    /// what stays float.
+    pub fn quantized(&self) -> Vec<ValueId> {
+        let nodes = self.graph.nodes().iter().zip(&self.integer);
+        let made = nodes.filter(|(_, integer)| **integer);
+        let made: BTreeSet<ValueId> = made.flat_map(|(node, _)| &node.outputs).copied().collect();
+        let mut read: BTreeSet<ValueId> = BTreeSet::new();
+        for node in self.integers() {
+            read.extend(activations_of(node));
+        }
+        if self.everywhere {
+            read.extend(float_inputs(self.graph));
+        }
+        read.into_iter().filter(|id| !made.contains(id)).collect()
+    }
+
+    /// The activations to calibrate, in order: what becomes integers, then results of layers (those of the
+    /// network among them if `outputs`). Constants are none: what they hold is known.
+    pub fn observed(&self, outputs: bool) -> Vec<ValueId> {
+        let floats = self.quantized().into_iter();
+        let floats = floats.filter(|&id| self.graph.as_param(id).is_none());
+        let nodes = self.graph.nodes().iter().enumerate();
+        let results = nodes.filter(|(i, _)| self.point(*i, outputs) == Some(Point::Observed));
+        floats
+            .chain(results.map(|(_, node)| node.outputs[0]))
+            .collect()
     }
 }
 
-/// True for a layer whose result is one of the network, used by nobody else and with nothing behind the
-/// sum.
-pub(super) fn stays_accumulator(graph: &Graph, node: &Node) -> bool {
-    let y = node.outputs[0];
-    let result = graph.outputs().contains(&y) && graph.users(y).next().is_none();
-    result && has_weights(node) && node.op.ends_in_sum()
+/// The operands of a node that are activations: neither weights nor a bias.
+fn activations_of(node: &Node) -> impl Iterator<Item = ValueId> + '_ {
+    let at = node.op.weights();
+    let skipped = move |i: usize| at.is_some_and(|at| i == at.weight || at.bias == Some(i));
+    let operands = node.inputs.iter().enumerate();
+    operands
+        .filter(move |(i, _)| !skipped(*i))
+        .map(|(_, &id)| id)
 }
 
 /// Constants that operations on activations take: what is added to an image, or multiplies it.
@@ -136,14 +250,8 @@ pub(super) fn float_inputs(graph: &Graph) -> impl Iterator<Item = ValueId> + '_ 
         .map(|(id, _)| id)
 }
 
-/// The activations to calibrate, in order: float inputs, then results of layers (those of the network
-/// among them if `outputs`).
-pub fn activation_points(graph: &Graph, outputs: bool) -> Vec<ValueId> {
-    let results = graph
-        .nodes()
-        .iter()
-        .filter(|node| matches!(point_of(graph, node, outputs), Some(Point::Observed)));
-    float_inputs(graph)
-        .chain(results.map(|node| node.outputs[0]))
-        .collect()
+/// The activations to calibrate of a network whose integers are between its layers, in order: what becomes
+/// integers, then results of layers.
+pub fn activation_points(graph: &Graph) -> Vec<ValueId> {
+    Placement::new(graph, &BTreeSet::new(), false).observed(false)
 }

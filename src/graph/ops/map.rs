@@ -86,8 +86,18 @@ impl Operation for Map {
         None
     }
 
-    fn affine(&self, _graph: &super::super::Graph, _node: &Node) -> Result<Option<super::Affine>> {
-        Ok(None)
+    fn affine(&self, graph: &super::super::Graph, node: &Node) -> Result<Option<super::Affine>> {
+        let (factor, offset) = match self.f {
+            Unary::Scale { factor } => (factor, 0.0),
+            Unary::Affine { factor, offset } => (factor, offset),
+            _ => return Ok(None),
+        };
+        let shape = &graph.value(node.outputs[0]).shape;
+        let channels = shape.last().copied().unwrap_or(1);
+        Ok(Some(super::Affine {
+            factor: vec![factor.into(); channels],
+            shift: vec![offset.into(); channels],
+        }))
     }
 
     fn channels(&self, node: &Node, ties: &mut Ties<'_>) {

@@ -18,6 +18,19 @@ use crate::kernels::Conv;
 /// # Errors
 /// [`Error::Invalid`] if weights are not parameters or a folded weight is not finite.
 pub fn fold_batch_norm(graph: &Graph) -> Result<Graph> {
+    fold_behind(graph, true)
+}
+
+/// [`fold_batch_norm`] for products with and sums of constants alone: batch norms stay, and training can move
+/// their statistics.
+///
+/// # Errors
+/// As [`fold_batch_norm`].
+pub fn fold_constants(graph: &Graph) -> Result<Graph> {
+    fold_behind(graph, false)
+}
+
+fn fold_behind(graph: &Graph, norms: bool) -> Result<Graph> {
     let mut rewriter = Rewriter::new(graph);
     let mut folded: HashSet<ValueId> = HashSet::new();
     for node in graph.nodes() {
@@ -27,7 +40,7 @@ pub fn fold_batch_norm(graph: &Graph) -> Result<Graph> {
         let mut chain: Option<Affine> = None;
         let mut last = node;
         while takes_affine(graph, node)
-            && let Some((next, affine)) = affine_behind(graph, last)?
+            && let Some((next, affine)) = affine_behind(graph, last, norms)?
         {
             chain = Some(match chain {
                 Some(first) => first.then(&affine),
@@ -61,11 +74,16 @@ fn takes_affine(graph: &Graph, node: &Node) -> bool {
 }
 
 /// The only user of the node's result, if it multiplies and adds along the channels.
-fn affine_behind<'g>(graph: &'g Graph, node: &Node) -> Result<Option<(&'g Node, Affine)>> {
+fn affine_behind<'g>(
+    graph: &'g Graph,
+    node: &Node,
+    norms: bool,
+) -> Result<Option<(&'g Node, Affine)>> {
     let Some(next) = only_user(graph, node) else {
         return Ok(None);
     };
-    if next.inputs[0] != node.outputs[0] {
+    let norm = matches!(next.op, Op::BatchNorm(_));
+    if next.inputs[0] != node.outputs[0] || (norm && !norms) {
         return Ok(None);
     }
     let affine = next.op.rules().affine(graph, next)?;

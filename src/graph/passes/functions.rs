@@ -159,6 +159,13 @@ fn name(values: &[f64], points: &[f64]) -> Option<Unary> {
         Unary::Silu,
         Unary::Sigmoid,
         Unary::Tanh,
+        Unary::Gelu,
+        Unary::GeluTanh,
+        Unary::Mish,
+        Unary::Softplus,
+        Unary::LeakyRelu {
+            alpha: -minus_one as f32,
+        },
     ];
     if low < high {
         let (min, max) = (low as f32, high as f32);
@@ -169,8 +176,9 @@ fn name(values: &[f64], points: &[f64]) -> Option<Unary> {
     let alpha = if sixth { 1.0 / 6.0 } else { slope as f32 };
     let beta = zero as f32;
     candidates.push(Unary::HardSigmoid { alpha, beta });
-    let (factor, _) = (whole as f32, zero);
+    let (factor, offset) = (whole as f32, zero as f32);
     candidates.push(Unary::Scale { factor });
+    candidates.push(Unary::Affine { factor, offset });
     candidates.retain(|f| f.check().is_ok());
     candidates.into_iter().find(|f| {
         values.iter().zip(points).all(|(value, x)| {

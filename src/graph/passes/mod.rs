@@ -4,10 +4,12 @@
 mod fold;
 mod functions;
 mod fuse;
+mod integers;
 
-pub use fold::{affine_to_layers, fold_batch_norm};
+pub use fold::{affine_to_layers, fold_batch_norm, fold_constants};
 pub use functions::name_functions;
 pub use fuse::{fuse_activations, fuse_residual};
+pub use integers::integer_operations;
 
 use std::collections::HashSet;
 

@@ -147,6 +147,9 @@ impl Importer<'_> {
             return Err(node.wrong(problem));
         }
         let name = self.operand_name(node, i);
+        if let Some(id) = self.integer_bias(&name)? {
+            return Ok(Some(id));
+        }
         let bias = bias.to_f32();
         let make = || Tensor::from_f32(&[channels], &bias);
         self.param(&name, "bias", make).map(Some)
@@ -187,11 +190,17 @@ impl Importer<'_> {
         let out = w.shape[0];
         let dtype = self.dtype(&x);
         let name = self.operand_name(node, 1);
-        let w = self.param(&name, &format!("conv {dtype}"), || {
+        let arrange = |w: Array| {
             let [o, i] = [w.shape[0], w.shape[1]];
-            let w = Array::clone(&w).reshaped(&[o, i, kernel[0], kernel[1]]);
-            w.transposed(&[0, 2, 3, 1]).tensor(dtype)
-        })?;
+            let w = w.reshaped(&[o, i, kernel[0], kernel[1]]);
+            w.transposed(&[0, 2, 3, 1])
+        };
+        let w = match self.integer_weights(&name, "conv", 0, arrange)? {
+            Some(id) => id,
+            None => self.param(&name, &format!("conv {dtype}"), || {
+                arrange(Array::clone(&w)).tensor(dtype)
+            })?,
+        };
         let bias = self.bias(node, 2, out)?;
         let op = Conv2d::new(conv);
         let mut inputs = vec![image, w];
@@ -398,6 +407,14 @@ impl Importer<'_> {
         let bias = match bias {
             None => None,
             Some(c) if c.len() == out && c.shape.last() == Some(&out) || c.len() == 1 => {
+                let name = self.operand_name(node, 2);
+                let integers = match c.len() == out && beta == 1.0 {
+                    true => self.integer_bias(&name)?,
+                    false => None,
+                };
+                if integers.is_some() {
+                    return self.product(node, &x, &w, (turned, alpha), integers);
+                }
                 let c = c.to_f32();
                 let all: Vec<f32> = (0..out).map(|i| c[i % c.len()] * beta).collect();
                 let name = self.operand_name(node, 2);

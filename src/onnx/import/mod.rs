@@ -10,6 +10,7 @@ mod movement;
 mod norm;
 mod pointwise;
 mod pool;
+mod quantized;
 mod reduce;
 
 use std::collections::{HashMap, HashSet};
@@ -54,7 +55,9 @@ pub(super) struct Importer<'a> {
     pub graph: Graph,
     file: &'a Source,
     opsets: HashMap<String, i64>,
-    slots: HashMap<&'a str, Slot>,
+    slots: HashMap<String, Slot>,
+    /// Constants that the file stores as integers.
+    integers: HashMap<String, quantized::Stored>,
     /// Parameters made already, by name and form.
     params: HashMap<(String, String), ValueId>,
     /// Names of nodes.
@@ -81,13 +84,18 @@ pub(super) fn import(file: &Source, inputs: &[(String, Vec<usize>)]) -> Result<G
         file,
         opsets: opsets.collect(),
         slots: HashMap::new(),
+        integers: HashMap::new(),
         params: HashMap::new(),
         taken: HashSet::new(),
         padded: HashMap::new(),
     };
     for (i, tensor) in graph.initializer.iter().enumerate() {
         let name = tensor.name.as_deref().unwrap_or("");
-        if importer.slots.insert(name, Slot::Stored(i)).is_some() {
+        if importer
+            .slots
+            .insert(name.to_owned(), Slot::Stored(i))
+            .is_some()
+        {
             let problem = format!("two initializers are called `{name}`");
             return Err(Error::invalid("onnx", problem));
         }
@@ -150,7 +158,7 @@ impl<'a> Importer<'a> {
             order,
             flat: None,
         };
-        match self.slots.insert(name, Slot::Live(live)) {
+        match self.slots.insert(name.to_owned(), Slot::Live(live)) {
             None => Ok(()),
             Some(_) => Err(Error::invalid(at, "two inputs have this name")),
         }
@@ -186,7 +194,7 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
-    fn node(&mut self, proto: &'a NodeProto, position: usize) -> Result<()> {
+    fn node(&mut self, proto: &NodeProto, position: usize) -> Result<()> {
         let domain = match proto.domain.as_deref() {
             None | Some("ai.onnx") => "",
             Some(domain) => domain,
@@ -198,6 +206,10 @@ impl<'a> Importer<'a> {
             name: &name,
             opset: self.opsets.get(domain).copied().unwrap_or(0),
         };
+        if !matches!(domain, "" | "com.microsoft") {
+            let problem = format!("wizen does not know the operators of `{domain}`");
+            return Err(node.wrong(problem));
+        }
         if domain.is_empty() && !(1..=30).contains(&node.opset) {
             let problem = "the file does not say in which version of the operators it is written";
             return Err(node.wrong(problem));
@@ -231,15 +243,25 @@ impl<'a> Importer<'a> {
                 let array = name.map(|name| self.known(name)).transpose()?;
                 arrays.push(array.map(|array| Array::clone(&array)));
             }
+            if node.kind() == "DequantizeLinear" {
+                self.keep_integers(&node)?;
+            }
             if let Some(made) = fold::evaluate(&node, &arrays)? {
                 for (output, array) in proto.output.iter().zip(made) {
-                    self.slots.insert(output, Slot::Known(Rc::new(array)));
+                    self.slots
+                        .insert(output.clone(), Slot::Known(Rc::new(array)));
                 }
                 return Ok(());
             }
             let problem =
                 "all its operands are constants, and this operation is not evaluated beforehand";
             return Err(node.wrong(problem));
+        }
+        if let Some(nodes) = self.spelled_out(&node)? {
+            for (i, part) in nodes.iter().enumerate() {
+                self.node(part, position * 100 + i)?;
+            }
+            return Ok(());
         }
         let made = self.translate(&node, domain)?;
         let Some(made) = made else {
@@ -253,7 +275,7 @@ impl<'a> Importer<'a> {
         self.taken.insert(name.clone());
         for (output, slot) in proto.output.iter().zip(made) {
             if !output.is_empty() {
-                self.slots.insert(output, slot);
+                self.slots.insert(output.clone(), slot);
             }
         }
         Ok(())
@@ -367,8 +389,11 @@ impl<'a> Importer<'a> {
     }
 
     fn translate(&mut self, node: &Reading<'_>, domain: &str) -> Result<Option<Vec<Slot>>> {
-        if !matches!(domain, "" | "com.microsoft") {
-            return Ok(None);
+        if let Some(slots) = self.dynamic(node)? {
+            return Ok(Some(slots));
+        }
+        if let Some(live) = self.quantized(node)? {
+            return Ok(Some(vec![Slot::Live(live)]));
         }
         if node.kind() == "Shape" && domain.is_empty() {
             let shape = self.shape(&self.live(node, 0)?);

@@ -113,7 +113,7 @@ impl Importer<'_> {
         [factor, shift]: [Option<(Vec<f32>, String)>; 2],
     ) -> Result<ValueId> {
         let dtype = self.graph.value(x).dtype;
-        let mut param = |this: &mut Self, given: (Vec<f32>, String)| {
+        let param = |this: &mut Self, given: (Vec<f32>, String)| {
             let (values, name) = given;
             let array = Array::float(&[values.len()], values);
             this.param(&name, &format!("last axis {dtype}"), || array.tensor(dtype))
