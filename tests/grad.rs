@@ -6,7 +6,7 @@ use wizen::base::{DType, Range, Rng, Tensor};
 use wizen::gpu::Caps;
 use wizen::graph::ops::{
     ApplyMask, BatchNorm, BatchNormTrain, Binary, Conv2d, FakeQuant, Flatten, GlobalAvgPool,
-    Linear, Map, MaxPool, Reshape, SoftmaxCrossEntropy, Transpose,
+    Linear, Map, MaxPool, SoftmaxCrossEntropy,
 };
 use wizen::graph::{CpuSession, Graph, ValueId, backward, lower};
 use wizen::kernels::map::Unary;
@@ -205,22 +205,6 @@ fn masks_and_flattening() {
             .push("y", Linear::default(), &[flat, masked, b])
             .expect("fits");
         (y, vec![x, w, b])
-    });
-}
-
-#[test]
-fn axes_in_another_order() {
-    check("transpose", |g, rng| {
-        let x = param(g, rng, "x", &[3, 2, 4, 5]);
-        let order = vec![0, 3, 1, 2];
-        let turned = g.push("turned", Transpose { order }, &[x]).expect("fits");
-        let to = vec![0, 10, 4];
-        let rows = g.push("rows", Reshape { to }, &[turned]).expect("fits");
-        let flat = g.push("flat", Flatten, &[rows]).expect("fits");
-        let w = param(g, rng, "w", &[4, 40]);
-        let b = param(g, rng, "b", &[4]);
-        let y = g.push("y", Linear::default(), &[flat, w, b]);
-        (y.expect("fits"), vec![x, w, b])
     });
 }
 

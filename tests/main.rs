@@ -26,7 +26,6 @@ mod images_cli;
 mod kernels;
 mod matrix;
 mod network;
-mod operations;
 mod peaks;
 mod pipelines;
 mod plan;

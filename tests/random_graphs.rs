@@ -5,7 +5,6 @@
 
 mod generate;
 mod passes;
-mod thinned;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,13 +12,15 @@ use std::sync::Arc;
 use wizen::Network;
 use wizen::base::{DType, Quantization, Requant, Rng, Tensor};
 use wizen::gpu::{Caps, Gpu};
-use wizen::graph::ops::{Binary, MeanSquare, Op};
+use wizen::graph::ops::{BatchNorm, Binary, MeanSquare, Op};
 use wizen::graph::{
     CpuSession, Device, Graph, Node, Session, SessionOptions, ValueId, backward, compare_steps,
     lower, optimize,
 };
 use wizen::io::Loaded;
+use wizen::kernels::map::Unary;
 use wizen::kernels::ulp_f32;
+use wizen::prune;
 use wizen::quant::{self, Observer, QuantParams, Scheme};
 
 use crate::harness;
@@ -65,7 +66,7 @@ pub fn trace(graph: &Graph, inputs: &[Tensor]) -> BTreeMap<String, Tensor> {
         .collect();
     for node in graph.nodes() {
         let (x, y) = (graph.value(node.inputs[0]), graph.value(node.outputs[0]));
-        if matches!(node.op, Op::Flatten(_) | Op::Reshape(_) | Op::Transpose(_)) {
+        if matches!(node.op, Op::Flatten(_) | Op::Reshape(_)) {
             let same = found[&x.name].clone();
             found.entry(y.name.clone()).or_insert(same);
         }
@@ -113,7 +114,7 @@ fn every_operation_is_in_some_network() {
         inputs = inputs.max(graph.inputs().len());
         outputs = outputs.max(graph.outputs().len());
     }
-    let all = "Linear Conv2d Map Binary MaxPool AvgPool GlobalAvgPool Softmax Flatten Reshape Transpose Slice Pad Concat \
+    let all = "Linear Conv2d Map Binary MaxPool AvgPool GlobalAvgPool Softmax Flatten Reshape Slice Pad Concat \
                BatchNorm";
     for op in all.split(' ') {
         assert!(found.contains(op), "no {op} in {found:?}");
@@ -398,22 +399,15 @@ fn gradients(seed: u64, mut graph: Graph) -> usize {
                 cpu.write(name, &moved).expect("the same shape");
                 cpu.run(&references(&inputs)).expect("runs")[0].to_f64()[0]
             };
-            let here = at(0.0);
-            let size = here.abs().max(1.0);
+            let size = at(0.0).abs().max(1.0);
             // Richardson: the error of central differences falls with h⁴.
-            let mut around = |h: f32| {
-                let (after, before) = (at(h), at(-h));
-                let central = (after - before) / (2.0 * f64::from(h));
-                (central, after - 2.0 * here + before)
-            };
-            let ((far, bend), (near, near_bend)) = (around(h), around(h / 2.0));
+            let mut central = |h: f32| (at(h) - at(-h)) / (2.0 * f64::from(h));
+            let (far, near) = (central(h), central(h / 2.0));
             let want = (4.0 * near - far) / 3.0;
-            // A curve bends with h²; a kink right here, which central differences do not see, with h.
-            let kink = (bend - 4.0 * near_bend).abs() / (2.0 * f64::from(h));
             // Losses are f32, and so is everything between the nodes: differences over h carry the rounding.
             let rounding = 16.0 * size * f64::from(f32::EPSILON) / f64::from(h);
             // A kink of a function or of max-pool within h: there is no derivative to compare with.
-            if (far - near).abs().max(kink) > 2e-4 * near.abs() + rounding / 4.0 {
+            if (far - near).abs() > 2e-4 * near.abs() + rounding / 4.0 {
                 continue;
             }
             let tolerance = 2e-3 * want.abs().max(got[i].abs()) + rounding;
@@ -427,4 +421,79 @@ fn gradients(seed: u64, mut graph: Graph) -> usize {
         cpu.write(name, &tensor).expect("the same shape");
     }
     checked
+}
+
+/// Sets these slices of parameters to zero: those that make the channels, and with `readers` the weights
+/// that read them as well.
+fn zeroed<'a>(
+    graph: &Graph,
+    gone: impl IntoIterator<Item = &'a wizen::graph::channels::Group>,
+    readers: bool,
+) -> Graph {
+    let mut out = graph.clone();
+    let weights: Vec<ValueId> = graph.nodes().iter().filter_map(quant::weights_of).collect();
+    for &((id, axis), at) in gone.into_iter().flat_map(|group| &group.slices) {
+        let reads = weights.contains(&id) && axis > 0;
+        let Some(tensor) = out.tensor(id).filter(|_| readers || !reads) else {
+            continue;
+        };
+        let mut tensor = tensor.as_ref().clone();
+        let shape = tensor.shape().to_vec();
+        let inner: usize = shape[axis + 1..].iter().product();
+        for (i, x) in tensor.as_f32_mut().expect("f32").iter_mut().enumerate() {
+            if i / inner % shape[axis] == at {
+                *x = 0.0;
+            }
+        }
+        out.set_tensor(id, tensor).expect("the same shape");
+    }
+    out
+}
+
+/// True if nothing in the network makes something of nothing.
+fn keeps_zero(graph: &Graph) -> bool {
+    graph.nodes().iter().all(|node| match &node.op {
+        Op::Map(map) => map.f.f64(0.0) == 0.0,
+        Op::Pad(pad) => pad.value == 0.0,
+        Op::Conv2d(op) => op.act.is_none_or(|f: Unary| f.f64(0.0) == 0.0),
+        Op::Linear(op) => op.act.is_none_or(|f| f.f64(0.0) == 0.0),
+        Op::Binary(op) => op.act.is_none_or(|f| f.f64(0.0) == 0.0),
+        Op::BatchNorm(BatchNorm { .. }) => true,
+        _ => true,
+    })
+}
+
+/// A network without these channels gives what it gives when they and the weights that read them are zero;
+/// and where no function makes something of nothing, already when only what makes them is zero. Both sums
+/// have the same terms but for products with zero, which change no bit.
+#[test]
+fn thinned_networks_equal_those_with_zeros() {
+    let (mut thinned, mut by_makers) = (0, 0);
+    for (seed, graph) in networks(4) {
+        let mut rng = Rng::new(seed).fork(6);
+        let inputs = random_inputs(&graph, seed);
+        let mut gone = Vec::new();
+        let families = prune::families(&graph).expect("well formed");
+        for family in &families {
+            let mut groups: Vec<_> = family.groups.iter().collect();
+            rng.shuffle(&mut groups);
+            let some = rng.below(groups.len());
+            gone.extend(groups.into_iter().take(some));
+        }
+        if gone.is_empty() {
+            continue;
+        }
+        let thin = prune::thin(&graph, gone.iter().copied());
+        let thin = thin.unwrap_or_else(|e| panic!("{seed}: {e}\n{graph}"));
+        let want = run(&zeroed(&graph, gone.iter().copied(), true), &inputs);
+        let got = run(&thin, &inputs);
+        assert_eq!(got, want, "{seed}: {graph}\nthinned: {thin}");
+        thinned += 1;
+        if keeps_zero(&graph) {
+            let want = run(&zeroed(&graph, gone.iter().copied(), false), &inputs);
+            assert_eq!(got, want, "{seed}: {graph}\nthinned: {thin}");
+            by_makers += 1;
+        }
+    }
+    assert!(thinned > 10 && by_makers > 5, "{thinned} {by_makers}");
 }

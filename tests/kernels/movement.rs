@@ -4,7 +4,7 @@ use crate::harness;
 use wizen::base::DType;
 use wizen::gpu::Caps;
 use wizen::kernels::Kernel;
-use wizen::kernels::movement::{Copy, Gather, Permute, Place, Repack};
+use wizen::kernels::movement::{Copy, Gather, Place, Repack};
 
 const DTYPES: [DType; 3] = [DType::F32, DType::F16, DType::I8];
 
@@ -117,29 +117,6 @@ fn rows_of_every_length() {
     );
 }
 
-/// Every order of four axes, each of them of every kind.
-#[test]
-fn axes_in_every_order() {
-    let shapes = [[2, 3, 5, 4], [3, 1, 2, 7], [2, 4, 1, 1], [1, 5, 3, 8]];
-    for code in 0..256usize {
-        let order: [usize; 4] = std::array::from_fn(|k| (code >> (2 * k)) & 3);
-        let shape = &shapes[code % 4];
-        let dtype = DTYPES[code % 3];
-        if let Ok(kernel) = Permute::new(shape, &order, dtype) {
-            check(Ok(kernel));
-        }
-    }
-    // Patches of a picture: six axes, and those whose rows stay.
-    for dtype in DTYPES {
-        for order in [[0, 1, 3, 2, 4, 5], [0, 3, 5, 1, 2, 4], [0, 5, 1, 4, 2, 3]] {
-            check(Permute::new(&[2, 3, 2, 3, 4, 5], &order, dtype));
-        }
-    }
-    for dtype in [DType::U32, DType::I32] {
-        check(Permute::new(&[5, 3], &[1, 0], dtype));
-    }
-}
-
 #[test]
 fn folded_grids() {
     for rows in [1, 63, 255, 256, 257, 256 * 65_535 / 16 + 1] {
@@ -147,5 +124,4 @@ fn folded_grids() {
     }
     let taken: [&[usize]; 3] = [&[0, 1], &[1, 1], &[70_000, 63]];
     check(Gather::slice(&[70_000, 65], taken, DType::F32));
-    check(Permute::new(&[70_001, 65], &[1, 0], DType::F32));
 }

@@ -3,7 +3,7 @@
 use wizen::base::{DType, Rng, Tensor};
 use wizen::graph::ops::{
     AvgPool, BatchNorm, Binary, Concat, Conv2d, Flatten, GlobalAvgPool, Linear, Map, MaxPool, Op,
-    Pad, Reshape, Slice, Softmax, Transpose,
+    Pad, Reshape, Slice, Softmax,
 };
 use wizen::graph::{Graph, ValueId};
 use wizen::kernels::map::Unary;
@@ -153,7 +153,7 @@ impl Growing {
         let shape = self.shape(x);
         let last = shape.len() - 1;
         let image = shape.len() == 4;
-        match self.rng.below(17) {
+        match self.rng.below(16) {
             0..=2 if image => self.convolution(x),
             0..=2 => self.linear(x),
             3 => {
@@ -191,13 +191,8 @@ impl Growing {
                 self.push(Reshape { to }, &[x]);
             }
             15 => {
-                let to = vec![0, 1, 1, shape[last]];
+                let to = vec![BATCH, 1, 1, shape[last]];
                 self.push(Reshape { to }, &[x]);
-            }
-            16 => {
-                let mut order: Vec<usize> = (0..shape.len()).collect();
-                self.rng.shuffle(&mut order[1..]);
-                self.push(Transpose { order }, &[x]);
             }
             _ => {}
         }

@@ -15,7 +15,6 @@ mod product_grad;
 mod quantize;
 mod rules;
 mod softmax;
-mod transpose;
 
 pub use binary::{Binary, SumTo};
 pub use custom::Custom;
@@ -34,7 +33,6 @@ pub use quantize::{Cast, Dequantize, FakeQuant, FakeQuantGrad, FakeQuantScaleGra
 pub(crate) use rules::{Affine, Operation};
 pub use rules::{QuantRule, Weights};
 pub use softmax::{Softmax, SoftmaxGrad};
-pub use transpose::Transpose;
 
 use serde::{Deserialize, Serialize};
 
@@ -80,7 +78,7 @@ macro_rules! operations {
 
 operations! {
     // Layers.
-    Linear, Conv2d, Map, Binary, MaxPool, AvgPool, GlobalAvgPool, Softmax, Flatten, Reshape, Transpose, Slice, Pad, Concat, BatchNorm,
+    Linear, Conv2d, Map, Binary, MaxPool, AvgPool, GlobalAvgPool, Softmax, Flatten, Reshape, Slice, Pad, Concat, BatchNorm,
     Cast,
     // Integers and back.
     Quantize, Dequantize,

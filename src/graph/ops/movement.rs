@@ -21,28 +21,8 @@ pub struct Flatten;
 /// `x → x` in another shape of as many elements.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reshape {
-    /// Shape of the result. Where it begins with 0, the first axis of `x` stays as it is: such a network takes any
-    /// batch.
+    /// Shape of the result.
     pub to: Shape,
-}
-
-impl Reshape {
-    /// The shape of the result for an `x` of this shape.
-    fn sizes(&self, x: &[usize]) -> Shape {
-        let mut sizes = self.to.clone();
-        if let (Some(first @ 0), Some(&batch)) = (sizes.first_mut(), x.first()) {
-            *first = batch;
-        }
-        sizes
-    }
-
-    /// The operation with this result, which names the batch no more than this one does.
-    fn onto(&self, mut to: Shape) -> Self {
-        if let (Some(0), Some(first)) = (self.to.first(), to.first_mut()) {
-            *first = 0;
-        }
-        Self { to }
-    }
 }
 
 impl Operation for Flatten {
@@ -84,12 +64,11 @@ impl Operation for Flatten {
 impl Operation for Reshape {
     fn infer(&self, x: &Operands<'_>) -> Result<Vec<Type>> {
         x.count(1)?;
-        let to = self.sizes(x.shape(0));
-        if num_elements(&to) != num_elements(x.shape(0)) {
-            let expected = format!("as many elements as {to:?}");
+        if num_elements(&self.to) != num_elements(x.shape(0)) {
+            let expected = format!("as many elements as {:?}", self.to);
             return Err(x.wrong_shape(0, "x", &expected));
         }
-        like(&to, x, 0)
+        like(&self.to, x, 0)
     }
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
@@ -97,8 +76,8 @@ impl Operation for Reshape {
     }
 
     fn gradient(&self, node: &Node, dy: ValueId, tape: &mut Tape<'_>) -> Result<()> {
-        let back = self.onto(tape.shape(node.inputs[0]));
-        tape.add(node, node.inputs[0], back, &[dy])
+        let to = tape.shape(node.inputs[0]);
+        tape.add(node, node.inputs[0], Self { to }, &[dy])
     }
 
     fn quantization(&self) -> QuantRule {
@@ -118,7 +97,8 @@ impl Operation for Reshape {
     }
 
     fn thinned(&self, node: &Node, kept: &Kept<'_>) -> Result<Op> {
-        Ok(self.onto(kept.shape(node.outputs[0])).into())
+        let to = kept.shape(node.outputs[0]);
+        Ok(Self { to }.into())
     }
 
     plain_rules!(updates);

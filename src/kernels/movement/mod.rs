@@ -4,20 +4,17 @@
 //! ```text
 //! y[j]            = x[(j·mul + start) / div], or a fill     Gather: slices, pads, the gradient of a slice
 //! y[o, start + k] = x[o, k]                                 Place: one operand of a concatenation
-//! y               = x with its axes in another order        Permute
 //! y               = x in rows of another length             Repack
 //! y               = x                                       Copy
 //! ```
 
 mod copy;
 mod gather;
-mod permute;
 mod place;
 mod repack;
 
 pub use copy::Copy;
 pub use gather::Gather;
-pub use permute::Permute;
 pub use place::Place;
 pub use repack::Repack;
 
@@ -72,7 +69,6 @@ fn store_bits(tensor: &mut Tensor, bits: &[u32]) {
 pub fn samples() -> Vec<Box<dyn Kernel>> {
     let mut out = gather::samples();
     out.extend(place::samples());
-    out.extend(permute::samples());
     out.extend(repack::samples());
     out.extend(copy::samples());
     out
