@@ -223,6 +223,7 @@ fn sizes_that_nothing_holds_are_sentences() {
     let pad = |before: usize, after: usize| ops::Pad {
         before: vec![0, 0, 0, before],
         after: vec![0, 0, 0, after],
+        mode: ops::PadMode::Constant,
         value: 0.0,
     };
     let slice = ops::Slice {

@@ -12,19 +12,18 @@ use std::sync::Arc;
 use wizen::Network;
 use wizen::base::{DType, Quantization, Requant, Rng, Tensor};
 use wizen::gpu::{Caps, Gpu};
-use wizen::graph::ops::{BatchNorm, Binary, MeanSquare, Op};
+use wizen::graph::ops::{Binary, MeanSquare, Op};
 use wizen::graph::{
     CpuSession, Device, Graph, Node, Session, SessionOptions, ValueId, backward, compare_steps,
     lower, optimize,
 };
 use wizen::io::Loaded;
-use wizen::kernels::map::Unary;
 use wizen::kernels::ulp_f32;
 use wizen::prune;
 use wizen::quant::{self, Observer, QuantParams, Scheme};
 
 use crate::harness;
-use generate::{Norms, random_graph, random_inputs};
+use generate::{Norms, keeps_zero, random_graph, random_inputs};
 use passes::{SLOPE, alone, magnitudes};
 
 /// Half a unit in the last place of f32, relative.
@@ -66,7 +65,7 @@ pub fn trace(graph: &Graph, inputs: &[Tensor]) -> BTreeMap<String, Tensor> {
         .collect();
     for node in graph.nodes() {
         let (x, y) = (graph.value(node.inputs[0]), graph.value(node.outputs[0]));
-        if matches!(node.op, Op::Flatten(_) | Op::Reshape(_)) {
+        if matches!(node.op, Op::Flatten(_) | Op::Reshape(_) | Op::Transpose(_)) {
             let same = found[&x.name].clone();
             found.entry(y.name.clone()).or_insert(same);
         }
@@ -115,7 +114,7 @@ fn every_operation_is_in_some_network() {
         outputs = outputs.max(graph.outputs().len());
     }
     let all = "Linear Conv2d Map Binary MaxPool AvgPool GlobalAvgPool Softmax Flatten Reshape Slice Pad Concat \
-               BatchNorm";
+               BatchNorm Transpose Reduce Resize";
     for op in all.split(' ') {
         assert!(found.contains(op), "no {op} in {found:?}");
     }
@@ -285,9 +284,15 @@ fn node_rounds(seed: u64, int8: &Graph, node: &Node, values: &BTreeMap<String, T
         // The integer side: f32 products and sums of a few terms.
         let steps = real / scale;
         let mut slack = error / scale + 4.0 * ulp_f32(steps.abs().max(size / scale).max(1.0));
-        if matches!(node.op, Op::Softmax(_)) {
-            slack += 1.0;
-        }
+        // Steps of a table; weights that are integers.
+        slack += match node.op {
+            Op::Softmax(_) => 1.0,
+            Op::Resize(_) => {
+                let x = int8.value(node.inputs[0]).qparams().expect("int8");
+                0.1 * f64::from(x.scale) / scale
+            }
+            _ => 0.0,
+        };
         let clamp = |x: f64| {
             let (low, high) = (quant.range.qmin, quant.range.qmax);
             (x.round_ties_even() + zero).clamp(f64::from(low), f64::from(high))
@@ -448,19 +453,6 @@ fn zeroed<'a>(
         out.set_tensor(id, tensor).expect("the same shape");
     }
     out
-}
-
-/// True if nothing in the network makes something of nothing.
-fn keeps_zero(graph: &Graph) -> bool {
-    graph.nodes().iter().all(|node| match &node.op {
-        Op::Map(map) => map.f.f64(0.0) == 0.0,
-        Op::Pad(pad) => pad.value == 0.0,
-        Op::Conv2d(op) => op.act.is_none_or(|f: Unary| f.f64(0.0) == 0.0),
-        Op::Linear(op) => op.act.is_none_or(|f| f.f64(0.0) == 0.0),
-        Op::Binary(op) => op.act.is_none_or(|f| f.f64(0.0) == 0.0),
-        Op::BatchNorm(BatchNorm { .. }) => true,
-        _ => true,
-    })
 }
 
 /// A network without these channels gives what it gives when they and the weights that read them are zero;

@@ -113,6 +113,11 @@ impl Tape<'_> {
         self.needed.contains(&id)
     }
 
+    /// Adds a constant that a gradient takes.
+    pub fn param(&mut self, name: &str, tensor: Tensor) -> ValueId {
+        self.graph.param(name, tensor)
+    }
+
     /// Appends a node that is no gradient of a value by itself.
     pub fn push(&mut self, name: &str, op: impl Into<Op>, operands: &[ValueId]) -> Result<ValueId> {
         self.graph.push(name, op, operands)

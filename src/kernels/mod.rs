@@ -22,6 +22,7 @@ pub mod probe;
 pub mod product;
 pub mod quantize;
 pub mod reduce;
+pub mod resample;
 pub mod topk;
 mod variant;
 
@@ -278,6 +279,7 @@ pub fn all() -> Vec<Box<dyn Kernel>> {
         probe::samples(),
         product::samples(),
         reduce::samples(),
+        resample::samples(),
         topk::samples(),
         quantize::samples(),
     ]

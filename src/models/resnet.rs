@@ -8,7 +8,7 @@ use super::Weights;
 use crate::base::{DType, Shape};
 use crate::error::{Error, Result};
 use crate::graph::ops::{
-    BatchNorm, Binary, Conv2d, GlobalAvgPool, Linear, Map, MaxPool, Pad, Slice,
+    BatchNorm, Binary, Conv2d, GlobalAvgPool, Linear, Map, MaxPool, Pad, PadMode, Slice,
 };
 use crate::graph::{Graph, ValueId};
 use crate::kernels::{Conv, Pool};
@@ -361,6 +361,7 @@ impl Builder<'_> {
         let pad = Pad {
             before: vec![0, 0, 0, more / 2],
             after: vec![0, 0, 0, more / 2],
+            mode: PadMode::Constant,
             value: 0.0,
         };
         self.graph.push(&format!("{block}.pad"), pad, &[x])

@@ -14,4 +14,5 @@ mod probe;
 mod product;
 mod quantize;
 mod reduce;
+mod resample;
 mod topk;

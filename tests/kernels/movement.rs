@@ -4,7 +4,7 @@ use crate::harness;
 use wizen::base::DType;
 use wizen::gpu::Caps;
 use wizen::kernels::Kernel;
-use wizen::kernels::movement::{Copy, Gather, Place, Repack};
+use wizen::kernels::movement::{Copy, Gather, Permute, Place, Repack};
 
 const DTYPES: [DType; 3] = [DType::F32, DType::F16, DType::I8];
 
@@ -115,6 +115,37 @@ fn rows_of_every_length() {
         error.expect_err("6 is not 5").to_string(),
         "repack_i8: `y` has shape [5], expected as many elements as `x` of shape [2, 3]"
     );
+}
+
+/// Every order of axes of every size around a word.
+#[test]
+fn axes_in_every_order() {
+    let orders = [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ];
+    for dtype in DTYPES {
+        for order in orders {
+            for shape in [[1, 3, 5], [3, 1, 4], [5, 2, 1], [4, 5, 9], [2, 8, 12]] {
+                check(Permute::new(&shape, &order, dtype));
+            }
+        }
+        check(Permute::new(&[2, 9, 7, 13], &[0, 3, 1, 2], dtype));
+        check(Permute::new(
+            &[2, 3, 1, 2, 3, 2, 2],
+            &[6, 2, 4, 0, 5, 3, 1],
+            dtype,
+        ));
+    }
+    let eight = [2; 9];
+    let order = [8, 6, 4, 2, 0, 7, 5, 3, 1];
+    let kernel = Permute::new(&eight, &order, DType::F32).expect("an order");
+    let error = kernel.launch(&Caps::portable()).expect_err("too many axes");
+    assert!(error.to_string().contains("more than 7 axes"), "{error}");
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::harness::{self, by_hand, check, check_with};
 use wizen::base::{DType, Rng, Tensor};
 use wizen::kernels::norm::{
-    BatchNorm, BatchNormEvalGrad, BatchNormGrad, BatchNormGradParams, BatchNormStats, Softmax,
-    SoftmaxGrad, SoftmaxI8, Statistics,
+    BatchNorm, BatchNormEvalGrad, BatchNormGrad, BatchNormGradParams, BatchNormStats, LogSoftmax,
+    Softmax, SoftmaxGrad, SoftmaxI8, Statistics,
 };
 use wizen::kernels::{Caps, Kernel};
 
@@ -100,6 +100,7 @@ fn softmax_of_few_and_many() {
     for (rows, cols) in [(1, 1), (63, 2), (65, 63), (5, 64), (130, 65), (2, 4099)] {
         for dtype in [DType::F32, DType::F16] {
             check(Box::new(Softmax { rows, cols, dtype }));
+            check(Box::new(LogSoftmax { rows, cols, dtype }));
         }
         for scale in [0.002, 0.1, 3.0] {
             check(Box::new(SoftmaxI8 { rows, cols, scale }));
@@ -116,7 +117,8 @@ fn large_logits_do_not_overflow() {
     for x in args[0].as_f32_mut().expect("f32") {
         *x += 985.0;
     }
-    check_with(Arc::new(kernel), args);
+    check_with(Arc::new(kernel), args.clone());
+    check_with(Arc::new(LogSoftmax { rows, cols, dtype }), args);
 }
 
 #[test]
@@ -128,6 +130,8 @@ fn softmax_by_hand() {
     let y = [1.0 / 7.0, 2.0 / 7.0, 4.0 / 7.0, third, third, third];
     let dtype = DType::F32;
     by_hand(&Softmax { rows, cols, dtype }, &[&x], &[(1, &y)]);
+    let log = y.map(f64::ln);
+    by_hand(&LogSoftmax { rows, cols, dtype }, &[&x], &[(1, &log)]);
     // 256 / 7, 512 / 7, 1024 / 7 and 256 / 3, rounded, less 128; all of a row of one does not fit and is clamped.
     let kernel = SoftmaxI8 {
         rows,

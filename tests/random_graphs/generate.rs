@@ -2,8 +2,9 @@
 
 use wizen::base::{DType, Rng, Tensor};
 use wizen::graph::ops::{
-    AvgPool, BatchNorm, Binary, Concat, Conv2d, Flatten, GlobalAvgPool, Linear, Map, MaxPool, Op,
-    Pad, Reshape, Slice, Softmax,
+    AvgPool, BatchNorm, Binary, Concat, Conv2d, Coordinates, Flatten, GlobalAvgPool, Linear, Map,
+    MaxPool, NearestRounding, Op, Pad, PadMode, Reduce, ReduceKind, Reshape, Resize, ResizeMode,
+    Slice, Softmax, Transpose,
 };
 use wizen::graph::{Graph, ValueId};
 use wizen::kernels::map::Unary;
@@ -67,6 +68,19 @@ pub fn random_inputs(graph: &Graph, seed: u64) -> Vec<Tensor> {
         Tensor::from_f32(shape, &values.collect::<Vec<f32>>()).expect("as many as the shape says")
     };
     shapes.map(&mut random).collect()
+}
+
+/// True if nothing in the network makes something of nothing.
+pub fn keeps_zero(graph: &Graph) -> bool {
+    graph.nodes().iter().all(|node| match &node.op {
+        Op::Map(map) => map.f.f64(0.0) == 0.0,
+        Op::Pad(pad) => pad.value == 0.0,
+        Op::Conv2d(op) => op.act.is_none_or(|f: Unary| f.f64(0.0) == 0.0),
+        Op::Linear(op) => op.act.is_none_or(|f| f.f64(0.0) == 0.0),
+        Op::Binary(op) => op.act.is_none_or(|f| f.f64(0.0) == 0.0),
+        Op::BatchNorm(BatchNorm { .. }) => true,
+        _ => true,
+    })
 }
 
 struct Growing {
@@ -153,7 +167,7 @@ impl Growing {
         let shape = self.shape(x);
         let last = shape.len() - 1;
         let image = shape.len() == 4;
-        match self.rng.below(16) {
+        match self.rng.below(19) {
             0..=2 if image => self.convolution(x),
             0..=2 => self.linear(x),
             3 => {
@@ -187,15 +201,57 @@ impl Growing {
                 self.live.push(y);
             }
             15 if image => {
-                let to = vec![BATCH, shape[2], shape[1], shape[3]];
+                let to = vec![0, shape[2], shape[1], shape[3]];
                 self.push(Reshape { to }, &[x]);
             }
             15 => {
                 let to = vec![BATCH, 1, 1, shape[last]];
                 self.push(Reshape { to }, &[x]);
             }
+            16 => self.transpose(x),
+            17 => {
+                let kind = ReduceKind::ALL[self.rng.below(4)];
+                let axis = 1 + self.rng.below(last);
+                self.push(Reduce { kind, axis }, &[x]);
+            }
+            18 if image => self.resize(x),
             _ => {}
         }
+    }
+
+    fn transpose(&mut self, x: ValueId) {
+        let mut order: Vec<usize> = (1..self.shape(x).len()).collect();
+        self.rng.shuffle(&mut order);
+        order.insert(0, 0);
+        self.push(Transpose { order }, &[x]);
+    }
+
+    fn resize(&mut self, x: ValueId) {
+        let shape = self.shape(x);
+        if 4 * shape[1..].iter().product::<usize>() > MOST {
+            return;
+        }
+        let mode = match self.rng.below(3) {
+            0 => ResizeMode::Nearest(NearestRounding::RoundPreferFloor),
+            1 => ResizeMode::Nearest(NearestRounding::Floor),
+            _ => ResizeMode::Linear,
+        };
+        let to = [1, 2].map(|axis| 1 + self.rng.below(2 * shape[axis]));
+        let ratio = |axis: usize| to[axis] as f32 / shape[axis + 1] as f32;
+        let coordinates = match self.rng.below(3) {
+            0 => Coordinates::HalfPixel,
+            1 => Coordinates::Asymmetric,
+            _ => Coordinates::AlignCorners,
+        };
+        let resize = Resize {
+            to,
+            scale: [ratio(0), ratio(1)],
+            mode,
+            coordinates,
+            exclude_outside: self.chance(2),
+            antialias: mode == ResizeMode::Linear && self.chance(2),
+        };
+        self.push(resize, &[x]);
     }
 
     fn norm(&mut self, x: ValueId, channels: usize) -> ValueId {
@@ -353,11 +409,17 @@ impl Growing {
         });
         let value = if self.chance(2) { 0.5 } else { 0.0 };
         let [before, after] = sides.each_mut().map(std::mem::take);
-        let pad = Pad {
+        let mut pad = Pad {
             before,
             after,
+            mode: PadMode::Constant,
             value,
         };
+        if shape.len() == 4 && self.chance(2) {
+            let modes = [PadMode::Edge, PadMode::Reflect, PadMode::Wrap];
+            pad.mode = modes[self.rng.below(3)];
+            (pad.before[3], pad.after[3]) = (0, 0);
+        }
         self.push(pad, &[x]);
     }
 

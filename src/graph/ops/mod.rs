@@ -9,30 +9,41 @@ mod mask;
 mod movement;
 mod norm;
 mod operands;
+mod pad;
 mod pool;
 mod product;
 mod product_grad;
 mod quantize;
+mod reduce;
+mod resample;
+mod resize;
+mod resize_taps;
 mod rules;
 mod softmax;
+mod transpose;
 
 pub use binary::{Binary, SumTo};
 pub use custom::Custom;
 pub use loss::{Distill, LossGrad, MeanSquare, SoftmaxCrossEntropy};
 pub use map::{Map, MapGrad};
 pub use mask::ApplyMask;
-pub use movement::{Concat, Flatten, Pad, Reshape, Slice, SliceGrad};
+pub use movement::{Concat, Flatten, Reshape, Slice, SliceGrad};
 pub use norm::{BatchNorm, BatchNormGrad, BatchNormTrain, BatchNormTrainGrad};
 pub(super) use operands::Operands;
+pub use pad::{Pad, PadMode};
 pub use pool::{AvgPool, AvgPoolGrad, GlobalAvgPool, GlobalAvgPoolGrad, MaxPool, MaxPoolGrad};
 pub use product::{Conv2d, Linear};
 pub use product_grad::{
     BiasGrad, Conv2dGradInput, Conv2dGradWeight, LinearGradInput, LinearGradWeight,
 };
 pub use quantize::{Cast, Dequantize, FakeQuant, FakeQuantGrad, FakeQuantScaleGrad, Quantize};
+pub use reduce::{ArgMax, Reduce, ReduceKind};
+pub use resample::Resample;
+pub use resize::{Coordinates, NearestRounding, Resize, ResizeMode};
 pub(crate) use rules::{Affine, Operation};
 pub use rules::{QuantRule, Weights};
-pub use softmax::{Softmax, SoftmaxGrad};
+pub use softmax::{LogSoftmax, Softmax, SoftmaxGrad};
+pub use transpose::Transpose;
 
 use serde::{Deserialize, Serialize};
 
@@ -79,13 +90,13 @@ macro_rules! operations {
 operations! {
     // Layers.
     Linear, Conv2d, Map, Binary, MaxPool, AvgPool, GlobalAvgPool, Softmax, Flatten, Reshape, Slice, Pad, Concat, BatchNorm,
-    Cast,
+    Cast, Transpose, Reduce, ArgMax, LogSoftmax, Resize,
     // Integers and back.
     Quantize, Dequantize,
     // Training.
     BatchNormTrain, SoftmaxCrossEntropy, MeanSquare, Distill, ApplyMask, FakeQuant,
     // Gradients.
-    LinearGradInput, LinearGradWeight, BiasGrad, Conv2dGradInput, Conv2dGradWeight, MapGrad, SumTo, SliceGrad, MaxPoolGrad, AvgPoolGrad, SoftmaxGrad,
+    LinearGradInput, LinearGradWeight, BiasGrad, Conv2dGradInput, Conv2dGradWeight, MapGrad, SumTo, SliceGrad, MaxPoolGrad, AvgPoolGrad, SoftmaxGrad, Resample,
     GlobalAvgPoolGrad, BatchNormTrainGrad, BatchNormGrad, LossGrad, FakeQuantGrad,
     FakeQuantScaleGrad,
     // The application's own.

@@ -21,8 +21,30 @@ pub struct Flatten;
 /// `x → x` in another shape of as many elements.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reshape {
-    /// Shape of the result.
+    /// Shape of the result; a first axis of 0 is as long as that of `x`, whatever the batch.
     pub to: Shape,
+}
+
+impl Reshape {
+    /// From a value of shape `x` to shape `to`, for every batch where the first axis stays as long.
+    pub fn between(x: &[usize], to: &[usize]) -> Self {
+        let mut to = to.to_vec();
+        if let (Some(first), Some(own)) = (to.first_mut(), x.first())
+            && first == own
+        {
+            *first = 0;
+        }
+        Self { to }
+    }
+
+    /// Shape of the result of an `x` of this shape.
+    fn result(&self, x: &[usize]) -> Shape {
+        let mut to = self.to.clone();
+        if let (Some(first @ 0), Some(own)) = (to.first_mut(), x.first()) {
+            *first = *own;
+        }
+        to
+    }
 }
 
 impl Operation for Flatten {
@@ -40,8 +62,8 @@ impl Operation for Flatten {
     }
 
     fn gradient(&self, node: &Node, dy: ValueId, tape: &mut Tape<'_>) -> Result<()> {
-        let to = tape.shape(node.inputs[0]);
-        tape.add(node, node.inputs[0], Reshape { to }, &[dy])
+        let [x, y] = [node.inputs[0], dy].map(|id| tape.shape(id));
+        tape.add(node, node.inputs[0], Reshape::between(&y, &x), &[dy])
     }
 
     fn quantization(&self) -> QuantRule {
@@ -64,11 +86,12 @@ impl Operation for Flatten {
 impl Operation for Reshape {
     fn infer(&self, x: &Operands<'_>) -> Result<Vec<Type>> {
         x.count(1)?;
-        if num_elements(&self.to) != num_elements(x.shape(0)) {
-            let expected = format!("as many elements as {:?}", self.to);
+        let to = self.result(x.shape(0));
+        if num_elements(&to) != num_elements(x.shape(0)) {
+            let expected = format!("as many elements as {to:?}");
             return Err(x.wrong_shape(0, "x", &expected));
         }
-        like(&self.to, x, 0)
+        like(&to, x, 0)
     }
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
@@ -76,8 +99,8 @@ impl Operation for Reshape {
     }
 
     fn gradient(&self, node: &Node, dy: ValueId, tape: &mut Tape<'_>) -> Result<()> {
-        let to = tape.shape(node.inputs[0]);
-        tape.add(node, node.inputs[0], Self { to }, &[dy])
+        let [x, y] = [node.inputs[0], dy].map(|id| tape.shape(id));
+        tape.add(node, node.inputs[0], Self::between(&y, &x), &[dy])
     }
 
     fn quantization(&self) -> QuantRule {
@@ -97,7 +120,10 @@ impl Operation for Reshape {
     }
 
     fn thinned(&self, node: &Node, kept: &Kept<'_>) -> Result<Op> {
-        let to = kept.shape(node.outputs[0]);
+        let mut to = kept.shape(node.outputs[0]);
+        if let (Some(first), Some(0)) = (to.first_mut(), self.to.first()) {
+            *first = 0;
+        }
         Ok(Self { to }.into())
     }
 
@@ -122,17 +148,6 @@ pub struct SliceGrad {
     pub slice: Slice,
     /// Shape of `x`.
     pub x: Shape,
-}
-
-/// `x → y`: so many elements of `value` before and after it along every axis.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Pad {
-    /// Elements before, along every axis.
-    pub before: Vec<usize>,
-    /// Elements after.
-    pub after: Vec<usize>,
-    /// What they are.
-    pub value: f32,
 }
 
 /// `x₀, x₁, … → y`: one after another along an axis.
@@ -226,64 +241,6 @@ impl Operation for SliceGrad {
 
     plain_rules!(no_gradient);
     plain_rules!();
-}
-
-impl Operation for Pad {
-    fn infer(&self, x: &Operands<'_>) -> Result<Vec<Type>> {
-        x.count(1)?;
-        x.expect_dtype(0, "x", REALS)?;
-        if self.before.first() != Some(&0) || self.after.first() != Some(&0) {
-            return Err(Error::invalid(x.at(), "the batch cannot be padded"));
-        }
-        let gather = Gather::pad(x.shape(0), [&self.before, &self.after], 0.0, x.dtype(0))?;
-        like(&gather.y(), x, 0)
-    }
-
-    fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<()> {
-        let (x, dtype) = (to.shape(node.inputs[0]), to.dtype(node.inputs[0]));
-        let fill = match dtype {
-            DType::I8 => to.qparams(node.inputs[0])?.quantize(self.value) as f32,
-            DType::F32 | DType::F16 | DType::I32 | DType::U32 => self.value,
-        };
-        let kernel = Gather::pad(x, [&self.before, &self.after], fill, dtype)?;
-        to.step(node, kernel)
-    }
-
-    fn gradient(&self, node: &Node, dy: ValueId, tape: &mut Tape<'_>) -> Result<()> {
-        let size = tape.shape(node.inputs[0]);
-        let slice = Slice {
-            start: self.before.clone(),
-            step: vec![1; size.len()],
-            size,
-        };
-        tape.add(node, node.inputs[0], slice, &[dy])
-    }
-
-    fn quantization(&self) -> QuantRule {
-        QuantRule::Operand
-    }
-
-    plain_rules!(fusion);
-
-    fn channels(&self, node: &Node, ties: &mut Ties<'_>) {
-        let (x, y) = (ties.last(node.inputs[0]), ties.last(node.outputs[0]));
-        let before = self.before[x.1];
-        ties.tie_by(x, y, |i| Some(i + before));
-    }
-
-    fn thinned(&self, node: &Node, kept: &Kept<'_>) -> Result<Op> {
-        let (x, y) = (node.inputs[0], node.outputs[0]);
-        let last = self.before.len().saturating_sub(1);
-        let mut thinned = self.clone();
-        if let Some(left) = kept.of((y, last)) {
-            let before = left.iter().filter(|&&i| i < self.before[last]).count();
-            thinned.before[last] = before;
-            thinned.after[last] = left.len() - before - kept.count((x, last));
-        }
-        Ok(thinned.into())
-    }
-
-    plain_rules!(updates);
 }
 
 impl Operation for Concat {

@@ -5,16 +5,19 @@
 //! y[j]            = x[(j·mul + start) / div], or a fill     Gather: slices, pads, the gradient of a slice
 //! y[o, start + k] = x[o, k]                                 Place: one operand of a concatenation
 //! y               = x in rows of another length             Repack
+//! y[j]            = x[i], i[order[k]] = j[k]                Permute: axes in another order
 //! y               = x                                       Copy
 //! ```
 
 mod copy;
 mod gather;
+mod permute;
 mod place;
 mod repack;
 
 pub use copy::Copy;
 pub use gather::Gather;
+pub use permute::Permute;
 pub use place::Place;
 pub use repack::Repack;
 
@@ -68,6 +71,7 @@ fn store_bits(tensor: &mut Tensor, bits: &[u32]) {
 /// Samples of all.
 pub fn samples() -> Vec<Box<dyn Kernel>> {
     let mut out = gather::samples();
+    out.extend(permute::samples());
     out.extend(place::samples());
     out.extend(repack::samples());
     out.extend(copy::samples());

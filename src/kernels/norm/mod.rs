@@ -6,7 +6,7 @@ mod softmax;
 
 pub use batch_norm::{BatchNorm, BatchNormStats, Statistics};
 pub use batch_norm_grad::{BatchNormEvalGrad, BatchNormGrad, BatchNormGradParams};
-pub use softmax::{Softmax, SoftmaxGrad, SoftmaxI8};
+pub use softmax::{LogSoftmax, Softmax, SoftmaxGrad, SoftmaxI8};
 pub(super) use softmax::{exponentials, shares};
 
 use super::frame::{Word, params};

@@ -1,8 +1,9 @@
-//! Softmax of rows, and its gradient.
+//! Softmax of rows, its logarithm, and its gradient.
 //!
 //! ```text
 //! y[r, c]  = exp(x[r, c] − m[r]) / Σ_k exp(x[r, k] − m[r])             m[r] = max_k x[r, k]
 //! q[r, c]  = min(round_ties_even(256 · exp(scale · (q_x[r, c] − m[r])) / Σ_k …), 255) − 128        int8
+//! y[r, c]  = x[r, c] − m[r] − log Σ_k exp(x[r, k] − m[r])               the logarithm
 //! dx[r, c] = y[r, c] · (dy[r, c] − Σ_k y[r, k] · dy[r, k])
 //! ```
 //!
@@ -27,7 +28,18 @@ pub struct Softmax {
     pub dtype: DType,
 }
 
-/// The same of int8. Bindings: `x`, `y`, which has the parameters [`SoftmaxI8::OUT`].
+/// The logarithm of [`Softmax`], without the detour. Bindings: `x`, `y`.
+#[derive(Clone, Debug)]
+pub struct LogSoftmax {
+    /// Rows: everything but the last axis.
+    pub rows: usize,
+    /// The last axis.
+    pub cols: usize,
+    /// F32 or F16.
+    pub dtype: DType,
+}
+
+/// [`Softmax`] of int8. Bindings: `x`, `y`, which has the parameters [`SoftmaxI8::OUT`].
 #[derive(Clone, Debug)]
 pub struct SoftmaxI8 {
     /// Rows: everything but the last axis.
@@ -58,11 +70,12 @@ fn team(cols: usize) -> usize {
 fn launch(
     op: &'static str,
     [rows, cols]: [usize; 2],
-    (dtype, scale): (DType, f32),
+    (dtype, scale, log): (DType, f32, bool),
     caps: &Caps,
 ) -> Result<Launch> {
     let words = row_words(&[rows, cols], dtype);
     let spec = Spec::new().with("LANES", team(cols) as u32);
+    let spec = if log { spec.with("LOG", true) } else { spec };
     Ok(Launch {
         source: SOURCE.into(),
         spec: match dtype {
@@ -124,7 +137,8 @@ impl Kernel for Softmax {
         if !matches!(self.dtype, DType::F32 | DType::F16) {
             return Err(no_program("softmax", self.dtype, "f32 or f16"));
         }
-        launch(self.name(), [self.rows, self.cols], (self.dtype, 1.0), caps)
+        let elements = (self.dtype, 1.0, false);
+        launch(self.name(), [self.rows, self.cols], elements, caps)
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
@@ -144,6 +158,54 @@ impl Kernel for Softmax {
     }
 }
 
+impl Kernel for LogSoftmax {
+    fn name(&self) -> &'static str {
+        match self.dtype {
+            DType::F16 => "log_softmax_f16",
+            DType::F32 | DType::I8 | DType::I32 | DType::U32 => "log_softmax_f32",
+        }
+    }
+
+    fn bindings(&self) -> Vec<Binding> {
+        bindings([self.rows, self.cols], self.dtype)
+    }
+
+    fn launch(&self, caps: &Caps) -> Result<Launch> {
+        if !matches!(self.dtype, DType::F32 | DType::F16) {
+            return Err(no_program("log_softmax", self.dtype, "f32 or f16"));
+        }
+        let elements = (self.dtype, 1.0, true);
+        launch(self.name(), [self.rows, self.cols], elements, caps)
+    }
+
+    fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
+        let y = self.logarithms(args, None);
+        store_all(args, vec![(1, y)])
+    }
+
+    fn agreement(&self, args: &[Tensor]) -> Result<Vec<Agreement>> {
+        // The device multiplies by a scale of 1.
+        let y = self.logarithms(args, Some(Approx::exact(1.0)));
+        within_all(args, &vec![(1, y)])
+    }
+
+    fn operations(&self) -> f64 {
+        5.0 * (self.rows * self.cols) as f64
+    }
+}
+
+impl LogSoftmax {
+    fn logarithms(&self, args: &[Tensor], scale: Option<Approx>) -> Vec<Approx> {
+        let x = Approx::elements(&args[0]);
+        let row = |x: &[Approx]| {
+            let (shifted, _, total) = exponentials(x, scale);
+            let total = total.ln();
+            shifted.into_iter().map(move |x| x - total)
+        };
+        x.chunks(self.cols).flat_map(row).collect()
+    }
+}
+
 impl Kernel for SoftmaxI8 {
     fn name(&self) -> &'static str {
         "softmax_i8"
@@ -155,7 +217,7 @@ impl Kernel for SoftmaxI8 {
 
     fn launch(&self, caps: &Caps) -> Result<Launch> {
         self.check()?;
-        let elements = (DType::I8, self.scale);
+        let elements = (DType::I8, self.scale, false);
         launch(self.name(), [self.rows, self.cols], elements, caps)
     }
 
@@ -261,9 +323,11 @@ impl SoftmaxGrad {
 pub(super) fn samples() -> Vec<Box<dyn Kernel>> {
     let cases = [[1, 1], [3, 7], [67, 10], [3, 1001]];
     let float = |dtype| cases.map(|[rows, cols]| Softmax { rows, cols, dtype });
+    let log = |dtype| cases.map(|[rows, cols]| LogSoftmax { rows, cols, dtype });
     let scale = 0.05;
     let int8 = cases.map(|[rows, cols]| SoftmaxI8 { rows, cols, scale });
     let mut samples = boxed([DType::F32, DType::F16].into_iter().flat_map(float));
+    samples.extend(boxed([DType::F32, DType::F16].into_iter().flat_map(log)));
     samples.extend(boxed(int8));
     samples.extend(boxed(cases.map(|[rows, cols]| SoftmaxGrad { rows, cols })));
     samples
