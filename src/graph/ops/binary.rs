@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::super::channels::Ties;
 use super::super::lower::Lowering;
 use super::super::lower_i8::narrowed;
-use super::super::tape::Tape;
+use super::super::tape::{Tape, no_gradient};
 use super::super::values::{Graph, Node, Type, ValueId};
-use super::operands::{F32, Operands, REALS, one};
+use super::map::{Map, MapGrad};
+use super::operands::{F32, FLOATS, Operands, REALS, one};
 use super::rules::{Affine, Operation, QuantRule, plain_rules};
 use super::{Op, Weights};
 use crate::base::{DType, Shape};
@@ -34,21 +35,99 @@ pub struct SumTo {
 
 impl Binary {
     /// `a + b`.
-    pub const ADD: Self = Self {
-        op: BinaryOp::Add,
-        act: None,
-    };
+    pub const ADD: Self = Self::new(BinaryOp::Add);
+    /// `a − b`.
+    pub const SUB: Self = Self::new(BinaryOp::Sub);
     /// `a · b`.
-    pub const MUL: Self = Self {
-        op: BinaryOp::Mul,
-        act: None,
-    };
+    pub const MUL: Self = Self::new(BinaryOp::Mul);
+    /// `a / b`.
+    pub const DIV: Self = Self::new(BinaryOp::Div);
+    /// The smaller of both.
+    pub const MIN: Self = Self::new(BinaryOp::Min);
+    /// The larger of both.
+    pub const MAX: Self = Self::new(BinaryOp::Max);
+    /// `aᵇ`.
+    pub const POW: Self = Self::new(BinaryOp::Pow);
+    /// `a` for `a ≥ 0`, else `a · b`.
+    pub const PRELU: Self = Self::new(BinaryOp::Prelu);
+
+    /// This function, and nothing behind it.
+    pub const fn new(op: BinaryOp) -> Self {
+        Self { op, act: None }
+    }
+
+    /// The gradient of one operand of `node` before it is summed to its shape; `side` is 0 or 1.
+    fn side_gradient(
+        &self,
+        node: &Node,
+        side: usize,
+        dy: ValueId,
+        tape: &mut Tape<'_>,
+    ) -> Result<ValueId> {
+        let [a, b] = [node.inputs[0], node.inputs[1]];
+        let at = format!("d {} by {}", node.name, tape.name(node.inputs[1 - side]));
+        let scaled = |factor| Map {
+            f: Unary::Scale { factor },
+        };
+        Ok(match (self.op, side) {
+            (BinaryOp::Add, _) | (BinaryOp::Sub, 0) => dy,
+            (BinaryOp::Sub, _) => tape.push(&at, scaled(-1.0), &[dy])?,
+            (BinaryOp::Mul, _) => tape.push(&at, Self::MUL, &[dy, node.inputs[1 - side]])?,
+            (BinaryOp::Div, 0) => tape.push(&at, Self::DIV, &[dy, b])?,
+            // −dy · (a / b) / b
+            (BinaryOp::Div, _) => {
+                let y = tape.push(&format!("{at}: a / b"), Self::DIV, &[a, b])?;
+                let share = tape.push(&format!("{at}: dy / b"), Self::DIV, &[dy, b])?;
+                let product = tape.push(&format!("{at}: product"), Self::MUL, &[share, y])?;
+                tape.push(&at, scaled(-1.0), &[product])?
+            }
+            // Where both are equal, half of dy is that of either: sign(0) is 0.
+            (BinaryOp::Min | BinaryOp::Max, _) => {
+                let away = tape.push(&format!("{at}: a - b"), Self::SUB, &[a, b])?;
+                let sign = MapGrad { f: Unary::Abs };
+                let signed = tape.push(&format!("{at}: signed"), sign, &[away, dy])?;
+                let positive = usize::from(self.op == BinaryOp::Min);
+                let join = if side == positive {
+                    Self::ADD
+                } else {
+                    Self::SUB
+                };
+                let twice = tape.push(&format!("{at}: twice"), join, &[dy, signed])?;
+                tape.push(&at, scaled(0.5), &[twice])?
+            }
+            // dy where a is positive, dy · b elsewhere.
+            (BinaryOp::Prelu, 0) => {
+                let mut wide = a;
+                if tape.shape(a) != tape.shape(dy) {
+                    let zero = tape.push(&format!("{at}: 0"), scaled(0.0), &[dy])?;
+                    wide = tape.push(&format!("{at}: wide"), Self::ADD, &[a, zero])?;
+                }
+                let relu = MapGrad { f: Unary::Relu };
+                let positive = tape.push(&format!("{at}: positive"), relu, &[wide, dy])?;
+                let negative = tape.push(&format!("{at}: negative"), Self::SUB, &[dy, positive])?;
+                let negative = tape.push(&format!("{at}: product"), Self::MUL, &[negative, b])?;
+                tape.push(&at, Self::ADD, &[positive, negative])?
+            }
+            (BinaryOp::Prelu, _) => {
+                let (min, max) = (f32::MIN, 0.0);
+                let f = Unary::Clip { min, max };
+                let negative = tape.push(&format!("{at}: negative"), Map { f }, &[a])?;
+                tape.push(&at, Self::MUL, &[dy, negative])?
+            }
+            (BinaryOp::Pow, _) => return Err(no_gradient(node)),
+        })
+    }
 }
 
 impl Operation for Binary {
     fn infer(&self, x: &Operands<'_>) -> Result<Vec<Type>> {
         x.count(2)?;
-        x.expect_dtype(0, "a", REALS)?;
+        let types = if self.op.has_integers() {
+            REALS
+        } else {
+            FLOATS
+        };
+        x.expect_dtype(0, "a", types)?;
         x.expect_dtype(1, "b", &[x.dtype(0)])?;
         one(
             &broadcast_shape(&x.at(), x.shape(0), x.shape(1))?,
@@ -90,17 +169,12 @@ impl Operation for Binary {
 
     fn gradient(&self, node: &Node, dy: ValueId, tape: &mut Tape<'_>) -> Result<()> {
         let dy = tape.through(node, self.act, dy)?;
-        for (of, other) in [(0, 1), (1, 0)].map(|(a, b)| (node.inputs[a], node.inputs[b])) {
+        for side in [0, 1] {
+            let of = node.inputs[side];
             if !tape.needs(of) {
                 continue;
             }
-            let mut gradient = match self.op {
-                BinaryOp::Add => dy,
-                BinaryOp::Mul => {
-                    let name = format!("d {} by {}", node.name, tape.name(other));
-                    tape.push(&name, Self::MUL, &[dy, other])?
-                }
-            };
+            let mut gradient = self.side_gradient(node, side, dy, tape)?;
             let to = tape.shape(of);
             if to != tape.shape(gradient) {
                 let name = format!("d {} to {}", node.name, tape.name(of));
@@ -112,7 +186,11 @@ impl Operation for Binary {
     }
 
     fn quantization(&self) -> QuantRule {
-        QuantRule::Own
+        if self.op.has_integers() {
+            QuantRule::Own
+        } else {
+            QuantRule::Float
+        }
     }
 
     fn weights(&self) -> Option<Weights> {
