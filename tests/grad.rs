@@ -155,6 +155,63 @@ fn convolutions_pools_and_adds() {
     }
 }
 
+/// Both operands of every function that has a gradient, one of them broadcast.
+#[test]
+fn functions_of_two_numbers() {
+    for op in [
+        Binary::ADD,
+        Binary::SUB,
+        Binary::MUL,
+        Binary::DIV,
+        Binary::MIN,
+        Binary::MAX,
+        Binary::PRELU,
+    ] {
+        check(&format!("{op:?}"), |g, rng| {
+            let a = param(g, rng, "a", &[4, 3]);
+            let signs = [0.8, -1.3, 0.9].map(|x: f32| x + 0.2 * rng.normal());
+            let b = g.param("b", Tensor::from_f32(&[3], &signs).expect("fits"));
+            let y = g.push("y", op, &[a, b]).expect("fits");
+            (y, vec![a, b])
+        });
+    }
+    check("a broadcast PReLU", |g, rng| {
+        let a = param(g, rng, "a", &[4, 1]);
+        let b = param(g, rng, "b", &[3]);
+        let y = g.push("y", Binary::PRELU, &[a, b]).expect("fits");
+        (y, vec![a, b])
+    });
+}
+
+#[test]
+fn powers_have_no_gradient() {
+    let mut g = Graph::new();
+    let a = g.param("a", Tensor::from_f32(&[1, 2], &[1.0, 2.0]).expect("fits"));
+    let y = g.push("y", Binary::POW, &[a, a]).expect("fits");
+    let labels = g.param("labels", Tensor::from_u32(&[1], &[0]).expect("fits"));
+    let loss = g.push("loss", SoftmaxCrossEntropy, &[y, labels]);
+    let error = backward(&mut g, loss.expect("fits"), &[a]).expect_err("no gradient");
+    assert!(error.to_string().contains("y (Binary)"), "{error}");
+}
+
+/// Where two numbers are the same, either has half of the gradient.
+#[test]
+fn the_larger_of_two_that_are_the_same() {
+    let mut g = Graph::new();
+    let [a, b] =
+        ["a", "b"].map(|name| g.param(name, Tensor::from_f32(&[1, 2], &[1.0, 2.0]).expect("fits")));
+    let y = g.push("y", Binary::MAX, &[a, b]).expect("fits");
+    let labels = g.param("labels", Tensor::from_u32(&[1], &[0]).expect("fits"));
+    let loss = g
+        .push("loss", SoftmaxCrossEntropy, &[y, labels])
+        .expect("fits");
+    let gradients = backward(&mut g, loss, &[a, b]).expect("differentiable");
+    g.set_outputs([y, a, b].map(|id| gradients[&id]).into());
+    let out = run(&g);
+    let half: Vec<f32> = out[0].to_f32().iter().map(|dy| dy / 2.0).collect();
+    assert_eq!([out[1].to_f32(), out[2].to_f32()], [half.clone(), half]);
+}
+
 #[test]
 fn batch_norm_in_both_modes() {
     check("batch norm, training", |g, rng| {

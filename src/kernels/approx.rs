@@ -14,7 +14,7 @@ const UNIT: f64 = 1.0 / (1 << 23) as f64;
 ///
 /// Each operation passes on the errors of its operands and adds its own, as the accuracy table of the
 /// WGSL specification states it: `+ − ×` one ULP, `/` 2.5, `inverseSqrt` 2, `sqrt` as
-/// `1 / inverseSqrt`, `exp(x)` `3 + 2|x|`, `log` 3 (or 2⁻²¹ absolute near 1). Fused multiply-adds round
+/// `1 / inverseSqrt`, `exp(x)` and `exp2(x)` `3 + 2|x|`, `log` and `log2` 3 (or 2⁻²¹ absolute near 1). Fused multiply-adds round
 /// less often, hence stay inside; sums are bounded for any order.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Approx {
@@ -102,30 +102,6 @@ impl Approx {
         Self { error, ..taken }
     }
 
-    /// The smaller: a selection, which rounds nothing.
-    #[must_use]
-    pub fn min(self, other: f64) -> Self {
-        Self {
-            value: self.value.min(other),
-            ..self
-        }
-    }
-
-    /// [`Self::min`], for a bound that is beyond what matters.
-    #[must_use]
-    pub fn at_most(self, other: f64) -> Self {
-        self.min(other)
-    }
-
-    /// `√x`, for `x ≥ 0`; what is below 0 has none.
-    #[must_use]
-    pub fn root(self) -> Self {
-        match self.value < 0.0 {
-            true => Self::exact(f64::NAN),
-            false => self.sqrt(),
-        }
-    }
-
     /// `√x`, for `x ≥ 0`.
     #[must_use]
     pub fn sqrt(self) -> Self {
@@ -149,15 +125,53 @@ impl Approx {
     /// Natural logarithm, for `x > 0` (and above its own error).
     #[must_use]
     pub fn ln(self) -> Self {
-        if self.value < 0.0 {
-            return Self::exact(f64::NAN);
-        }
         let mut out = self.through(|x| x.max(0.0).ln()).off_by(3.0);
         out.error += 2f64.powi(-21);
         out
     }
 
-    /// A monotone function: the error is what the ends of the interval show.
+    /// Logarithm to base 2, likewise.
+    #[must_use]
+    pub fn log2(self) -> Self {
+        let mut out = self.through(|x| x.max(0.0).log2()).off_by(3.0);
+        out.error += 2f64.powi(-21);
+        out
+    }
+
+    /// `2ˣ`.
+    #[must_use]
+    pub fn exp2(self) -> Self {
+        // From ±160 on, what comes out is 0 or infinite.
+        let ulps = 3.0 + 2.0 * (self.value.abs() + self.error).min(160.0);
+        self.through(f64::exp2).off_by(ulps)
+    }
+
+    /// `xʸ` as `2^(y·log2 |x|)`, for an `x` that is not 0 (and above its own error).
+    #[must_use]
+    pub fn pow(self, y: Self) -> Self {
+        Self {
+            value: self.value.powf(y.value),
+            ..(y * self.abs().log2()).exp2()
+        }
+    }
+
+    /// The larger of two: a selection.
+    #[must_use]
+    pub fn larger(self, other: Self) -> Self {
+        Self {
+            value: self.value.max(other.value),
+            error: self.error.max(other.error),
+        }
+    }
+
+    /// The smaller of two: a selection.
+    #[must_use]
+    pub fn smaller(self, other: Self) -> Self {
+        -(-self).larger(-other)
+    }
+
+    /// A monotone function that rounds nothing: the error is what the ends of the interval show.
+    #[must_use]
     pub fn through(self, f: impl Fn(f64) -> f64) -> Self {
         let value = f(self.value);
         let low = f(self.value - self.error);
@@ -263,6 +277,11 @@ mod tests {
             (1.0 / (a * b).sqrt(), (x * y).inverse_sqrt()),
             ((a - b).exp(), (x - y).exp()),
             ((a + b).ln(), (x + y).ln()),
+            ((a + b).log2(), (x + y).log2()),
+            ((a - b).exp2(), (x - y).exp2()),
+            (b.powf(a), y.pow(x)),
+            (a.max(b), x.larger(y)),
+            (a.min(b), x.smaller(y)),
             (a * a * a * a + b, Approx::sum([x * x * x * x, y])),
         ];
         for (got, want) in pairs {

@@ -125,10 +125,12 @@ impl Growing {
         y
     }
 
-    /// Every function but those for positive numbers, which only training uses.
+    /// Every function but those for some numbers alone, those that jump, and those that leave every range.
     fn function(&mut self) -> Unary {
         let mut all = Unary::examples();
-        all.retain(|f| !matches!(f, Unary::Reciprocal | Unary::InvStd { .. }));
+        all.retain(|f| f.is_defined_at(-1.0) && f.is_defined_at(0.0));
+        all.retain(|f| !matches!(f, Unary::Floor | Unary::Ceil | Unary::Round));
+        all.retain(|f| !matches!(f, Unary::Exp | Unary::Pow { .. }));
         all[self.rng.below(all.len())]
     }
 
@@ -326,15 +328,19 @@ impl Growing {
 
     fn two_operands(&mut self, x: ValueId) {
         let shape = self.shape(x);
-        let op = if self.chance(2) {
-            Binary::ADD
-        } else {
-            Binary::MUL
+        // Quotients leave every range, and powers are not defined for all.
+        let op = match self.rng.below(8) {
+            0..=2 => Binary::ADD,
+            3 | 4 => Binary::MUL,
+            5 => Binary::SUB,
+            6 if self.chance(2) => Binary::MIN,
+            6 => Binary::MAX,
+            _ => Binary::PRELU,
         };
         let act = self.some_act();
         let same = self.pick(|other| other == shape.as_slice());
         let other = match same {
-            Some(other) if other != x && op == Binary::ADD => other,
+            Some(other) if other != x && ![Binary::MUL, Binary::PRELU].contains(&op) => other,
             // Products of products leave every range.
             Some(other) if other != x => self.node(Map { f: Unary::Tanh }, &[other]),
             _ => {

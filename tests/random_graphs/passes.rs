@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use wizen::base::{DType, Tensor};
-use wizen::graph::ops::Op;
+use wizen::graph::ops::{Binary, Op};
 use wizen::graph::{Graph, Node, ValueId, optimize};
+
+use wizen::kernels::binary::BinaryOp;
 
 use super::generate::random_inputs;
 use super::{U, networks, run, trace};
@@ -43,14 +45,24 @@ pub fn magnitudes(op: &Op, operands: &[Tensor]) -> Vec<f64> {
         }
         Op::Binary(mut op) => {
             op.act = None;
+            // Nothing cancels; of two, either may be the one.
+            op.op = match op.op {
+                BinaryOp::Mul | BinaryOp::Div | BinaryOp::Pow => op.op,
+                BinaryOp::Add | BinaryOp::Sub | BinaryOp::Min | BinaryOp::Max => BinaryOp::Add,
+                BinaryOp::Prelu => {
+                    let product = alone(&Binary::MUL.into(), &sizes);
+                    let kept = alone(&Binary::PRELU.into(), &sizes);
+                    return product.iter().zip(kept).map(|(a, b)| a.max(b)).collect();
+                }
+            };
             alone(&op.into(), &sizes)
         }
         other => alone(&other, &sizes),
     }
 }
 
-/// No function is steeper: hard-swish, at 3, has 3/2.
-pub const SLOPE: f64 = 1.5;
+/// No function is steeper: SELU has `alpha · gamma` below 0.
+pub const SLOPE: f64 = 1.76;
 
 /// What a node of the fused network stands for: nodes before the passes, first to last.
 fn stands_for<'g>(before: &'g Graph, after: &Graph, fused: &Node) -> Vec<&'g Node> {

@@ -7,9 +7,10 @@ use super::super::lower::Lowering;
 use super::super::lower_i8::narrowed;
 use super::super::tape::{Tape, no_gradient};
 use super::super::values::{Graph, Node, Type, ValueId};
-use super::operands::{F32, Operands, REALS, one};
+use super::map::{Map, MapGrad};
+use super::operands::{F32, FLOATS, Operands, REALS, one};
 use super::rules::{Affine, Operation, QuantRule, plain_rules};
-use super::{Map, MapGrad, Op, Weights};
+use super::{Op, Weights};
 use crate::base::{DType, Shape};
 use crate::error::Result;
 use crate::kernels::binary::{self, BinaryI8, BinaryOp, broadcast_shape};
@@ -34,66 +35,99 @@ pub struct SumTo {
 
 impl Binary {
     /// `a + b`.
-    pub const ADD: Self = Self {
-        op: BinaryOp::Add,
-        act: None,
-    };
+    pub const ADD: Self = Self::new(BinaryOp::Add);
+    /// `a − b`.
+    pub const SUB: Self = Self::new(BinaryOp::Sub);
     /// `a · b`.
-    pub const MUL: Self = Self {
-        op: BinaryOp::Mul,
-        act: None,
-    };
-}
+    pub const MUL: Self = Self::new(BinaryOp::Mul);
+    /// `a / b`.
+    pub const DIV: Self = Self::new(BinaryOp::Div);
+    /// The smaller of both.
+    pub const MIN: Self = Self::new(BinaryOp::Min);
+    /// The larger of both.
+    pub const MAX: Self = Self::new(BinaryOp::Max);
+    /// `aᵇ`.
+    pub const POW: Self = Self::new(BinaryOp::Pow);
+    /// `a` for `a ≥ 0`, else `a · b`.
+    pub const PRELU: Self = Self::new(BinaryOp::Prelu);
 
-impl Binary {
-    /// The gradient of the first operand, or of the second, in the shape of the result.
-    fn slope(&self, node: &Node, dy: ValueId, first: bool, tape: &mut Tape<'_>) -> Result<ValueId> {
-        let (a, b) = (node.inputs[0], node.inputs[1]);
-        let mut step = |what: &str, op: Op, inputs: &[ValueId]| {
-            let name = format!("d {} {what} {}", node.name, if first { "a" } else { "b" });
-            tape.push(&name, op, inputs)
+    /// This function, and nothing behind it.
+    pub const fn new(op: BinaryOp) -> Self {
+        Self { op, act: None }
+    }
+
+    /// The gradient of one operand of `node` before it is summed to its shape; `side` is 0 or 1.
+    fn side_gradient(
+        &self,
+        node: &Node,
+        side: usize,
+        dy: ValueId,
+        tape: &mut Tape<'_>,
+    ) -> Result<ValueId> {
+        let [a, b] = [node.inputs[0], node.inputs[1]];
+        let at = format!("d {} by {}", node.name, tape.name(node.inputs[1 - side]));
+        let scaled = |factor| Map {
+            f: Unary::Scale { factor },
         };
-        let binary = |op| Op::from(Self { op, act: None });
-        let minus = Op::from(Map {
-            f: Unary::Scale { factor: -1.0 },
-        });
-        // What of `dy` passes where `x` is positive.
-        let where_positive = Op::from(MapGrad { f: Unary::Relu });
-        match (self.op, first) {
-            (BinaryOp::Add, _) | (BinaryOp::Sub, true) => Ok(dy),
-            (BinaryOp::Sub, false) => step("minus", minus, &[dy]),
-            (BinaryOp::Mul, _) => step("by", Self::MUL.into(), &[dy, if first { b } else { a }]),
-            (BinaryOp::Div, true) => step("by", binary(BinaryOp::Div), &[dy, b]),
-            (BinaryOp::Div, false) => {
-                let ratio = step("ratio", binary(BinaryOp::Div), &[a, b])?;
-                let ratio = step("square", binary(BinaryOp::Div), &[ratio, b])?;
-                let product = step("by", Self::MUL.into(), &[dy, ratio])?;
-                step("minus", minus, &[product])
+        Ok(match (self.op, side) {
+            (BinaryOp::Add, _) | (BinaryOp::Sub, 0) => dy,
+            (BinaryOp::Sub, _) => tape.push(&at, scaled(-1.0), &[dy])?,
+            (BinaryOp::Mul, _) => tape.push(&at, Self::MUL, &[dy, node.inputs[1 - side]])?,
+            (BinaryOp::Div, 0) => tape.push(&at, Self::DIV, &[dy, b])?,
+            // −dy · (a / b) / b
+            (BinaryOp::Div, _) => {
+                let y = tape.push(&format!("{at}: a / b"), Self::DIV, &[a, b])?;
+                let share = tape.push(&format!("{at}: dy / b"), Self::DIV, &[dy, b])?;
+                let product = tape.push(&format!("{at}: product"), Self::MUL, &[share, y])?;
+                tape.push(&at, scaled(-1.0), &[product])?
             }
+            // Where both are equal, half of dy is that of either: sign(0) is 0.
             (BinaryOp::Min | BinaryOp::Max, _) => {
-                let larger_first = (self.op == BinaryOp::Max) == first;
-                let pair = if larger_first { [a, b] } else { [b, a] };
-                let lead = step("lead", binary(BinaryOp::Sub), &pair)?;
-                step("chosen", where_positive, &[lead, dy])
+                let away = tape.push(&format!("{at}: a - b"), Self::SUB, &[a, b])?;
+                let sign = MapGrad { f: Unary::Abs };
+                let signed = tape.push(&format!("{at}: signed"), sign, &[away, dy])?;
+                let positive = usize::from(self.op == BinaryOp::Min);
+                let join = if side == positive {
+                    Self::ADD
+                } else {
+                    Self::SUB
+                };
+                let twice = tape.push(&format!("{at}: twice"), join, &[dy, signed])?;
+                tape.push(&at, scaled(0.5), &[twice])?
+            }
+            // dy where a is positive, dy · b elsewhere.
+            (BinaryOp::Prelu, 0) => {
+                let mut wide = a;
+                if tape.shape(a) != tape.shape(dy) {
+                    let zero = tape.push(&format!("{at}: 0"), scaled(0.0), &[dy])?;
+                    wide = tape.push(&format!("{at}: wide"), Self::ADD, &[a, zero])?;
+                }
+                let relu = MapGrad { f: Unary::Relu };
+                let positive = tape.push(&format!("{at}: positive"), relu, &[wide, dy])?;
+                let negative = tape.push(&format!("{at}: negative"), Self::SUB, &[dy, positive])?;
+                let negative = tape.push(&format!("{at}: product"), Self::MUL, &[negative, b])?;
+                tape.push(&at, Self::ADD, &[positive, negative])?
             }
             (BinaryOp::Prelu, _) => {
-                let passed = step("passed", where_positive, &[a, dy])?;
-                let rest = step("rest", binary(BinaryOp::Sub), &[dy, passed])?;
-                if !first {
-                    return step("by", Self::MUL.into(), &[rest, a]);
-                }
-                let rest = step("by", Self::MUL.into(), &[rest, b])?;
-                step("both", Self::ADD.into(), &[passed, rest])
+                let (min, max) = (f32::MIN, 0.0);
+                let f = Unary::Clip { min, max };
+                let negative = tape.push(&format!("{at}: negative"), Map { f }, &[a])?;
+                tape.push(&at, Self::MUL, &[dy, negative])?
             }
-            (BinaryOp::Pow, _) => Err(no_gradient(node)),
-        }
+            (BinaryOp::Pow, _) => return Err(no_gradient(node)),
+        })
     }
 }
 
 impl Operation for Binary {
     fn infer(&self, x: &Operands<'_>) -> Result<Vec<Type>> {
         x.count(2)?;
-        x.expect_dtype(0, "a", REALS)?;
+        let types = if self.op.has_integers() {
+            REALS
+        } else {
+            FLOATS
+        };
+        x.expect_dtype(0, "a", types)?;
         x.expect_dtype(1, "b", &[x.dtype(0)])?;
         one(
             &broadcast_shape(&x.at(), x.shape(0), x.shape(1))?,
@@ -135,12 +169,12 @@ impl Operation for Binary {
 
     fn gradient(&self, node: &Node, dy: ValueId, tape: &mut Tape<'_>) -> Result<()> {
         let dy = tape.through(node, self.act, dy)?;
-        for first in [true, false] {
-            let of = node.inputs[usize::from(!first)];
+        for side in [0, 1] {
+            let of = node.inputs[side];
             if !tape.needs(of) {
                 continue;
             }
-            let mut gradient = self.slope(node, dy, first, tape)?;
+            let mut gradient = self.side_gradient(node, side, dy, tape)?;
             let to = tape.shape(of);
             if to != tape.shape(gradient) {
                 let name = format!("d {} to {}", node.name, tape.name(of));
@@ -152,9 +186,10 @@ impl Operation for Binary {
     }
 
     fn quantization(&self) -> QuantRule {
-        match BinaryOp::INTEGERS.contains(&self.op) {
-            true => QuantRule::Own,
-            false => QuantRule::Float,
+        if self.op.has_integers() {
+            QuantRule::Own
+        } else {
+            QuantRule::Float
         }
     }
 
@@ -198,23 +233,19 @@ impl Operation for Binary {
             return Ok(None);
         }
         c.resize(channels, c[0]);
+        let summand = |shift: Vec<f64>| Affine {
+            factor: vec![1.0; channels],
+            shift,
+        };
+        let product = |factor: Vec<f64>| Affine {
+            factor,
+            shift: vec![0.0; channels],
+        };
         Ok(match self.op {
-            BinaryOp::Add => Some(Affine {
-                factor: vec![1.0; channels],
-                shift: c,
-            }),
-            BinaryOp::Sub => Some(Affine {
-                factor: vec![1.0; channels],
-                shift: c.iter().map(|c| -c).collect(),
-            }),
-            BinaryOp::Mul => Some(Affine {
-                factor: c,
-                shift: vec![0.0; channels],
-            }),
-            BinaryOp::Div => Some(Affine {
-                factor: c.iter().map(|c| 1.0 / c).collect(),
-                shift: vec![0.0; channels],
-            }),
+            BinaryOp::Add => Some(summand(c)),
+            BinaryOp::Sub => Some(summand(c.iter().map(|c| -c).collect())),
+            BinaryOp::Mul => Some(product(c)),
+            BinaryOp::Div => Some(product(c.iter().map(|c| 1.0 / c).collect())),
             BinaryOp::Min | BinaryOp::Max | BinaryOp::Pow | BinaryOp::Prelu => None,
         })
     }

@@ -21,9 +21,10 @@ pub use update::{Accumulate, ApplyMask};
 
 use super::map::{Unary, check_float, within};
 use super::{
-    Agreement, Approx, Binding, Caps, Kernel, Launch, Spec, elementwise, params_bytes, store,
+    Agreement, Approx, Binding, Caps, Kernel, Launch, Spec, elementwise, params_bytes, random_args,
+    store, uniform,
 };
-use crate::base::{DType, Shape, Tensor, num_elements};
+use crate::base::{DType, Rng, Shape, Tensor, num_elements};
 use crate::error::Result;
 use broadcast::Broadcast;
 
@@ -89,6 +90,26 @@ impl Kernel for Binary {
     fn operations(&self) -> f64 {
         let each = 1.0 + f64::from(u8::from(self.act.is_some()));
         each * num_elements(&broadcast::or_empty(&self.a, &self.b)) as f64
+    }
+
+    /// Divisors that are not almost nothing, and powers of positive numbers.
+    fn example_args(&self, rng: &mut Rng) -> Vec<Tensor> {
+        let mut args = random_args(&self.bindings(), rng);
+        let mut positive = |arg: &mut Tensor| {
+            let values = uniform(arg.shape(), 0.25, 3.0, rng).to_f64();
+            arg.store_f64(&values).expect("as many floats");
+        };
+        match self.op {
+            BinaryOp::Pow => positive(&mut args[0]),
+            BinaryOp::Div => positive(&mut args[1]),
+            BinaryOp::Add
+            | BinaryOp::Sub
+            | BinaryOp::Mul
+            | BinaryOp::Min
+            | BinaryOp::Max
+            | BinaryOp::Prelu => {}
+        }
+        args
     }
 }
 
@@ -165,5 +186,20 @@ mod tests {
         (kernel.op, kernel.act) = (BinaryOp::Mul, None);
         kernel.cpu(&mut args).expect("f32");
         assert_eq!(args[2].to_f32(), [0.5, -1.0, 3.0, -1.0, 2.0, -6.0]);
+        for (op, want) in [
+            (BinaryOp::Sub, [0.5, 2.0, -2.0, -2.5, -1.0, -5.0]),
+            (BinaryOp::Div, [2.0, -1.0, 1.0 / 3.0, -4.0, 2.0, -2.0 / 3.0]),
+            (BinaryOp::Min, [0.5, -1.0, 1.0, -2.0, -2.0, -2.0]),
+            (BinaryOp::Max, [1.0, 1.0, 3.0, 0.5, -1.0, 3.0]),
+            (BinaryOp::Prelu, [1.0, 1.0, 1.0, -1.0, 2.0, -6.0]),
+        ] {
+            kernel.op = op;
+            kernel.cpu(&mut args).expect("f32");
+            assert_eq!(args[2].to_f32(), want, "{op:?}");
+        }
+        kernel.op = BinaryOp::Pow;
+        args[1] = Tensor::from_f32(&[3], &[2.0, -1.0, 3.0]).expect("fits");
+        kernel.cpu(&mut args).expect("f32");
+        assert_eq!(args[2].to_f32(), [1.0, 1.0, 1.0, 4.0, -0.5, -8.0]);
     }
 }

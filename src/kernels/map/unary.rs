@@ -8,86 +8,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::Approx;
+use super::formulas::{
+    self, CUBIC, DENSITY, LINEAR, ONE, TANH_SOFTPLUS, bell, decay, negative, sigmoid, when,
+};
+use super::row::{Image, unary};
 use crate::error::{Error, Result};
-
-/// What is known of a function's results.
-enum Image {
-    /// `clamp(x, low, high)`: nothing but a narrower range of what goes in.
-    Clamp(f32, f32),
-    /// They lie in this range, whatever goes in.
-    Within(f32, f32),
-    /// Anything.
-    Any,
-}
-
-macro_rules! unary {
-    ($(
-        $(#[$doc:meta])*
-        $variant:ident $({ $($p:ident = $example:literal),+ })?: $name:literal $f32:literal $f16:literal $grad:literal,
-        ($($wgsl:tt)+) $value:expr,
-        ($($slope_wgsl:tt)+) $slope:expr,
-        $image:expr;
-    )+) => {
-        /// A function of one number.
-        #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-        #[serde(rename_all = "snake_case")]
-        #[allow(missing_docs, reason = "the formula names the parameters")]
-        pub enum Unary {
-            $($(#[$doc])* $variant $({ $($p: f32),+ })?,)+
-        }
-
-        impl Unary {
-            /// Every function, with parameters that hurt: for samples and tests.
-            pub fn examples() -> Vec<Self> {
-                vec![$(Self::$variant $({ $($p: $example),+ })?,)+]
-            }
-
-            /// What it is called.
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$variant $({ $($p: _),+ })? => $name,)+ }
-            }
-
-            /// Its labels as a kernel: f32, f16, gradient.
-            pub(in crate::kernels) fn labels(self) -> [&'static str; 3] {
-                match self { $(Self::$variant $({ $($p: _),+ })? => [$f32, $f16, $grad],)+ }
-            }
-
-            /// The exact value at `x`, and how far a device may be from it, `x` itself being off by so
-            /// much.
-            pub fn approx(self, x: Approx) -> Approx {
-                match self { $(Self::$variant $({ $($p),+ })? => ($value)(x),)+ }
-            }
-
-            /// The derivative, likewise, for an `x` that both sides hold exactly.
-            #[allow(unused_variables, reason = "a derivative may not depend on the parameters")]
-            pub(in crate::kernels) fn slope_approx(self, x: Approx) -> Approx {
-                match self { $(Self::$variant $({ $($p),+ })? => ($slope)(x),)+ }
-            }
-
-            /// `fn activation(x: f32) -> f32`, complete: a part for shaders.
-            pub fn wgsl(self) -> String {
-                let body = match self { $(Self::$variant $({ $($p),+ })? => format!($($wgsl)+),)+ };
-                format!("fn activation(x: f32) -> f32 {{ {body} }}\n")
-            }
-
-            /// `fn slope(x: f32) -> f32`, the derivative, complete.
-            #[allow(unused_variables, reason = "a derivative may not depend on the parameters")]
-            pub fn wgsl_derivative(self) -> String {
-                let body = match self { $(Self::$variant $({ $($p),+ })? => format!($($slope_wgsl)+),)+ };
-                format!("fn slope(x: f32) -> f32 {{ {body} }}\n")
-            }
-
-            #[allow(unused_variables, reason = "an image may not depend on the parameters")]
-            fn image(self) -> Image {
-                match self { $(Self::$variant $({ $($p),+ })? => $image,)+ }
-            }
-
-            fn params(self) -> Vec<f32> {
-                match self { $(Self::$variant $({ $($p),+ })? => vec![$($($p),+)?],)+ }
-            }
-        }
-    };
-}
 
 unary! {
     /// `max(0, x)`
@@ -150,129 +75,6 @@ unary! {
             |x| Approx::exact(factor) * x + Approx::exact(offset),
         ("return {factor:?}f;") |_: Approx| Approx::exact(factor),
         Image::Any;
-    /// `x` for `x > 0`, else `alpha·x`
-    LeakyRelu { alpha = 0.01 }: "leaky_relu" "leaky_relu_f32" "leaky_relu_f16" "leaky_relu_grad_f32",
-        ("return select({alpha:?}f * x, x, x > 0.0);")
-            |x: Approx| x.by_sign(x, Approx::exact(alpha) * x),
-        ("return select({alpha:?}f, 1.0, x > 0.0);")
-            |x: Approx| Approx::exact(if x.value > 0.0 { 1.0 } else { alpha }),
-        Image::Any;
-    /// `x` for `x > 0`, else `alpha·(eˣ − 1)`
-    Elu { alpha = 1.5 }: "elu" "elu_f32" "elu_f16" "elu_grad_f32",
-        ("return select({alpha:?}f * (exp(min(x, 0.0)) - 1.0), x, x > 0.0);")
-            |x: Approx| x.by_sign(x, Approx::exact(alpha) * (x.min(0.0).exp() - ONE)),
-        ("return select({alpha:?}f * exp(min(x, 0.0)), 1.0, x > 0.0);")
-            |x: Approx| if x.value > 0.0 { ONE } else { Approx::exact(alpha) * x.exp() },
-        Image::Any;
-    /// `gamma·x` for `x > 0`, else `gamma·alpha·(eˣ − 1)`
-    Selu { alpha = 1.673_263_2, gamma = 1.050_701 }: "selu" "selu_f32" "selu_f16" "selu_grad_f32",
-        ("return {gamma:?}f * select({alpha:?}f * (exp(min(x, 0.0)) - 1.0), x, x > 0.0);")
-            |x: Approx| Approx::exact(gamma) * x.by_sign(x, Approx::exact(alpha) * (x.min(0.0).exp() - ONE)),
-        ("return {gamma:?}f * select({alpha:?}f * exp(min(x, 0.0)), 1.0, x > 0.0);")
-            |x: Approx| Approx::exact(gamma) * if x.value > 0.0 { ONE } else { Approx::exact(alpha) * x.exp() },
-        Image::Any;
-    /// `x` for `x > 0`, else `alpha·(e^(x / alpha) − 1)`, `alpha > 0`
-    Celu { alpha = 0.8 }: "celu" "celu_f32" "celu_f16" "celu_grad_f32",
-        ("return select({alpha:?}f * (exp(min(x, 0.0) * {:?}f) - 1.0), x, x > 0.0);", 1.0 / alpha)
-            |x: Approx| x.by_sign(
-                x, Approx::exact(alpha) * ((x.min(0.0) * Approx::rounded(f64::from(1.0 / alpha))).exp() - ONE)),
-        ("return select(exp(min(x, 0.0) * {:?}f), 1.0, x > 0.0);", 1.0 / alpha)
-            |x: Approx| if x.value > 0.0 { ONE } else { (x * Approx::rounded(f64::from(1.0 / alpha))).exp() },
-        Image::Any;
-    /// `ln(1 + eˣ)`
-    Softplus: "softplus" "softplus_f32" "softplus_f16" "softplus_grad_f32",
-        ("return max(x, 0.0) + log(1.0 + exp(-abs(x)));")
-            |x: Approx| x.max(0.0) + (ONE + decay(x)).ln(),
-        ("let e = exp(-abs(x)); return select(e, 1.0, x >= 0.0) / (1.0 + e);") sigmoid,
-        Image::Any;
-    /// `x / (1 + |x|)`
-    Softsign: "softsign" "softsign_f32" "softsign_f16" "softsign_grad_f32",
-        ("return x / (1.0 + abs(x));") |x: Approx| x / (ONE + x.abs()),
-        ("let d = 1.0 + abs(x); return 1.0 / (d * d);")
-            |x: Approx| { let d = ONE + x.abs(); ONE / (d * d) },
-        Image::Within(-1.0, 1.0);
-    /// `x · tanh(ln(1 + eˣ))`, as `x · (1 + 2d) / (1 + 2d + 2d²)` of `d = e⁻ˣ`
-    Mish: "mish" "mish_f32" "mish_f16" "mish_grad_f32",
-        ("let e = exp(-abs(x)); let n = select(e * e + 2.0 * e, 1.0 + 2.0 * e, x >= 0.0);
-        return max(x, -110.0) * (n / (n + select(2.0, 2.0 * e * e, x >= 0.0)));")
-            |x: Approx| x.max(-110.0) * mish_gate(x),
-        ("let e = exp(-abs(x)); let n = select(e * e + 2.0 * e, 1.0 + 2.0 * e, x >= 0.0);
-        let t = n / (n + select(2.0, 2.0 * e * e, x >= 0.0));
-        return t + clamp(x, -110.0, 110.0) * ((1.0 - t * t) * (select(e, 1.0, x >= 0.0) / (1.0 + e)));")
-            |x: Approx| { let t = mish_gate(x);
-                t + x.clamp(-110.0, 110.0) * ((ONE - t * t) * sigmoid(x)) },
-        Image::Any;
-    /// `2 / √π · ∫₀ˣ e^(−t²) dt`, by formula 7.1.26 of Abramowitz and Stegun, "Handbook of Mathematical
-    /// Functions" (1964), which is within 1.5·10⁻⁷
-    Erf: "erf" "erf_f32" "erf_f16" "erf_grad_f32",
-        ("{ERF_WGSL} return e;") erf,
-        ("return {:?}f * exp(-min(x * x, 110.0));", TWO_BY_ROOT_PI)
-            |x: Approx| Approx::rounded(TWO_BY_ROOT_PI.into()) * (-(x * x).at_most(110.0)).exp(),
-        Image::Within(-1.0, 1.0);
-    /// `x / 2 · (1 + erf(x / √2))`
-    Gelu: "gelu" "gelu_f32" "gelu_f16" "gelu_grad_f32",
-        ("let z = x; {{ let x = z * {FRAC_1_SQRT_2:?}f; {ERF_WGSL} return max(z, -110.0) * (0.5 + 0.5 * e); }}")
-            |x: Approx| x.max(-110.0) * gelu_share(x),
-        ("let z = x; {{ let x = z * {FRAC_1_SQRT_2:?}f; {ERF_WGSL}
-        return 0.5 + 0.5 * e + clamp(z, -110.0, 110.0) * ({:?}f * exp(-min(x * x, 110.0))); }}", 0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2)
-            |x: Approx| { let y = x * Approx::rounded(FRAC_1_SQRT_2.into());
-                gelu_share(x) + x.clamp(-110.0, 110.0) * (Approx::rounded((0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2).into())
-                    * (-(y * y).at_most(110.0)).exp()) },
-        Image::Any;
-    /// `x / 2 · (1 + tanh(√(2 / π) · (x + 0.044715·x³)))`
-    GeluTanh: "gelu_tanh" "gelu_tanh_f32" "gelu_tanh_f16" "gelu_tanh_grad_f32",
-        ("let c = clamp(x, -20.0, 20.0); let u = {GELU_INNER:?}f * (c + {GELU_CUBE:?}f * c * c * c);
-        let d = exp(-2.0 * abs(u)); let h = (1.0 - d) / (1.0 + d); let t = select(-h, h, u >= 0.0);
-        return max(x, -110.0) * (0.5 + 0.5 * t);")
-            |x: Approx| x.max(-110.0) * (HALF + HALF * gelu_gate(x)),
-        ("let c = clamp(x, -20.0, 20.0); let u = {GELU_INNER:?}f * (c + {GELU_CUBE:?}f * c * c * c);
-        let d = exp(-2.0 * abs(u)); let h = (1.0 - d) / (1.0 + d); let t = select(-h, h, u >= 0.0);
-        return 0.5 + 0.5 * t + 0.5 * c * (1.0 - t * t) * ({GELU_INNER:?}f * (1.0 + {:?}f * c * c));", 3.0 * GELU_CUBE)
-            |x: Approx| { let (t, c) = (gelu_gate(x), x.clamp(-20.0, 20.0));
-                HALF + HALF * t + HALF * c * (ONE - t * t) * (Approx::rounded(GELU_INNER.into())
-                    * (ONE + Approx::rounded((3.0 * GELU_CUBE).into()) * c * c)) },
-        Image::Any;
-    /// `eˣ`
-    Exp: "exp" "exp_f32" "exp_f16" "exp_grad_f32",
-        ("return exp(x);") |x: Approx| x.exp(),
-        ("return exp(x);") |x: Approx| x.exp(),
-        Image::Any;
-    /// Natural logarithm, for `x > 0`
-    Log: "log" "log_f32" "log_f16" "log_grad_f32",
-        ("return log(x);") |x: Approx| x.ln(),
-        ("return 1.0 / x;") |x| ONE / x,
-        Image::Any;
-    /// `√x`, for `x ≥ 0`
-    Sqrt: "sqrt" "sqrt_f32" "sqrt_f16" "sqrt_grad_f32",
-        ("return sqrt(x);") |x: Approx| x.root(),
-        ("return 0.5 * inverseSqrt(x);") |x: Approx| HALF * x.inverse_sqrt(),
-        Image::Any;
-    /// `|x|`; its derivative is 0 at 0.
-    Abs: "abs" "abs_f32" "abs_f16" "abs_grad_f32",
-        ("return abs(x);") |x: Approx| x.abs(),
-        ("return sign(x);") |x: Approx| Approx::exact(if x.value == 0.0 { 0.0 } else { x.value.signum() }),
-        Image::Any;
-    /// The largest whole number that is not larger
-    Floor: "floor" "floor_f32" "floor_f16" "floor_grad_f32",
-        ("return floor(x);") |x: Approx| x.through(f64::floor),
-        ("return 0.0 * x;") |_: Approx| Approx::exact(0.0),
-        Image::Any;
-    /// The smallest whole number that is not smaller
-    Ceil: "ceil" "ceil_f32" "ceil_f16" "ceil_grad_f32",
-        ("return ceil(x);") |x: Approx| x.through(f64::ceil),
-        ("return 0.0 * x;") |_: Approx| Approx::exact(0.0),
-        Image::Any;
-    /// The next whole number, of two the even one
-    Round: "round" "round_f32" "round_f16" "round_grad_f32",
-        ("return round(x);") |x: Approx| x.through(f64::round_ties_even),
-        ("return 0.0 * x;") |_: Approx| Approx::exact(0.0),
-        Image::Any;
-    /// `x` to the power of `exponent`, for `x > 0`, or any `x` where the exponent is 2 or 3
-    Pow { exponent = 2.0 }: "pow" "pow_f32" "pow_f16" "pow_grad_f32",
-        ("return {};", power_wgsl(exponent)) |x: Approx| power(x, exponent),
-        ("return {exponent:?}f * ({});", power_wgsl(exponent - 1.0))
-            |x: Approx| Approx::exact(exponent) * power(x, exponent - 1.0),
-        Image::Any;
     /// `1 / x`, for `2⁻¹²⁶ ≤ |x| ≤ 2¹²⁶`: for learned scales inside training. Whatever is stored or
     /// deployed takes its reciprocals from the host, which rounds once.
     Reciprocal: "reciprocal" "reciprocal_f32" "reciprocal_f16" "reciprocal_grad_f32",
@@ -285,126 +87,145 @@ unary! {
         ("let r = inverseSqrt(x + {eps:?}f); return -0.5 * r * r * r;") |x: Approx| {
             let r = (x + Approx::exact(eps)).inverse_sqrt(); Approx::exact(-0.5) * r * r * r },
         Image::Any;
+    /// `x` for `x ≥ 0`, else `alpha·x`: 0.01 in ONNX and PyTorch.
+    LeakyRelu { alpha = 0.1 }: "leaky_relu" "leaky_relu_f32" "leaky_relu_f16" "leaky_relu_grad_f32",
+        ("return select({alpha:?}f * x, x, x >= 0.0);") |x: Approx| x.by_sign(x, Approx::exact(alpha) * x),
+        ("return select({alpha:?}f, 1.0, x > 0.0);") |x: Approx| if x.value > 0.0 { ONE } else { Approx::exact(alpha) },
+        Image::Any;
+    /// `x` for `x ≥ 0`, else `alpha·(eˣ − 1)`: 1 in ONNX and PyTorch.
+    Elu { alpha = 1.3 }: "elu" "elu_f32" "elu_f16" "elu_grad_f32",
+        ("return select({alpha:?}f * (exp(min(x, 0.0)) - 1.0), x, x >= 0.0);")
+            |x: Approx| x.by_sign(x, Approx::exact(alpha) * (negative(x).exp() - ONE)),
+        ("return select({alpha:?}f * exp(min(x, 0.0)), 1.0, x > 0.0);")
+            |x: Approx| if x.value > 0.0 { ONE } else { Approx::exact(alpha) * negative(x).exp() },
+        Image::Any;
+    /// `gamma·x` for `x ≥ 0`, else `gamma·alpha·(eˣ − 1)`; see [`Unary::SELU`].
+    Selu { alpha = 1.673_263_2, gamma = 1.050_701 }: "selu" "selu_f32" "selu_f16" "selu_grad_f32",
+        ("return {gamma:?}f * select({alpha:?}f * (exp(min(x, 0.0)) - 1.0), x, x >= 0.0);")
+            |x: Approx| Approx::exact(gamma) * x.by_sign(x, Approx::exact(alpha) * (negative(x).exp() - ONE)),
+        ("return {gamma:?}f * select({alpha:?}f * exp(min(x, 0.0)), 1.0, x > 0.0);")
+            |x: Approx| Approx::exact(gamma)
+                * if x.value > 0.0 { ONE } else { Approx::exact(alpha) * negative(x).exp() },
+        Image::Any;
+    /// `x` for `x ≥ 0`, else `alpha·(e^(x / alpha) − 1)`, `alpha > 0`: 1 in ONNX and PyTorch.
+    Celu { alpha = 0.7 }: "celu" "celu_f32" "celu_f16" "celu_grad_f32",
+        ("return select({alpha:?}f * (exp(min(x, 0.0) / {alpha:?}f) - 1.0), x, x >= 0.0);")
+            |x: Approx| x.by_sign(x, Approx::exact(alpha) * ((negative(x) / Approx::exact(alpha)).exp() - ONE)),
+        ("return exp(min(x, 0.0) / {alpha:?}f);") |x| (negative(x) / Approx::exact(alpha)).exp(),
+        Image::Any;
+    /// `ln(1 + eˣ)`
+    Softplus: "softplus" "softplus_f32" "softplus_f16" "softplus_grad_f32",
+        ("return max(x, 0.0) + log(1.0 + exp(-abs(x)));") |x: Approx| x.max(0.0) + (ONE + decay(x)).ln(),
+        ("let e = exp(-abs(x)); return select(e, 1.0, x >= 0.0) / (1.0 + e);") sigmoid,
+        Image::Any;
+    /// `x / (1 + |x|)`
+    Softsign: "softsign" "softsign_f32" "softsign_f16" "softsign_grad_f32",
+        ("return x / (1.0 + abs(x));") |x: Approx| x / (ONE + x.abs()),
+        ("let d = 1.0 + abs(x); return 1.0 / (d * d);")
+            |x: Approx| { let d = ONE + x.abs(); ONE / (d * d) },
+        Image::Within(-1.0, 1.0);
+    /// `x · tanh(ln(1 + eˣ))`
+    Mish: "mish" "mish_f32" "mish_f16" "mish_grad_f32",
+        ("{TANH_SOFTPLUS} return max(x, -110.0) * t;") |x: Approx| x.max(-110.0) * formulas::tanh_softplus(x),
+        ("{TANH_SOFTPLUS} let d = select(n + 2.0, top + 2.0 * e * e, x >= 0.0);
+        return t + clamp(x, -110.0, 110.0) * (select(1.0, e, x >= 0.0) * (4.0 * e * (1.0 + e) / (d * d)));")
+            |x: Approx| formulas::tanh_softplus(x) + x.clamp(-110.0, 110.0) * formulas::tanh_softplus_slope(x),
+        Image::Any;
+    /// The error function, `2/√π · ∫₀ˣ e^−t² dt`
+    Erf: "erf" "erf_f32" "erf_f16" "erf_grad_f32",
+        ("{} return select(tail - 1.0, 1.0 - tail, x >= 0.0);", formulas::erfc_abs_wgsl("x"))
+            |x: Approx| { let tail = formulas::erfc_abs(x); x.by_sign(ONE - tail, tail - ONE) },
+        ("let z = min(abs(x), 10.0); return {:?}f * exp(-z * z);", ERF_SLOPE as f32) |x: Approx| {
+            let z = x.abs().clamp(0.0, 10.0); Approx::rounded(ERF_SLOPE) * (-(z * z)).exp() },
+        Image::Within(-1.0, 1.0);
+    /// `x · ½·(1 + erf(x / √2))`
+    Gelu: "gelu" "gelu_f32" "gelu_f16" "gelu_grad_f32",
+        ("{} return max(x, -15.0) * share;", formulas::normal_share_wgsl())
+            |x: Approx| x.max(-15.0) * formulas::normal_share(x),
+        ("{} let v = clamp(x, -15.0, 15.0); return share + v * ({:?}f * exp(-0.5 * v * v));",
+            formulas::normal_share_wgsl(), DENSITY as f32) |x: Approx| {
+            let v = x.clamp(-15.0, 15.0); formulas::normal_share(x) + v * formulas::normal_density(v) },
+        Image::Any;
+    /// `x · ½·(1 + tanh(√(2/π)·(x + 0.044715·x³)))`
+    GeluTanh: "gelu_tanh" "gelu_tanh_f32" "gelu_tanh_f16" "gelu_tanh_grad_f32",
+        ("{} let e = exp(-abs(u)); return max(x, -20.0) * (select(e, 1.0, u >= 0.0) / (1.0 + e));",
+            formulas::gelu_inner_wgsl())
+            |x: Approx| x.max(-20.0) * sigmoid(formulas::gelu_inner(x)),
+        ("{} let e = exp(-abs(u)); let d = 1.0 + e;
+        return select(e, 1.0, u >= 0.0) / d + v * ({:?}f + {:?}f * v * v) * (e / (d * d));",
+            formulas::gelu_inner_wgsl(), LINEAR as f32, (3.0 * CUBIC) as f32) |x: Approx| {
+            let (v, u) = (x.clamp(-20.0, 20.0), formulas::gelu_inner(x));
+            let inner = Approx::rounded(LINEAR) + Approx::rounded(3.0 * CUBIC) * v * v;
+            sigmoid(u) + v * inner * bell(decay(u)) },
+        Image::Any;
+    /// `eˣ`
+    Exp: "exp" "exp_f32" "exp_f16" "exp_grad_f32",
+        ("return exp(x);") |x: Approx| x.exp(),
+        ("return exp(x);") |x: Approx| x.exp(),
+        Image::Any;
+    /// `ln x`, for `x > 0`
+    Log: "log" "log_f32" "log_f16" "log_grad_f32",
+        ("return log(x);") |x: Approx| x.ln(),
+        ("return 1.0 / x;") |x| ONE / x,
+        Image::Any;
+    /// `√x`, for `x ≥ 0`
+    Sqrt: "sqrt" "sqrt_f32" "sqrt_f16" "sqrt_grad_f32",
+        ("return sqrt(x);") |x: Approx| x.sqrt(),
+        ("return 0.5 * inverseSqrt(x);") |x: Approx| Approx::exact(0.5) * x.inverse_sqrt(),
+        Image::Any;
+    /// `|x|`; its derivative is 0 at 0.
+    Abs: "abs" "abs_f32" "abs_f16" "abs_grad_f32",
+        ("return abs(x);") |x: Approx| x.abs(),
+        ("return sign(x);") |x: Approx| x.by_sign(when(x.value > 0.0, 1.0), Approx::exact(-1.0)),
+        Image::Any;
+    /// `x^exponent`, for `x > 0`; for whole exponents of any `x` but 0, and of 0 if they are not negative.
+    Pow { exponent = 3.0 }: "pow" "pow_f32" "pow_f16" "pow_grad_f32",
+        ("return {};", formulas::power_wgsl(exponent)) |x| formulas::power(x, exponent),
+        ("return {exponent:?}f * {};", formulas::power_wgsl(exponent - 1.0))
+            |x| Approx::exact(exponent) * formulas::power(x, exponent - 1.0),
+        Image::Any;
+    /// `⌊x⌋`; its derivative is 0.
+    Floor: "floor" "floor_f32" "floor_f16" "floor_grad_f32",
+        ("return floor(x);") |x: Approx| x.through(f64::floor),
+        ("return 0.0;") |_: Approx| Approx::default(),
+        Image::Any;
+    /// `⌈x⌉`; its derivative is 0.
+    Ceil: "ceil" "ceil_f32" "ceil_f16" "ceil_grad_f32",
+        ("return ceil(x);") |x: Approx| x.through(f64::ceil),
+        ("return 0.0;") |_: Approx| Approx::default(),
+        Image::Any;
+    /// The nearest whole number, the even one of two; its derivative is 0.
+    Round: "round" "round_f32" "round_f16" "round_grad_f32",
+        ("return round(x);") |x: Approx| x.through(f64::round_ties_even),
+        ("return 0.0;") |_: Approx| Approx::default(),
+        Image::Any;
 }
 
-const ONE: Approx = Approx {
-    value: 1.0,
-    error: 0.0,
-};
-
-const HALF: Approx = Approx {
-    value: 0.5,
-    error: 0.0,
-};
-
-const FRAC_1_SQRT_2: f32 = std::f32::consts::FRAC_1_SQRT_2;
-const FRAC_2_SQRT_PI: f32 = std::f32::consts::FRAC_2_SQRT_PI;
-const TWO_BY_ROOT_PI: f32 = FRAC_2_SQRT_PI;
-/// `√(2 / π)`
-const GELU_INNER: f32 = 0.797_884_6;
-const GELU_CUBE: f32 = 0.044_715;
-
-/// Factor of `t`, then those of its powers, in the formula for erf.
-const ERF: [f32; 6] = [
-    0.327_591_1,
-    0.254_829_6,
-    -0.284_496_74,
-    1.421_413_7,
-    -1.453_152,
-    1.061_405_4,
-];
-const ERF_WGSL: &str = "let a = min(abs(x), 10.0); let t = 1.0 / (1.0 + 0.3275911 * a);
-        let p = t * (0.2548296 + t * (-0.28449674 + t * (1.4214137 + t * (-1.453152 + t * 1.0614054))));
-        let r = 1.0 - p * exp(-a * a); let e = select(-r, r, x >= 0.0);";
-
-/// The formula's value may be off by its rounding, and by what it is not erf.
-fn erf(x: Approx) -> Approx {
-    let a = x.abs().at_most(10.0);
-    let t = ONE / (ONE + Approx::exact(ERF[0]) * a);
-    let p = ERF[1..].iter().rev().fold(Approx::default(), |p, &factor| {
-        t * (Approx::exact(factor) + p)
-    });
-    let r = ONE - p * (-(a * a)).exp();
-    let formula = x.by_sign(r, -r);
-    let value = libm::erf(x.value);
-    Approx {
-        value,
-        error: formula.error + (formula.value - value).abs(),
-    }
-}
-
-/// `(1 + erf(x / √2)) / 2`
-fn gelu_share(x: Approx) -> Approx {
-    HALF + HALF * erf(x * Approx::rounded(std::f64::consts::FRAC_1_SQRT_2))
-}
-
-fn gelu_gate(x: Approx) -> Approx {
-    let c = x.clamp(-20.0, 20.0);
-    let cube = Approx::rounded(0.044_715) * c * c * c;
-    let u = Approx::rounded((2.0 / std::f64::consts::PI).sqrt()) * (c + cube);
-    let d = decay(u + u);
-    let h = (ONE - d) / (ONE + d);
-    u.by_sign(h, -h)
-}
-
-/// `tanh(ln(1 + eˣ))`
-fn mish_gate(x: Approx) -> Approx {
-    let e = decay(x);
-    let two = Approx::exact(2.0);
-    let (high, low) = (ONE + two * e, e * e + two * e);
-    x.by_sign(high / (high + two * e * e), low / (low + two))
-}
-
-fn power_wgsl(exponent: f32) -> String {
-    match exponent {
-        0.0 => "1.0".into(),
-        1.0 => "x".into(),
-        2.0 => "x * x".into(),
-        3.0 => "x * x * x".into(),
-        exponent => format!("pow(x, {exponent:?}f)"),
-    }
-}
-
-/// WGSL has `pow` as `exp2(y · log2(x))`.
-fn power(x: Approx, exponent: f32) -> Approx {
-    match exponent {
-        0.0 => ONE,
-        1.0 => x,
-        2.0 => x * x,
-        3.0 => x * x * x,
-        exponent => {
-            let exact = x.value.powf(exponent.into());
-            let device = (Approx::exact(exponent) * x.ln()).exp();
-            Approx {
-                value: exact,
-                error: device.error,
-            }
-        }
-    }
-}
-
-fn when(condition: bool, value: f32) -> Approx {
-    Approx::exact(if condition { value } else { 0.0 })
-}
-
-/// `e^−|x|`
-fn decay(x: Approx) -> Approx {
-    (-x.abs()).exp()
-}
-
-fn sigmoid(x: Approx) -> Approx {
-    let e = decay(x);
-    x.by_sign(ONE / (ONE + e), e / (ONE + e))
-}
-
-/// `e / (1 + e)²`
-fn bell(e: Approx) -> Approx {
-    e / ((ONE + e) * (ONE + e))
-}
+/// `2/√π`.
+const ERF_SLOPE: f64 = std::f64::consts::FRAC_2_SQRT_PI;
 
 impl Unary {
     /// PyTorch's ReLU6.
     pub const RELU6: Self = Self::Clip { min: 0.0, max: 6.0 };
+
+    /// ONNX's and PyTorch's SELU.
+    pub const SELU: Self = Self::Selu {
+        alpha: 1.673_263_2,
+        gamma: 1.050_701,
+    };
+
+    /// Whether the function has a value at `x`; of others anything may come out.
+    pub fn is_defined_at(self, x: f64) -> bool {
+        match self {
+            Self::Reciprocal => x != 0.0,
+            Self::InvStd { eps } => x + f64::from(eps) > 0.0,
+            Self::Log => x > 0.0,
+            Self::Sqrt => x >= 0.0,
+            Self::Pow { exponent } if exponent % 1.0 != 0.0 => x > 0.0,
+            Self::Pow { exponent } => x != 0.0 || exponent >= 0.0,
+            _ => true,
+        }
+    }
 
     /// The exact value.
     pub fn f64(self, x: f64) -> f64 {
@@ -481,6 +302,21 @@ mod tests {
                     .all(|f| f.f64(x).abs() < 1e-40)
             );
         }
+        for (f, x, want) in [
+            (Unary::Erf, -0.5, -0.520_499_877_813_046_5),
+            (Unary::Gelu, 1.0, 0.841_344_746_068_542_9),
+            (Unary::Gelu, -2.0, -0.045_500_263_896_358_42),
+            (Unary::GeluTanh, 1.0, 0.841_191_990_608_299),
+            (Unary::Mish, 1.0, 0.865_098_388_267_289_6),
+            (Unary::Mish, -2.0, -0.252_501_493_174_425_1),
+            (Unary::Softplus, -1.0, 0.313_261_687_518_222_8),
+            (Unary::SELU, -1.0, -1.111_330_737_812_563),
+            (Unary::Celu { alpha: 2.0 }, -1.0, -0.786_938_680_574_733_2),
+            (Unary::Pow { exponent: -0.5 }, 4.0, 0.5),
+            (Unary::Round, -2.5, -2.0),
+        ] {
+            assert!((at(f, x) - want).abs() < 3e-8, "{f:?}: {}", at(f, x));
+        }
         assert_eq!(at(Unary::Sigmoid, f64::INFINITY), 1.0);
         assert!(at(Unary::Sigmoid, f64::NAN).is_nan());
     }
@@ -489,15 +325,16 @@ mod tests {
     #[test]
     fn rows_agree_with_themselves() {
         for f in Unary::examples() {
-            for x in [-7.3, -2.9, -1.0, -0.2, 0.3, 0.9, 2.4, 5.1, 40.0] {
-                let roots = matches!(f, Unary::InvStd { .. } | Unary::Log | Unary::Sqrt);
-                if roots && x < 0.0 {
+            let jumps = matches!(f, Unary::Floor | Unary::Ceil);
+            for x in [-7.3, -2.9, -1.0, -0.2, 0.3, 0.9, 2.4, 5.1, 40.0f64] {
+                let jumps = jumps && x.fract() == 0.0;
+                if jumps || !f.is_defined_at(x) {
                     continue;
                 }
                 let h = 1e-6;
                 let slope = (f.f64(x + h) - f.f64(x - h)) / (2.0 * h);
                 assert!(
-                    (slope - f.derivative(x)).abs() < 1e-6,
+                    (slope - f.derivative(x)).abs() < 1e-6 * (1.0 + slope.abs()),
                     "{f:?} at {x}: {slope}"
                 );
                 let size = f.f64(x).abs() + f.derivative(x).abs() + 1.0;

@@ -160,6 +160,7 @@ impl Exporter<'_> {
             | Op::MeanSquare(_)
             | Op::Distill(_)
             | Op::ApplyMask(_)
+            | Op::Resample(_)
             | Op::FakeQuant(_)
             | Op::LinearGradInput(_)
             | Op::LinearGradWeight(_)
