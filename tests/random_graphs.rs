@@ -13,7 +13,7 @@ use std::sync::Arc;
 use wizen::Network;
 use wizen::base::{DType, Quantization, Requant, Rng, Tensor};
 use wizen::gpu::{Caps, Gpu};
-use wizen::graph::ops::{BatchNorm, Op};
+use wizen::graph::ops::Op;
 use wizen::graph::{
     CpuSession, Device, Graph, Node, Session, SessionOptions, ValueId, compare_steps, lower,
     optimize,

@@ -1,7 +1,5 @@
 //! Model files that commands take.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use wizen::models::{self, Weights};
 use wizen::{Error, Network, OpenOptions, Result};

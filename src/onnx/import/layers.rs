@@ -13,7 +13,6 @@ use crate::onnx::attributes::Reading;
 /// Strides, dilations and pads of a window over one or two axes, as rows and columns.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
-    pub kernel: [usize; 2],
     pub stride: [usize; 2],
     pub dilation: [usize; 2],
     /// Above, left, below, right.
@@ -73,7 +72,6 @@ impl Window {
             other => return Err(node.wrong(format!("`auto_pad` is {other}"))),
         }
         Ok(Self {
-            kernel,
             stride,
             dilation,
             padding,
@@ -459,26 +457,27 @@ impl Importer<'_> {
         };
         let name = self.operand_name(node, 1);
         let form = format!("product {turned} {factor} {dtype} {:?}", x.flat);
-        let w = self.param(&name, &form, || {
-            let w = if turned {
-                w.clone()
-            } else {
-                w.transposed(&[1, 0])
-            };
-            let mut data = w.to_f32();
-            if let Some(columns) = &columns {
-                for row in data.chunks_mut(k) {
-                    let old = row.to_vec();
-                    for (to, &from) in row.iter_mut().zip(columns) {
-                        *to = old[from as usize];
-                    }
+        let arrange = |w: Array| {
+            let w = if turned { w } else { w.transposed(&[1, 0]) };
+            match &columns {
+                Some(columns) => w.with_columns(columns),
+                None => w,
+            }
+        };
+        let integers = match factor == 1.0 && rank == 2 {
+            true => self.integer_weights(&name, &form, usize::from(!turned), arrange)?,
+            false => None,
+        };
+        let w = match integers {
+            Some(id) => id,
+            None => self.param(&name, &form, || {
+                let mut data = arrange(w.clone()).to_f32();
+                if factor != 1.0 {
+                    data.iter_mut().for_each(|w| *w *= factor);
                 }
-            }
-            if factor != 1.0 {
-                data.iter_mut().for_each(|w| *w *= factor);
-            }
-            Array::float(&[n, k], data).tensor(dtype)
-        })?;
+                Array::float(&[n, k], data).tensor(dtype)
+            })?,
+        };
         let mut operands = Vec::new();
         if rank == 2 {
             let rows = match x.flat {
