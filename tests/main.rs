@@ -26,6 +26,7 @@ mod images_cli;
 mod kernels;
 mod matrix;
 mod network;
+mod onnx;
 mod peaks;
 mod pipelines;
 mod plan;

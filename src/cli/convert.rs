@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use wizen::quant::to_f16;
+use wizen::quant::{Scheme, prepare, to_f16};
 use wizen::{Error, Result};
 
 use super::context::{Context, bytes, may_write};
@@ -48,7 +48,7 @@ pub fn run(context: &Context, args: ConvertArgs) -> Result<()> {
     }
     if args.fp16 {
         let graph = network.float_graph("convert --fp16")?;
-        let graph = wizen::graph::optimize(&graph)?;
+        let graph = prepare(&graph, Scheme::Fp16)?;
         network.graph = to_f16(&graph, &std::collections::BTreeSet::new())?;
         network = network.after("convert", "fp16");
     }

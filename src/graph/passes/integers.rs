@@ -105,7 +105,8 @@ impl<'g> Found<'g> {
     }
 
     fn quantize(&mut self, node: &Node) -> Result<bool> {
-        let Some(&integers) = self.integers.get(&node.inputs[0]) else {
+        let integers = self.integers.get(&node.inputs[0]).copied();
+        let Some(integers) = integers.filter(|&id| self.is_int8(id)) else {
             return Ok(false);
         };
         let wanted = self.old().value(node.outputs[0]).quant.clone();
@@ -146,14 +147,18 @@ impl<'g> Found<'g> {
         common
     }
 
+    fn is_int8(&self, id: ValueId) -> bool {
+        self.rewriter.graph.value(id).dtype == DType::I8
+    }
+
     /// An operation without weights.
     fn other(&mut self, node: &Node) -> Result<bool> {
         let graph = self.old();
         let mut inputs = Vec::new();
         for &id in &node.inputs {
             match self.integers.get(&id) {
-                Some(&integers) => inputs.push(integers),
-                None => return Ok(false),
+                Some(&integers) if self.is_int8(integers) => inputs.push(integers),
+                Some(_) | None => return Ok(false),
             }
         }
         let &[y] = node.outputs.as_slice() else {
@@ -191,7 +196,8 @@ impl<'g> Found<'g> {
         let Some(at) = node.op.weights().filter(|at| at.residual.is_none()) else {
             return Ok(false);
         };
-        let Some(&x) = self.integers.get(&node.inputs[0]) else {
+        let x = self.integers.get(&node.inputs[0]).copied();
+        let Some(x) = x.filter(|&id| self.is_int8(id)) else {
             return Ok(false);
         };
         let Some(weight) = stored_integers(graph, node.inputs[at.weight], DType::I8) else {
@@ -221,20 +227,35 @@ impl<'g> Found<'g> {
             return Ok(false);
         }
         let bias: Vec<i32> = bias.iter().map(|b| b.round_ties_even() as i32).collect();
-        let y = node.outputs[0];
-        // A clamp behind the sum narrows what it is rounded to.
-        let clamp = only_user(graph, node).filter(|next| {
-            let f = next.op.rules().activation();
-            matches!(next.op, Op::Map(_)) && f.is_some_and(|f| f.as_clamp().is_some())
-        });
-        let clamp = clamp.and_then(|next| {
-            let quant = self.wanted(next.outputs[0])?;
-            Some((next, op.rules().fuse(&next.op)?, quant))
-        });
-        let (op, result, quant) = match clamp {
-            Some((next, fused, quant)) => (fused, next.outputs[0], Some(quant)),
-            None => (op, y, self.wanted(y)),
-        };
+        // What joins the sum before it is rounded: integers that are added, and a clamp.
+        let (mut last, mut op, mut residual) = (node, op, None);
+        if let Some(next) = only_user(graph, last)
+            && let Some((fused, other)) = self.addition(&op, last, next)
+        {
+            (last, op, residual) = (next, fused, Some(other));
+        }
+        if let Some(next) = only_user(graph, last)
+            && matches!(next.op, Op::Map(_))
+            && next
+                .op
+                .rules()
+                .activation()
+                .is_some_and(|f| f.as_clamp().is_some())
+            && self.wanted(next.outputs[0]).is_some()
+            && let Some(fused) = op.rules().fuse(&next.op)
+        {
+            (last, op) = (next, fused);
+        }
+        let mut quant = self.wanted(last.outputs[0]);
+        if quant.is_none() && residual.is_some() {
+            // Without an end that is rounded there is no sum of integers.
+            (last, residual) = (node, None);
+            let Some(plain) = node.op.rules().with_bias() else {
+                return Ok(false);
+            };
+            (op, quant) = (plain, None);
+        }
+        let result = last.outputs[0];
         let stored = at.bias.and_then(|i| node.inputs.get(i)).copied();
         let stored = stored.map(|id| stored_integers(graph, id, DType::I32).unwrap_or(id));
         let name = stored.map(|id| graph.value(id).name.clone());
@@ -242,12 +263,32 @@ impl<'g> Found<'g> {
         let weight = self.rewriter.get(weight)?;
         let graph = &mut self.rewriter.graph;
         let bias = graph.param(&name, Tensor::from_i32(&[bias.len()], &bias)?);
-        let made = graph.push_as(&node.name, op, &[x, weight, bias], quant)?[0];
+        let mut inputs = vec![x, weight, bias];
+        inputs.extend(residual);
+        let made = graph.push_as(&node.name, op, &inputs, quant)?[0];
         self.integers.insert(result, made);
-        if result != y {
-            done.insert(result);
+        // The nodes that are a part of this one now.
+        let mut part = node;
+        while part.outputs[0] != result {
+            match only_user(self.old(), part) {
+                Some(next) => part = next,
+                None => break,
+            }
+            done.extend(&part.outputs);
         }
         Ok(true)
+    }
+
+    /// The layer with `next` in it, if that adds integers to its result, and these integers.
+    fn addition(&self, op: &Op, node: &Node, next: &Node) -> Option<(Op, ValueId)> {
+        let graph = self.old();
+        let fused = op.rules().fuse(&next.op)?;
+        fused.weights()?.residual?;
+        let y = node.outputs[0];
+        let other = next.inputs.iter().copied().find(|&id| id != y)?;
+        let same = graph.value(other).shape == graph.value(y).shape;
+        let integers = *self.integers.get(&other)?;
+        (same && self.is_int8(integers)).then_some((fused, integers))
     }
 }
 

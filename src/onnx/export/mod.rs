@@ -63,6 +63,8 @@ struct Exporter<'g> {
     reals: HashMap<ValueId, Made>,
     /// Means of images as images of one pixel, `[n, c, 1, 1]`.
     pixels: HashMap<ValueId, String>,
+    scales: HashMap<ValueId, String>,
+    zero_points: HashMap<i32, String>,
     taken: HashSet<String>,
 }
 
@@ -103,6 +105,8 @@ fn to_model(network: &Network) -> Result<ModelProto> {
         made: HashMap::new(),
         reals: HashMap::new(),
         pixels: HashMap::new(),
+        scales: HashMap::new(),
+        zero_points: HashMap::new(),
         taken: graph.output_names().iter().cloned().collect(),
     };
     let inputs = exporter.inputs()?;
@@ -313,7 +317,9 @@ impl<'g> Exporter<'g> {
         self.nodes.push(NodeProto {
             input: inputs.iter().map(|&input| input.to_owned()).collect(),
             output: vec![name.to_owned()],
-            name: Some(name.to_owned()),
+            // What only converts needs no name of its own.
+            name: (!kind.ends_with("quantizeLinear") && kind != "QuantizeLinear")
+                .then(|| name.to_owned()),
             op_type: Some(kind.to_owned()),
             attribute,
             domain: None,
@@ -335,6 +341,28 @@ impl<'g> Exporter<'g> {
     /// A number, of the type of floats that a value has.
     fn scalar(&mut self, name: &str, value: f32, dtype: DType) -> String {
         self.constant(name, tensors::floats(&[], &[value], dtype))
+    }
+
+    /// The scale of a value, one tensor for all that mention it.
+    fn scale(&mut self, id: ValueId, scale: f32) -> String {
+        if let Some(name) = self.scales.get(&id) {
+            return name.clone();
+        }
+        let name = format!("{}_scale", self.graph.value(id).name);
+        let name = self.scalar(&name, scale, DType::F32);
+        self.scales.insert(id, name.clone());
+        name
+    }
+
+    /// A zero point, one tensor for all that have it.
+    fn zero_point(&mut self, zero: i32) -> String {
+        if let Some(name) = self.zero_points.get(&zero) {
+            return name.clone();
+        }
+        let tensor = tensors::bytes(&[], &[zero as i8]);
+        let name = self.constant(&format!("zero_point_{zero}"), tensor);
+        self.zero_points.insert(zero, name.clone());
+        name
     }
 
     /// A stored tensor.
@@ -365,10 +393,9 @@ impl<'g> Exporter<'g> {
                 quant.scales[0],
                 DType::F32,
             );
-            let zero = tensors::bytes(&[], &[quant.zero_points[0] as i8]);
-            let zero = self.constant(&format!("{}_zero_point", value.name), zero);
+            let zero = self.zero_point(quant.zero_points[0]);
             let inputs = [made.name.as_str(), &scale, &zero];
-            let name = format!("{}_dequantized", value.name);
+            let name = format!("{}_dq", value.name);
             let name = self.emit(&name, "DequantizeLinear", &inputs, &[]);
             let made = Made { name, ..made };
             self.reals.insert(id, made.clone());
@@ -453,11 +480,10 @@ impl<'g> Exporter<'g> {
             let inputs = [name.as_str(), &low, &high];
             name = self.emit(&format!("{}_clipped", value.name), "Clip", &inputs, &[]);
         }
-        let scale = self.scalar(&format!("{}_scale", value.name), q.scale, DType::F32);
-        let zero = tensors::bytes(&[], &[q.zero_point as i8]);
-        let zero = self.constant(&format!("{}_zero_point", value.name), zero);
+        let scale = self.scale(id, q.scale);
+        let zero = self.zero_point(q.zero_point);
         let inputs = [name.as_str(), &scale, &zero];
-        let name = format!("{}_quantized", value.name);
+        let name = format!("{}_q", value.name);
         let name = self.emit(&name, "QuantizeLinear", &inputs, &[]);
         self.made.insert(id, Made { name, ..made });
     }

@@ -263,7 +263,7 @@ impl Exporter<'_> {
             true => tensors::nibbles(&shape, &data),
             false => tensors::bytes(&shape, &data),
         };
-        let integers = self.constant(&format!("{}_quantized", value.name), integers);
+        let integers = self.constant(&format!("{}_q", value.name), integers);
         let scales = match quant.axis {
             None => tensors::floats(&[], &quant.scales, DType::F32),
             Some(_) => tensors::floats(&[quant.scales.len()], &quant.scales, DType::F32),
@@ -291,6 +291,10 @@ impl Exporter<'_> {
     /// A bias: floats, or integers in units of `s_x · s_w` as a `DequantizeLinear`.
     fn bias(&mut self, node: &Node, id: ValueId, dtype: DType) -> Result<String> {
         let value = self.graph.value(id);
+        if self.graph.tensor(id).is_none() {
+            let made = self.real(id)?;
+            return Ok(self.ordered(&made, &[0])?.name);
+        }
         if value.dtype != DType::I32 {
             return self.parameter_as(id, &[0], dtype);
         }
@@ -304,7 +308,7 @@ impl Exporter<'_> {
         let unit = |c: usize| (f64::from(x.scale) * f64::from(w.channel(c).scale)) as f32;
         let units: Vec<f32> = (0..data.len()).map(unit).collect();
         let integers = tensors::words(&[data.len()], &data);
-        let integers = self.constant(&format!("{}_quantized", value.name), integers);
+        let integers = self.constant(&format!("{}_q", value.name), integers);
         let units = tensors::floats(&[units.len()], &units, DType::F32);
         let units = self.constant(&format!("{}_scale", value.name), units);
         let axis = [("axis", Attribute::Int(0))];
@@ -354,13 +358,19 @@ impl Exporter<'_> {
             inputs.push(self.bias(node, node.inputs[i], dtype)?);
         }
         let list = |sizes: &[usize]| Attribute::Ints(sizes.iter().map(|&n| n as i64).collect());
-        let attributes = [
-            ("kernel_shape", list(&shape[1..3])),
-            ("strides", list(&conv.stride)),
-            ("pads", list(&conv.padding)),
-            ("dilations", list(&conv.dilation)),
-            ("group", Attribute::Int(conv.groups as i64)),
-        ];
+        let mut attributes = vec![("kernel_shape", list(&shape[1..3]))];
+        if conv.stride != [1; 2] {
+            attributes.push(("strides", list(&conv.stride)));
+        }
+        if conv.padding != [0; 4] {
+            attributes.push(("pads", list(&conv.padding)));
+        }
+        if conv.dilation != [1; 2] {
+            attributes.push(("dilations", list(&conv.dilation)));
+        }
+        if conv.groups != 1 {
+            attributes.push(("group", Attribute::Int(conv.groups as i64)));
+        }
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         let name = self.emit(&node.name, "Conv", &inputs, &attributes);
         let sum = Made {

@@ -353,9 +353,51 @@ impl Importer<'_> {
             op.without_bias()
         };
         let y = self.graph.push(node.name, op, &operands)?;
-        let y = self.pixels_of_channels(node.name, y, stride, true)?;
-        let y = self.cropped(node, y, [rows.skip, columns.skip], out)?;
-        self.from_image(node, y, shape.len())
+        let spread = Spread {
+            from: y,
+            stride,
+            start: [rows.skip, columns.skip],
+            size: out,
+        };
+        self.spread(node, spread, shape.len())
+    }
+
+    /// The channels of a transposed convolution as pixels.
+    fn spread(&mut self, node: &Reading<'_>, spread: Spread, rank: usize) -> Result<Live> {
+        let y = self.pixels_of_channels(node.name, spread.from, spread.stride, true)?;
+        let y = self.cropped(node, y, spread.start, spread.size)?;
+        let live = self.from_image(node, y, rank)?;
+        self.spreads.insert(live.id, spread);
+        Ok(live)
+    }
+
+    /// A batch norm behind a transposed convolution belongs before its channels become pixels, where it
+    /// is part of the layer: each of its numbers counts for all places of a channel.
+    pub(super) fn norm_before_spread(
+        &mut self,
+        node: &Reading<'_>,
+        x: &Live,
+        eps: f32,
+    ) -> Result<Option<Live>> {
+        let Some(spread) = self.spreads.get(&x.id).copied() else {
+            return Ok(None);
+        };
+        let phases = spread.stride[0] * spread.stride[1];
+        let mut inputs = vec![spread.from];
+        for i in 1..5 {
+            let each = self.required(node, i)?.to_f32();
+            let all: Vec<f32> = each
+                .iter()
+                .flat_map(|&number| std::iter::repeat_n(number, phases))
+                .collect();
+            let name = self.operand_name(node, i);
+            let make = || Tensor::from_f32(&[all.len()], &all);
+            inputs.push(self.param(&name, &format!("phases {phases}"), make)?);
+        }
+        let op = crate::graph::ops::BatchNorm { eps };
+        let from = self.graph.push(node.name, op, &inputs)?;
+        self.spread(node, Spread { from, ..spread }, x.order.len())
+            .map(Some)
     }
 
     /// `size` pixels of an image, from `start` on.
@@ -537,6 +579,16 @@ impl Importer<'_> {
             _ => Err(node.wrong("an operand is missing")),
         }
     }
+}
+
+/// The result of a transposed convolution before its channels become pixels.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spread {
+    from: ValueId,
+    stride: [usize; 2],
+    /// The pixels that are left.
+    start: [usize; 2],
+    size: [usize; 2],
 }
 
 /// One axis of a transposed convolution as an ordinary one: what place `phase` of every `stride` places in

@@ -64,6 +64,8 @@ pub(super) struct Importer<'a> {
     taken: HashSet<String>,
     /// What an image was before zeros were put around it, and how many.
     padded: HashMap<ValueId, (ValueId, [usize; 4])>,
+    /// How results of transposed convolutions were made.
+    spreads: HashMap<ValueId, layers::Spread>,
 }
 
 /// Reads the graph of a file.
@@ -88,6 +90,7 @@ pub(super) fn import(file: &Source, inputs: &[(String, Vec<usize>)]) -> Result<G
         params: HashMap::new(),
         taken: HashSet::new(),
         padded: HashMap::new(),
+        spreads: HashMap::new(),
     };
     for (i, tensor) in graph.initializer.iter().enumerate() {
         let name = tensor.name.as_deref().unwrap_or("");

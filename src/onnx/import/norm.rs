@@ -41,6 +41,10 @@ impl Importer<'_> {
         let x = self.live(node, 0)?;
         let shape = self.shape(&x);
         let channels = shape.get(1).copied().unwrap_or(1);
+        let eps = node.float("epsilon", 1e-5)?;
+        if let Some(y) = self.norm_before_spread(node, &x, eps)? {
+            return Ok(y);
+        }
         let mut inputs = vec![self.ordered(node.name, &x, &channels_last(shape.len()))?];
         if self.dtype(&x) == DType::F16 {
             // Statistics are f32, and so is what is made with them.
@@ -60,7 +64,6 @@ impl Importer<'_> {
             let make = || Tensor::from_f32(&[channels], &array.to_f32());
             inputs.push(self.param(&name, "channels", make)?);
         }
-        let eps = node.float("epsilon", 1e-5)?;
         let y = self.push(
             node.name,
             BatchNorm { eps },

@@ -1,0 +1,508 @@
+//! ONNX in and out, against ONNX's own cases and what ONNX Runtime answered for networks of other people.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use pollster::block_on;
+use wizen::base::{DType, Preprocess, Rng, Tensor};
+use wizen::compress::{Job, QuantizeOptions, quantize};
+use wizen::data::{Data, FromFn};
+use wizen::graph::{Device, Graph, lower};
+use wizen::io::{StoredTensor, load_arrays, load_data, read_safetensors};
+use wizen::quant::{Scheme, prepare, to_f16};
+use wizen::{Network, OpenOptions, onnx, open_with};
+
+use crate::data::shared;
+use crate::harness;
+
+fn device() -> Option<Device> {
+    harness::gpu().map(Device::Gpu)
+}
+
+/// Results of a network on a batch, images as `[n, c, h, w]`.
+fn run(device: &Device, graph: &Graph, inputs: &[Tensor]) -> Vec<Vec<f64>> {
+    let batch = inputs.first().map_or(1, |x| x.shape()[0]);
+    let graph = match graph.batch() == batch {
+        true => graph.clone(),
+        false => graph.with_batch(batch).expect("any batch"),
+    };
+    let plan = lower(&graph, &device.caps()).expect("lowers");
+    let mut executor = block_on(device.load(plan)).expect("loads");
+    let inputs: Vec<&Tensor> = inputs.iter().collect();
+    let outputs = block_on(executor.run(&inputs)).expect("runs");
+    outputs.iter().map(as_stored).collect()
+}
+
+fn as_stored(y: &Tensor) -> Vec<f64> {
+    let values = y.to_f64();
+    let &[_, h, w, c] = y.shape() else {
+        return values;
+    };
+    let turned = values.chunks(h * w * c).flat_map(|image| {
+        (0..c).flat_map(move |channel| (0..h * w).map(move |at| image[at * c + channel]))
+    });
+    turned.collect()
+}
+
+/// The largest difference, over the largest value.
+fn relative(got: &[f64], want: &[f64]) -> f64 {
+    assert_eq!(got.len(), want.len());
+    let largest = want.iter().fold(0f64, |m, x| m.max(x.abs()));
+    let difference = got.iter().zip(want).map(|(g, w)| (g - w).abs());
+    let difference = difference.fold(0f64, |m, d| if d.is_nan() { f64::NAN } else { m.max(d) });
+    difference / largest
+}
+
+fn sqnr_db(got: &[f64], want: &[f64]) -> f64 {
+    let signal: f64 = want.iter().map(|x| x * x).sum();
+    let noise: f64 = got.iter().zip(want).map(|(g, w)| (g - w) * (g - w)).sum();
+    10.0 * (signal / noise).log10()
+}
+
+/// The elements of a stored tensor of floats.
+fn numbers(tensor: &StoredTensor) -> Vec<f64> {
+    let values = tensor.to_f32().expect("floats");
+    values.into_iter().map(f64::from).collect()
+}
+
+/// Every result that is stored, by name.
+fn stored(path: &Path) -> BTreeMap<String, Vec<f64>> {
+    let tensors = read_safetensors(path).expect("readable").1;
+    let values = |(name, tensor): (String, StoredTensor)| (name, numbers(&tensor));
+    tensors.into_iter().map(values).collect()
+}
+
+/// A network of `shared/models`, what it is fed and what it answers.
+struct Case {
+    network: Network,
+    inputs: Vec<Tensor>,
+    want: BTreeMap<String, Vec<f64>>,
+}
+
+fn read(folder: &str, shape: Option<(&str, &[usize])>) -> Option<(PathBuf, Network)> {
+    let folder = shared(&format!("models/{folder}"))?;
+    let inputs = shape.map(|(name, shape)| (name.to_owned(), shape.to_vec()));
+    let options = OpenOptions {
+        arch: None,
+        inputs: inputs.into_iter().collect(),
+    };
+    let network = open_with(folder.join("model.onnx"), &options).expect("an ONNX network");
+    Some((folder, network))
+}
+
+/// Networks with arrays beside them.
+fn on_arrays(folder: &str, shape: Option<(&str, &[usize])>) -> Option<Case> {
+    let (folder, network) = read(folder, shape)?;
+    // The arrays are called x, the inputs something else.
+    let input = &network.graph.inputs()[0];
+    let mut alone = Graph::new();
+    alone.input("x", DType::F32, &network.graph.value(*input).shape);
+    let arrays = load_arrays(folder.join("eval_inputs.safetensors"), &alone).expect("arrays");
+    let want = stored(&folder.join("eval_outputs.safetensors"));
+    Some(Case {
+        network,
+        inputs: arrays.all().to_vec(),
+        want,
+    })
+}
+
+/// Networks with pictures.
+fn on_pictures(
+    folder: &str,
+    pictures: &str,
+    shape: Option<(&str, &[usize])>,
+    preprocess: &Preprocess,
+) -> Option<Case> {
+    let (folder, network) = read(folder, shape)?;
+    let eval = shared(&format!("models/{pictures}/eval"))?;
+    let data = load_data(&eval, preprocess).expect("pictures").test;
+    let items: Vec<usize> = (0..data.len()).collect();
+    let inputs = data.inputs(&items).expect("decoded");
+    let want = stored(&folder.join("eval_outputs.safetensors"));
+    Some(Case {
+        network,
+        inputs,
+        want,
+    })
+}
+
+impl Case {
+    /// The largest relative difference over all results.
+    fn difference(&self, device: &Device, graph: &Graph) -> f64 {
+        let got = run(device, graph, &self.inputs);
+        let names = graph.output_names().iter();
+        let each = names.zip(&got).map(|(name, got)| {
+            let want = self.want.get(name);
+            relative(
+                got,
+                want.unwrap_or_else(|| panic!("no answer is called {name}")),
+            )
+        });
+        let each: Vec<f64> = each.collect();
+        assert_eq!(each.len(), self.want.len());
+        each.into_iter()
+            .fold(0.0, |m, d| if d.is_nan() { d } else { m.max(d) })
+    }
+
+    /// fp32, the same written and read again, and fp16.
+    fn check(&self, device: &Device, name: &str) {
+        let graph = self.network.runnable().expect("runs");
+        let fp32 = self.difference(device, &graph);
+        assert!(fp32 < 1e-4, "{name}: {fp32:e}");
+        let again = write_and_read(&self.network);
+        let again = self.difference(device, &again.runnable().expect("runs"));
+        assert!(again < 1e-4, "{name}, written and read again: {again:e}");
+        let half = prepare(&self.network.graph, Scheme::Fp16).expect("prepares");
+        let half = to_f16(&half, &BTreeSet::new()).expect("fp16");
+        let half = self.difference(device, &half);
+        assert!(half < 1e-2, "{name} in fp16: {half:e}");
+    }
+}
+
+fn write_and_read(network: &Network) -> Network {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("again.onnx");
+    onnx::write(network, &path).expect("written");
+    onnx::read(&path, &[]).expect("read again")
+}
+
+fn imagenet() -> Preprocess {
+    Preprocess::preset("imagenet", [224, 224, 3]).expect("a preset")
+}
+
+#[test]
+fn images_to_images_and_a_detector_answer_as_in_onnx_runtime() {
+    let Some(device) = device() else { return };
+    let faces: (&str, &[usize]) = ("input.1", &[1, 3, 192, 256]);
+    for (name, shape) in [
+        ("centerface", Some(faces)),
+        ("espcn_nn_resize", None),
+        ("espcn_subpixel", None),
+    ] {
+        if let Some(case) = on_arrays(name, shape) {
+            case.check(&device, name);
+        }
+    }
+}
+
+#[test]
+fn a_classifier_with_squeeze_and_excite_answers_as_in_onnx_runtime() {
+    let Some(device) = device() else { return };
+    let pages = "orientation_pp_lcnet";
+    if let Some(case) = on_pictures(pages, pages, None, &imagenet()) {
+        case.check(&device, pages);
+        let graph = case.network.runnable().expect("runs").to_string();
+        assert!(graph.contains("HardSwish"), "{graph}");
+    }
+}
+
+/// Both of ONNX's ways to write integers run as integers, and give the classes that ONNX Runtime gives.
+#[test]
+fn quantized_networks_run_in_int8() {
+    let Some(device) = device() else { return };
+    for name in ["orientation_qdq", "orientation_qoperator"] {
+        let Some(case) = on_pictures(name, "orientation_pp_lcnet", None, &imagenet()) else {
+            return;
+        };
+        assert_eq!(case.network.precision(), "int8");
+        for layer in case.network.layers() {
+            assert_eq!(layer.dtype, "i8", "{name}: {}", layer.name);
+        }
+        let graph = &case.network.graph;
+        for node in graph
+            .nodes()
+            .iter()
+            .filter(|node| node.op.weights().is_some())
+        {
+            assert_eq!(
+                graph.value(node.inputs[0]).dtype,
+                DType::I8,
+                "{name}: {}",
+                node.name
+            );
+        }
+        let got = run(&device, graph, &case.inputs).remove(0);
+        let want = &case.want["fetch_name_0"];
+        let best = |row: &[f64]| (0..4).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+        let same = got.chunks(4).zip(want.chunks(4));
+        assert_eq!(same.filter(|(g, w)| best(g) == best(w)).count(), 120);
+        let db = sqnr_db(&got, want);
+        assert!(db >= 30.0, "{name}: {db:.1} dB");
+    }
+}
+
+/// An int8 network of ours, written as QDQ and read again, is the same network: every bit of its results.
+#[test]
+fn int8_written_and_read_again_is_the_same() {
+    let Some(device) = device() else { return };
+    let Some(case) = on_arrays("espcn_subpixel", None) else {
+        return;
+    };
+    let inputs = case.inputs.clone();
+    let items = FromFn::new("images", inputs[0].shape()[0], move |i| {
+        let size = inputs[0].len() / inputs[0].shape()[0];
+        let mut shape = inputs[0].shape().to_vec();
+        shape.remove(0);
+        let part = &inputs[0].as_f32()?[i * size..(i + 1) * size];
+        Ok(vec![Tensor::from_f32(&shape, part)?])
+    });
+    let job = Job::new(&device);
+    let int8 = block_on(quantize(
+        &job,
+        &case.network,
+        &items,
+        &QuantizeOptions::default(),
+    ));
+    let int8 = int8.expect("quantizes").network;
+    let again = write_and_read(&int8);
+    assert_eq!(again.precision(), "int8");
+    assert_eq!(
+        run(&device, &int8.graph, &case.inputs),
+        run(&device, &again.graph, &case.inputs)
+    );
+}
+
+/// ONNX's own cases of single operators, as `tests/onnx/nodes.py` writes them into `WIZEN_ONNX_CASES`: what
+/// is read at all gives ONNX's numbers, on the GPU and on the CPU.
+#[test]
+fn single_operators_give_onnx_numbers() {
+    let Some(gpu) = device() else { return };
+    let mut out = std::io::stderr();
+    let Some(folder) = std::env::var_os("WIZEN_ONNX_CASES") else {
+        writeln!(out, "SKIPPED ONNX's cases: WIZEN_ONNX_CASES is not set").expect("stderr");
+        return;
+    };
+    let folders = std::fs::read_dir(folder).expect("a folder");
+    let mut folders: Vec<PathBuf> = folders
+        .map(|entry| entry.expect("readable").path())
+        .collect();
+    folders.sort();
+    let (mut passed, mut refused, mut wrong) = (0, Vec::new(), Vec::new());
+    for folder in folders {
+        let name = folder
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        let network = onnx::read(folder.join("all.onnx"), &[])
+            .or_else(|_| onnx::read(folder.join("one.onnx"), &[]));
+        match network {
+            Err(error) => refused.push((name, error.to_string())),
+            Ok(network) => {
+                let graph = network.runnable().expect("runs");
+                let results = [&gpu, &Device::Cpu].map(|device| node_case(device, &folder, &graph));
+                match results.into_iter().find_map(Result::err) {
+                    None => passed += 1,
+                    Some(problem) => wrong.push(format!("{name}: {problem}")),
+                }
+            }
+        }
+    }
+    let mut reasons: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, error) in &refused {
+        let reason = error.rsplit(": ").next().unwrap_or(error).to_owned();
+        reasons.entry(reason).or_default().push(name.clone());
+    }
+    writeln!(
+        out,
+        "ONNX's cases: {passed} pass, {} are refused",
+        refused.len()
+    )
+    .expect("stderr");
+    for (reason, names) in reasons {
+        writeln!(out, "  {reason}: {}", names.join(" ")).expect("stderr");
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(passed > 0, "no case was found");
+}
+
+/// ONNX's own tolerance: 1e-3 of the value, and 1e-7.
+fn node_case(device: &Device, folder: &Path, graph: &Graph) -> Result<(), String> {
+    let arrays = read_safetensors(folder.join("io.safetensors"))
+        .expect("readable")
+        .1;
+    let arrays: BTreeMap<String, StoredTensor> = arrays.into_iter().collect();
+    let mut inputs = Vec::new();
+    for (i, id) in graph.inputs().into_iter().enumerate() {
+        let array = &arrays[&format!("in_{i}")];
+        let values = array.to_f32().expect("floats");
+        let shape = &graph.value(id).shape;
+        let values = match shape.as_slice() {
+            &[_, h, w, c] => {
+                let images = values.chunks(c * h * w);
+                let turned = images.flat_map(|image| {
+                    (0..h * w).flat_map(move |at| (0..c).map(move |k| image[k * h * w + at]))
+                });
+                turned.collect()
+            }
+            _ => values,
+        };
+        let tensor = Tensor::from_f32(shape, &values);
+        inputs.push(tensor.map_err(|e| e.to_string())?);
+    }
+    let plan = lower(graph, &device.caps()).map_err(|e| format!("lowering: {e}"))?;
+    let mut executor = block_on(device.load(plan)).map_err(|e| e.to_string())?;
+    let inputs: Vec<&Tensor> = inputs.iter().collect();
+    let outputs = block_on(executor.run(&inputs)).map_err(|e| e.to_string())?;
+    for (i, y) in outputs.iter().enumerate() {
+        let want = numbers(&arrays[&format!("out_{i}")]);
+        let got = as_stored(y);
+        if got.len() != want.len() {
+            return Err(format!("{} elements, not {}", got.len(), want.len()));
+        }
+        let close = |(g, w): (&f64, &f64)| g == w || (g - w).abs() <= 1e-7 + 1e-3 * w.abs();
+        if let Some(at) = got.iter().zip(&want).position(|pair| !close(pair)) {
+            let device = device.name();
+            return Err(format!(
+                "{device}: element {at} is {}, not {}",
+                got[at], want[at]
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A message of a file: the number of a field, and its bytes.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2];
+    let mut length = bytes.len();
+    while length >= 128 {
+        out.push(length as u8 | 128);
+        length >>= 7;
+    }
+    out.push(length as u8);
+    out.extend_from_slice(bytes);
+    out
+}
+
+fn number(number: u8, mut value: u64) -> Vec<u8> {
+    let mut out = vec![number << 3];
+    while value >= 128 {
+        out.push(value as u8 | 128);
+        value >>= 7;
+    }
+    out.push(value as u8);
+    out
+}
+
+fn node(kind: &str, inputs: &[&str], output: &str) -> Vec<u8> {
+    let mut bytes: Vec<u8> = inputs
+        .iter()
+        .flat_map(|name| field(1, name.as_bytes()))
+        .collect();
+    bytes.extend(field(2, output.as_bytes()));
+    bytes.extend(field(4, kind.as_bytes()));
+    field(1, &bytes)
+}
+
+fn value(field_number: u8, name: &str, dims: &[u64]) -> Vec<u8> {
+    let dims: Vec<u8> = dims.iter().flat_map(|&d| field(1, &number(1, d))).collect();
+    let tensor = [number(1, 1), field(2, &dims)].concat();
+    let ty = field(1, &tensor);
+    field(
+        field_number,
+        &[field(1, name.as_bytes()), field(2, &ty)].concat(),
+    )
+}
+
+fn model(graph: &[Vec<u8>]) -> Vec<u8> {
+    let opset = number(2, 13);
+    [number(1, 7), field(7, &graph.concat()), field(8, &opset)].concat()
+}
+
+#[test]
+fn hostile_files_get_a_sentence() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("network.onnx");
+    let error = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).expect("writable");
+        onnx::read(&path, &[]).expect_err("refused").to_string()
+    };
+    let (x, y) = (value(11, "x", &[1, 4]), value(12, "y", &[1, 4]));
+    let good = [node("Relu", &["x"], "y"), x.clone(), y.clone()];
+    std::fs::write(&path, model(&good)).expect("writable");
+    assert!(onnx::read(&path, &[]).is_ok());
+    let tensor = |dims: u64| {
+        let tensor = [number(1, dims), number(2, 1), field(8, b"w")].concat();
+        field(5, &tensor)
+    };
+    for (graph, words) in [
+        (
+            vec![node("Relu", &["z"], "y"), x.clone(), y.clone()],
+            "it uses `z`",
+        ),
+        // A circle: whichever comes first uses what is not there yet.
+        (
+            vec![
+                node("Relu", &["b"], "a"),
+                node("Relu", &["a"], "b"),
+                x.clone(),
+                value(12, "b", &[1, 4]),
+            ],
+            "it uses `b`",
+        ),
+        (
+            vec![node("Relu", &["x"], "x"), x.clone(), value(12, "x", &[1])],
+            "`x` is made twice",
+        ),
+        (
+            vec![node("Gru", &["x"], "y"), x.clone(), y.clone()],
+            "does not know the operator Gru",
+        ),
+        (
+            vec![
+                node("Add", &["x", "w"], "y"),
+                x.clone(),
+                y.clone(),
+                tensor(1 << 63),
+            ],
+            "elements",
+        ),
+        (
+            vec![
+                node("Add", &["x", "w"], "y"),
+                x.clone(),
+                y.clone(),
+                tensor(4),
+            ],
+            "tensor `w`",
+        ),
+        (
+            vec![tensor(1), tensor(1), x.clone(), y.clone()],
+            "two initializers are called `w`",
+        ),
+        (
+            vec![
+                node("Relu", &["x"], "y"),
+                value(11, "x", &[1, 1 << 62]),
+                y.clone(),
+            ],
+            "cannot have the shape",
+        ),
+        (
+            vec![node("Relu", &["x"], "y"), x.clone(), value(12, "q", &[1])],
+            "no node makes it",
+        ),
+        (
+            vec![node("Conv", &["x", "x"], "y"), x.clone(), y.clone()],
+            "expected a constant",
+        ),
+    ] {
+        let error = error(&model(&graph));
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    // Cut anywhere, and with any byte changed: a sentence or a network, nothing else.
+    let whole = model(&good);
+    let mut rng = Rng::new(7);
+    for cut in 0..whole.len() {
+        std::fs::write(&path, &whole[..cut]).expect("writable");
+        let _ = onnx::read(&path, &[]);
+        for _ in 0..8 {
+            let mut changed = whole.clone();
+            changed[cut] = rng.range(0.0, 256.0) as u8;
+            std::fs::write(&path, &changed).expect("writable");
+            let _ = onnx::read(&path, &[]);
+        }
+    }
+}
