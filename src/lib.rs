@@ -65,7 +65,8 @@
 //! # Something new
 //!
 //! *A function of single elements* is one row in `kernels/map/unary.rs`: its WGSL, its formula with error
-//! bound, both for the derivative. It then exists in f32, f16 and int8, with a gradient, fused behind products.
+//! bound, both for the derivative. It then exists in f32, f16 and int8, with a gradient, fused behind products:
+//! floats go through its formula, integers through a table.
 //!
 //! *An operation* is a type in `graph/ops/` and one name in its list; what it owes does not compile until it is
 //! answered. *A kernel* is a file in its family, its shader, and the shapes that hurt in the family's test;

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use wizen::base::{DType, Requant, Rng, Tensor};
 use wizen::gpu::Caps;
-use wizen::graph::{Graph, Kind, Plan, PlanBuilder, Session, SessionOptions, lower, ops, optimize};
-use wizen::kernels::Access;
+use wizen::graph::{
+    CpuSession, Device, Graph, Kind, LowerOptions, Plan, PlanBuilder, Session, SessionOptions,
+    lower, lower_with, ops, optimize,
+};
 use wizen::kernels::binary::{Binary, BinaryOp};
 use wizen::kernels::map::{Map, Unary};
+use wizen::kernels::{Access, Conv, uniform};
 use wizen::models::{lenet5, random_weights};
-use wizen::quant::{self, QuantParams, Scheme};
+use wizen::quant::{self, Observer, QuantParams, Scheme};
 
 use crate::harness;
 
@@ -268,4 +271,119 @@ fn sizes_that_nothing_holds_are_sentences() {
         .push("fc", ops::Linear::default(), &[q, w])
         .expect_err("one scale, three channels");
     assert!(error.to_string().contains("one for each scale"), "{error}");
+}
+
+/// Layers of every kind with a function behind each that no clamp is.
+fn with_functions() -> Graph {
+    let mut graph = Graph::new();
+    let mut rng = Rng::new(harness::seed());
+    let x = graph.input("x", DType::F32, &[1, 9, 9, 6]);
+    let mut layer = |graph: &mut Graph, name: &str, x, conv: Conv, w: [usize; 4]| {
+        let w = uniform(&w, -0.6, 0.6, &mut rng);
+        let w = graph.param(&format!("{name}.w"), w);
+        let op = ops::Conv2d::new(conv).without_bias();
+        graph.push(name, op, &[x, w]).expect("fits")
+    };
+    let follow =
+        |graph: &mut Graph, name: &str, f, x| graph.push(name, ops::Map { f }, &[x]).expect("fits");
+    let y = layer(
+        &mut graph,
+        "wide",
+        x,
+        Conv::square(1, 1, 1, 1),
+        [12, 3, 3, 6],
+    );
+    let wide = follow(&mut graph, "wide.act", Unary::HardSwish, y);
+    let y = layer(
+        &mut graph,
+        "deep",
+        wide,
+        Conv::square(1, 1, 1, 12),
+        [12, 3, 3, 1],
+    );
+    let y = follow(&mut graph, "deep.act", Unary::Silu, y);
+    let y = layer(
+        &mut graph,
+        "back",
+        y,
+        Conv::square(1, 0, 1, 1),
+        [12, 1, 1, 12],
+    );
+    let y = graph
+        .push("sum", ops::Binary::ADD, &[y, wide])
+        .expect("fits");
+    let sum = follow(&mut graph, "sum.act", Unary::Mish, y);
+    let y = graph.push("gap", ops::GlobalAvgPool, &[sum]).expect("fits");
+    let y = follow(&mut graph, "gap.act", Unary::Gelu, y);
+    let w = graph.param("fc.w", uniform(&[12, 12], -0.6, 0.6, &mut rng));
+    let y = graph
+        .push("fc", ops::Linear::default(), &[y, w])
+        .expect("fits");
+    let y = follow(&mut graph, "fc.act", Unary::Sigmoid, y);
+    let to = vec![1, 1, 1, 12];
+    let y = graph
+        .push("share", ops::Reshape { to }, &[y])
+        .expect("fits");
+    let y = graph
+        .push("scaled", ops::Binary::MUL, &[sum, y])
+        .expect("fits");
+    let y = follow(&mut graph, "scaled.act", Unary::Tanh, y);
+    graph.output(y);
+    graph
+}
+
+/// What the layers and the functions behind them give is one step each, and bit for bit what two give.
+#[test]
+fn functions_of_integers_take_no_steps() {
+    let float = quant::prepare(&with_functions(), Scheme::INT8).expect("well formed");
+    let mut rng = Rng::new(harness::seed());
+    let x = uniform(&[1, 9, 9, 6], -2.0, 2.0, &mut rng);
+    let schemes = Scheme::INT8.into();
+    let batches = std::iter::once(Ok(vec![x.clone()]));
+    let found = quant::calibrate(&Device::Cpu, &float, batches, Observer::MinMax, &schemes);
+    let found = pollster::block_on(found).expect("finite");
+    let weights = quant::choose_weights(&float, &schemes, None).expect("finite");
+    let params = found.with_weights(weights);
+    for requant in [Requant::Fixed, Requant::Float] {
+        let int8 = quant::freeze(&float, &params, requant).expect("freezes");
+        let plan = |every_value| {
+            let options = LowerOptions {
+                every_value,
+                ..LowerOptions::default()
+            };
+            let caps = harness::gpu().map_or(Caps::portable(), |gpu| gpu.caps().clone());
+            Arc::new(lower_with(&int8, &caps, options).expect("lowers"))
+        };
+        let plans = [plan(false), plan(true)];
+        let steps = plans.each_ref().map(|plan| {
+            let steps = plan.steps.iter();
+            let names: Vec<&str> = steps.map(|step| step.name.as_str()).collect();
+            names.join(" ")
+        });
+        assert_eq!(
+            steps,
+            [
+                "quantize x wide deep back gap fc scaled dequantize scaled.act",
+                "quantize x wide wide.act deep deep.act back sum.act gap gap.act fc fc.act scaled scaled.act \
+                 dequantize scaled.act",
+            ]
+        );
+        let on_cpu = plans.each_ref().map(|plan| {
+            let mut cpu = CpuSession::new(Arc::clone(plan), false);
+            cpu.run(&[&x]).expect("runs")
+        });
+        assert_eq!(on_cpu[0], on_cpu[1]);
+        // Sums of two products may be fused in one program and not in another.
+        let Some(gpu) = harness::gpu().filter(|_| requant == Requant::Fixed) else {
+            continue;
+        };
+        let on_gpu = plans.map(|plan| {
+            pollster::block_on(async {
+                let session = Session::new(&gpu, plan, SessionOptions::default()).await?;
+                session.run(&[&x])?.await
+            })
+            .expect("runs")
+        });
+        assert_eq!(on_gpu[0], on_gpu[1]);
+    }
 }

@@ -15,8 +15,8 @@ use wizen::base::{DType, Quantization, Requant, Rng, Tensor};
 use wizen::gpu::{Caps, Gpu};
 use wizen::graph::ops::Op;
 use wizen::graph::{
-    CpuSession, Device, Graph, Node, Session, SessionOptions, ValueId, compare_steps, lower,
-    optimize,
+    CpuSession, Device, Graph, LowerOptions, Node, Session, SessionOptions, ValueId, compare_steps,
+    lower, lower_with, optimize,
 };
 use wizen::io::Loaded;
 use wizen::kernels::ulp_f32;
@@ -55,9 +55,42 @@ pub fn run(graph: &Graph, inputs: &[Tensor]) -> Vec<Tensor> {
     cpu.run(&references(inputs)).expect("runs")
 }
 
+/// A layer that takes the function behind it into its step gives what both give, bit for bit, in fewer steps.
+#[test]
+fn functions_of_integers_join_the_layers_before_them() {
+    let mut joined = 0;
+    for (seed, graph) in networks(4) {
+        let Some((float, params)) = calibrated(seed, &graph) else {
+            continue;
+        };
+        let inputs = random_inputs(&float, seed);
+        for requant in [Requant::Float, Requant::Fixed] {
+            let int8 = quant::freeze(&float, &params, requant).expect("freezes");
+            let steps = [false, true].map(|every_value| {
+                let options = LowerOptions {
+                    every_value,
+                    ..LowerOptions::default()
+                };
+                let plan = lower_with(&int8, &Caps::portable(), options).expect("lowers");
+                let steps = plan.steps.len();
+                let mut cpu = CpuSession::new(Arc::new(plan), false);
+                (steps, cpu.run(&references(&inputs)).expect("runs"))
+            });
+            let [(few, got), (many, want)] = steps;
+            assert_eq!(got, want, "{seed}\n{int8}");
+            joined += many - few;
+        }
+    }
+    assert!(joined > 20, "{joined} functions joined");
+}
+
 /// Every input and result of a run on the CPU references, by name; what only has another shape, too.
 pub fn trace(graph: &Graph, inputs: &[Tensor]) -> BTreeMap<String, Tensor> {
-    let plan = Arc::new(lower(graph, &Caps::portable()).expect("lowers"));
+    let options = LowerOptions {
+        every_value: true,
+        ..LowerOptions::default()
+    };
+    let plan = Arc::new(lower_with(graph, &Caps::portable(), options).expect("lowers"));
     let mut cpu = CpuSession::new(Arc::clone(&plan), true);
     let values = cpu.trace(&references(inputs)).expect("runs");
     let named = plan.values.iter().zip(values);

@@ -352,7 +352,15 @@ fn fp16_agrees_with_the_references_packed_and_native() {
         if native_f16 && !gpu.caps().f16 {
             continue;
         }
-        let plan = lower_with(&half, gpu.caps(), LowerOptions { native_f16 }).expect("lowers");
+        let plan = lower_with(
+            &half,
+            gpu.caps(),
+            LowerOptions {
+                native_f16,
+                ..Default::default()
+            },
+        )
+        .expect("lowers");
         let options = SessionOptions {
             trace: true,
             ..Default::default()

@@ -8,6 +8,7 @@
 //# include common/broadcast.wgsl
 //# include common/i8.wgsl
 //# include common/requant.wgsl
+//# part mapped common/mapped_none.wgsl
 const WORKGROUP: u32 = 64u;
 const PRODUCT: bool = false;   // in place of the sum
 const QUOTIENT: bool = false;
@@ -93,5 +94,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     } else {
         q = sum(da, db);
     }
+    q = vec4(mapped(q.x), mapped(q.y), mapped(q.z), mapped(q.w));
     y[i] = keep_lanes(pack_i8(q), params.row - i % params.row_words * 4u);
 }

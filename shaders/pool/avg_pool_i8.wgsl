@@ -3,6 +3,7 @@
 //# include common/window.wgsl
 //# include common/i8.wgsl
 //# include common/requant.wgsl
+//# part mapped common/mapped_none.wgsl
 const WORKGROUP: u32 = 64u;
 const COUNTS: u32 = 1u;  // different numbers of taps that count
 
@@ -46,5 +47,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 }
 
 fn out(acc: i32, multiplier: vec2<u32>) -> i32 {
-    return out_i8(acc, multiplier, params.zero_point, params.qmin, params.qmax);
+    return mapped(out_i8(acc, multiplier, params.zero_point, params.qmin, params.qmax));
 }

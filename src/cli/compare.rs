@@ -9,8 +9,8 @@ use wizen::base::{Quantization, Tensor};
 use wizen::compress::{batch_for, eval_batch, predicted};
 use wizen::data::Data;
 use wizen::graph::{
-    Device, Executor, Graph, SessionOptions, StepComparison, check_finite, compare_steps, lower,
-    sqnr_db,
+    Device, Executor, Graph, LowerOptions, SessionOptions, StepComparison, check_finite,
+    compare_steps, lower, lower_with, sqnr_db,
 };
 use wizen::{Error, Result};
 
@@ -65,13 +65,23 @@ struct Run {
     results: Vec<Tensor>,
 }
 
-async fn run_traced(device: &Device, graph: &Graph, inputs: &[Tensor]) -> Result<Run> {
+/// With `every_value` there are those between a layer and the function behind it as well: other networks may have them.
+async fn run_traced(
+    device: &Device,
+    graph: &Graph,
+    inputs: &[Tensor],
+    every_value: bool,
+) -> Result<Run> {
+    let lowered = LowerOptions {
+        every_value,
+        ..LowerOptions::default()
+    };
     let options = SessionOptions {
         trace: true,
         ..SessionOptions::default()
     };
     let mut executor = device
-        .load_with(lower(graph, &device.caps())?, options)
+        .load_with(lower_with(graph, &device.caps(), lowered)?, options)
         .await?;
     let inputs: Vec<&Tensor> = inputs.iter().collect();
     let results = executor.run(&inputs).await?;
@@ -107,7 +117,9 @@ pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
     let inputs = data::first(&test, traced)?;
     let device = context.device().await?;
     let graph = network.with_batch(traced)?;
-    let ours = run_traced(&device, &graph, &inputs).await?;
+    // Against the references, the steps are those that run.
+    let judged = args.against == "cpu";
+    let ours = run_traced(&device, &graph, &inputs, !judged).await?;
     let other_file = Path::new(&args.against);
     let (steps, theirs, other, other_graph, against) = if other_file.is_file() {
         let mut other = args.file.open(other_file)?;
@@ -120,13 +132,13 @@ pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
             ));
         }
         let other_network = other.runnable()?;
-        let theirs = run_traced(&device, &other_network.with_batch(traced)?, &inputs).await?;
+        let theirs = run_traced(&device, &other_network.with_batch(traced)?, &inputs, true).await?;
         let steps = by_name(&ours, &theirs);
         let name = format!("{} {}", other.arch, other.precision());
         (steps, theirs, device.clone(), other_network, name)
     } else {
         let other = context.open(&args.against).await?;
-        let theirs = run_traced(&other, &graph, &inputs).await?;
+        let theirs = run_traced(&other, &graph, &inputs, !judged).await?;
         let steps = match other {
             // Each step on the device's own inputs: a bad step shows where it is.
             Device::Cpu => compare_steps(ours.executor.plan(), &ours.trace)?,
@@ -145,7 +157,7 @@ pub async fn run(context: &Context, args: CompareArgs) -> Result<()> {
         device: device.name(),
         against,
         images: test.len(),
-        judged: args.against == "cpu",
+        judged,
     };
     context.finish(&output, || human(&output))
 }

@@ -130,6 +130,8 @@ const COMMON: &[(&str, &str)] = files![
     "common/logits.wgsl",
     "common/loss.wgsl",
     "common/magnitudes.wgsl",
+    "common/mapped_none.wgsl",
+    "common/mapped_table.wgsl",
     "common/product/bind_f16.wgsl",
     "common/product/bind_f32.wgsl",
     "common/product/bind_i32.wgsl",

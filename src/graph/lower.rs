@@ -1,5 +1,6 @@
 //! From mathematics to kernels: every operation says which ([`super::ops`]), with what this lends it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::plan::{Kind, Plan, PlanBuilder};
@@ -9,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::gpu::Caps;
 use crate::kernels::{
     Kernel,
+    map::WithTable,
     movement::{Gather, Repack},
 };
 
@@ -17,6 +19,9 @@ use crate::kernels::{
 pub struct LowerOptions {
     /// Multiply in native `f16` where the device has it, instead of unpacking to f32.
     pub native_f16: bool,
+    /// Every value of the graph is one of the plan, for those who look at them: no layer takes the function behind it
+    /// into its own step.
+    pub every_value: bool,
 }
 
 /// Chooses a kernel for every node and shares buffers by liveness.
@@ -36,15 +41,20 @@ pub fn lower_with(graph: &Graph, caps: &Caps, options: LowerOptions) -> Result<P
         graph,
         caps,
         native_f16: options.native_f16 && caps.f16,
+        every_value: options.every_value,
         builder: PlanBuilder::default(),
         map: vec![None; graph.values().count()],
         updated: graph.nodes().iter().flat_map(Node::updates).collect(),
+        made: HashSet::new(),
     };
     for id in graph.inputs() {
         lowering.value(id)?;
     }
     for node in graph.nodes() {
-        node.op.rules().lower(node, &mut lowering)?;
+        let made = node.outputs.first();
+        if !made.is_some_and(|y| lowering.made.contains(y)) {
+            node.op.rules().lower(node, &mut lowering)?;
+        }
     }
     for &output in graph.outputs() {
         let mut value = lowering.value(output)?;
@@ -66,9 +76,13 @@ pub(crate) struct Lowering<'a> {
     pub caps: &'a Caps,
     /// Multiply in native `f16`.
     pub native_f16: bool,
+    /// Every value of the graph is one of the plan.
+    pub every_value: bool,
     builder: PlanBuilder,
     map: Vec<Option<usize>>,
     updated: Vec<ValueId>,
+    /// Results that the step of an earlier node writes.
+    made: HashSet<ValueId>,
 }
 
 impl<'a> Lowering<'a> {
@@ -160,6 +174,28 @@ impl<'a> Lowering<'a> {
     ) -> Result<()> {
         self.launch_arc(node, Arc::new(kernel), args);
         Ok(())
+    }
+
+    /// A launch of an int8 kernel whose results go through a table, if there is one.
+    pub fn launch_through(
+        &mut self,
+        node: &Node,
+        kernel: impl Kernel + 'static,
+        mut args: Vec<usize>,
+        table: Option<usize>,
+    ) -> Result<()> {
+        let Some(table) = table else {
+            return self.launch(node, kernel, args);
+        };
+        args.push(table);
+        self.launch(node, WithTable::new(kernel), args)
+    }
+
+    /// The plan's value for the result of a node that needs no step: that of an earlier one writes it.
+    pub fn made(&mut self, node: &Node) -> Result<usize> {
+        let y = node.outputs[0];
+        self.made.insert(y);
+        self.value(y)
     }
 
     /// A launch of a kernel that somebody else holds too.

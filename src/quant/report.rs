@@ -11,7 +11,8 @@ use super::weights::{dequantize, quantize_weights};
 use crate::base::{QParams, Quantization, Tensor};
 use crate::error::{Error, Result};
 use crate::graph::{
-    Device, Executor, Graph, Node, Rewriter, SessionOptions, Source, lower, not_finite, overflow,
+    Device, Executor, Graph, LowerOptions, Node, Rewriter, SessionOptions, Source, lower,
+    lower_with, not_finite, overflow,
 };
 
 /// Errors of one layer.
@@ -149,8 +150,12 @@ async fn traced(device: &Device, graph: &Graph) -> Result<Executor> {
         trace: true,
         ..SessionOptions::default()
     };
+    let lowered = LowerOptions {
+        every_value: true,
+        ..LowerOptions::default()
+    };
     device
-        .load_with(lower(graph, &device.caps())?, options)
+        .load_with(lower_with(graph, &device.caps(), lowered)?, options)
         .await
 }
 

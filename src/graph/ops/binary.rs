@@ -7,7 +7,7 @@ use super::super::lower::Lowering;
 use super::super::lower_i8::narrowed;
 use super::super::tape::{Tape, no_gradient};
 use super::super::values::{Graph, Node, Type, ValueId};
-use super::map::{Map, MapGrad};
+use super::map::{Map, MapGrad, through};
 use super::operands::{F32, FLOATS, Operands, REALS, one};
 use super::rules::{Affine, Operation, QuantRule, plain_rules};
 use super::{Op, Weights};
@@ -153,7 +153,10 @@ impl Operation for Binary {
         let (qa, qb) = (to.qparams(node.inputs[0])?, to.qparams(node.inputs[1])?);
         let qy = narrowed(to.qparams(node.outputs[0])?, act, node)?;
         let requant = to.graph.requant();
-        to.step(
+        let mut args = vec![to.value(node.inputs[0])?, to.value(node.inputs[1])?];
+        let (y, table) = through(to, node)?;
+        args.push(y);
+        to.launch_through(
             node,
             BinaryI8 {
                 op,
@@ -164,6 +167,8 @@ impl Operation for Binary {
                 qy,
                 requant,
             },
+            args,
+            table,
         )
     }
 

@@ -32,6 +32,37 @@ pub struct MapGrad {
     pub f: Unary,
 }
 
+/// The constant that holds the results of `f` for every integer of its operand.
+fn table(to: &mut Lowering<'_>, node: &Node, f: Unary) -> Result<usize> {
+    let (x, y) = (to.qparams(node.inputs[0])?, to.qparams(node.outputs[0])?);
+    let table = map::table(|x| f.f64(f64::from(x)) as f32, x, y);
+    Ok(to.constant(node, "table", table))
+}
+
+/// Where the int8 result of a node goes, and the table that it goes through on its way: those of the only node that
+/// uses it, if that is a function of single integers, which then needs no step of its own.
+pub(super) fn through(to: &mut Lowering<'_>, node: &Node) -> Result<(usize, Option<usize>)> {
+    let y = node.outputs[0];
+    match only_function(to, y) {
+        Some((next, f)) => {
+            let table = table(to, next, f)?;
+            Ok((to.made(next)?, Some(table)))
+        }
+        None => Ok((to.value(y)?, None)),
+    }
+}
+
+fn only_function<'g>(to: &Lowering<'g>, y: ValueId) -> Option<(&'g Node, Unary)> {
+    let graph = to.graph;
+    let mut users = graph.users(y);
+    let (user, None) = (users.next()?, users.next()) else {
+        return None;
+    };
+    let Op::Map(map) = user.op else { return None };
+    let seen = to.every_value || graph.outputs().contains(&y);
+    (!seen && to.dtype(y) == DType::I8).then_some((user, map.f))
+}
+
 impl Operation for Map {
     fn infer(&self, x: &Operands<'_>) -> Result<Vec<Type>> {
         x.count(1)?;
@@ -47,9 +78,7 @@ impl Operation for Map {
             let f = self.f;
             return to.step(node, map::Map { shape, dtype, f });
         }
-        let (x, y) = (to.qparams(node.inputs[0])?, to.qparams(node.outputs[0])?);
-        let table = map::table(|x| self.f.f64(f64::from(x)) as f32, x, y);
-        let table = to.constant(node, "table", table);
+        let table = table(to, node, self.f)?;
         let (x, y) = (to.value(node.inputs[0])?, to.value(node.outputs[0])?);
         to.launch(node, MapI8 { shape }, vec![x, table, y])
     }

@@ -7,6 +7,7 @@ use super::super::lower::Lowering;
 use super::super::lower_i8::pool_out;
 use super::super::tape::Tape;
 use super::super::values::{Node, Type, ValueId};
+use super::map::through;
 use super::operands::{F32, Operands, REALS, like, one};
 use super::rules::{Operation, QuantRule, plain_rules};
 use crate::base::{DType, Shape};
@@ -60,6 +61,21 @@ pub struct GlobalAvgPoolGrad {
 fn same_channels(node: &Node, ties: &mut Ties<'_>) {
     let (x, y) = (ties.last(node.inputs[0]), ties.last(node.outputs[0]));
     ties.tie(x, y);
+}
+
+/// The mean of each window of integers.
+fn average_i8(node: &Node, x: [usize; 4], pool: Pool, to: &mut Lowering<'_>) -> Result<()> {
+    let (x_zero_point, scale, out) = pool_out(to, node)?;
+    let image = to.value(node.inputs[0])?;
+    let (y, table) = through(to, node)?;
+    let kernel = pool::AvgPoolI8 {
+        x,
+        pool,
+        x_zero_point,
+        scale,
+        out,
+    };
+    to.launch_through(node, kernel, vec![image, y], table)
 }
 
 impl Operation for MaxPool {
@@ -128,15 +144,7 @@ impl Operation for AvgPool {
         if dtype != DType::I8 {
             return to.step(node, pool::AvgPool { x, pool, dtype });
         }
-        let (x_zero_point, scale, out) = pool_out(to, node)?;
-        let kernel = pool::AvgPoolI8 {
-            x,
-            pool,
-            x_zero_point,
-            scale,
-            out,
-        };
-        to.step(node, kernel)
+        average_i8(node, x, pool, to)
     }
 
     fn gradient(&self, node: &Node, dy: ValueId, tape: &mut Tape<'_>) -> Result<()> {
@@ -193,15 +201,7 @@ impl Operation for GlobalAvgPool {
         let x = to.image(node.inputs[0])?;
         let (pool, dtype) = (Pool::whole(x[1], x[2]), to.dtype(node.inputs[0]));
         if dtype == DType::I8 {
-            let (x_zero_point, scale, out) = pool_out(to, node)?;
-            let kernel = pool::AvgPoolI8 {
-                x,
-                pool,
-                x_zero_point,
-                scale,
-                out,
-            };
-            return to.step(node, kernel);
+            return average_i8(node, x, pool, to);
         }
         to.step(node, pool::AvgPool { x, pool, dtype })
     }

@@ -9,6 +9,7 @@ use super::super::tape::Tape;
 use super::super::values::{Graph, Node, Type, ValueId};
 use super::Op;
 use super::binary::Binary;
+use super::map::through;
 use super::operands::{Operands, REALS};
 use super::product_grad::{Conv2dGradInput, Conv2dGradWeight, LinearGradInput, LinearGradWeight};
 use super::rules::{Affine, Operation, QuantRule, Weights, plain_rules};
@@ -152,15 +153,16 @@ impl Operation for Linear {
         let [m, k] = to.matrix(node.inputs[0])?;
         let n = to.shape(node.inputs[1])[0];
         let (x, w) = (to.value(node.inputs[0])?, to.value(node.inputs[1])?);
-        let y = to.value(node.outputs[0])?;
         if to.dtype(node.inputs[0]) == DType::I8 {
             let layer = IntegerProduct::new(to, node, self.act)?;
+            let (y, table) = through(to, node)?;
             let out = layer.out;
             let mut args = vec![x, w, layer.bias];
             args.extend(out.map(|_| layer.multiplier));
             args.push(y);
-            return to.launch(node, MatmulI8 { m, n, k, out }, args);
+            return to.launch_through(node, MatmulI8 { m, n, k, out }, args, table);
         }
+        let y = to.value(node.outputs[0])?;
         let bias = to.bias(node, node.inputs.get(2).copied(), n)?;
         let kernel = Matmul {
             m,
@@ -248,13 +250,13 @@ impl Operation for Conv2d {
         let (x, w) = (to.image(node.inputs[0])?, to.image(node.inputs[1])?);
         let conv = self.conv;
         let mut args = vec![to.value(node.inputs[0])?, to.value(node.inputs[1])?];
-        let y = to.value(node.outputs[0])?;
         let residual = match self.residual {
             true => node.inputs.last().copied(),
             false => None,
         };
         if to.dtype(node.inputs[0]) == DType::I8 {
             let layer = IntegerProduct::new(to, node, self.act)?;
+            let (y, table) = through(to, node)?;
             let x_zero_point = layer.x.zero_point;
             let out = layer.out;
             args.push(layer.bias);
@@ -264,7 +266,7 @@ impl Operation for Conv2d {
                 args.extend([to.value(id)?, *multiplier]);
             }
             let residual = layer.residual.map(|(residual, _)| residual);
-            return to.launch(
+            return to.launch_through(
                 node,
                 Conv2dI8 {
                     x,
@@ -275,8 +277,10 @@ impl Operation for Conv2d {
                     residual,
                 },
                 args,
+                table,
             );
         }
+        let y = to.value(node.outputs[0])?;
         let bias = self.bias.then(|| node.inputs[2]);
         args.extend([to.bias(node, bias, w[0])?, y]);
         if let Some(id) = residual {

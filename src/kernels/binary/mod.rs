@@ -14,6 +14,7 @@ mod sum_to;
 mod update;
 
 pub use binary_i8::BinaryI8;
+pub(super) use binary_i8::samples as int8_samples;
 pub use broadcast::broadcast_shape;
 pub use op::BinaryOp;
 pub use sum_to::SumTo;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! y[i]  = f(x[i])            Map, MapInPlace, MapI8 (by a table)
+//! y[i]  = table[k(…)]         WithTable: another kernel, and a table behind it
 //! dx[i] = dy[i] · f′(x[i])   MapGrad
 //! y[i]  = x[i]               Cast
 //! ```
@@ -11,10 +12,12 @@ mod formulas;
 mod row;
 mod table_i8;
 mod unary;
+mod with_table;
 
 pub use cast::Cast;
 pub use table_i8::{MapI8, table};
 pub use unary::Unary;
+pub use with_table::WithTable;
 
 use super::{
     Agreement, Approx, Binding, Caps, Kernel, Launch, Spec, elementwise, params_bytes, random_args,
@@ -294,6 +297,7 @@ pub fn samples() -> Vec<Box<dyn Kernel>> {
     }
     out.extend(cast::samples());
     out.extend(table_i8::samples());
+    out.extend(with_table::samples());
     out
 }
 

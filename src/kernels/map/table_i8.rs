@@ -23,6 +23,14 @@ pub fn table(f: impl Fn(f32) -> f32, x: QParams, y: QParams) -> Tensor {
     Tensor::from_u32(&[64], &words).expect("64 words")
 }
 
+/// What the words of a table say of each.
+pub(super) fn look_up(table: &[u32], x: &[i8]) -> Vec<i8> {
+    let table: Vec<u8> = table.iter().flat_map(|w| w.to_le_bytes()).collect();
+    x.iter()
+        .map(|&x| table[usize::from(x as u8)] as i8)
+        .collect()
+}
+
 impl Kernel for MapI8 {
     fn name(&self) -> &'static str {
         "map_i8"
@@ -47,16 +55,7 @@ impl Kernel for MapI8 {
     }
 
     fn cpu(&self, args: &mut [Tensor]) -> Result<()> {
-        let table: Vec<u8> = args[1]
-            .as_u32()?
-            .iter()
-            .flat_map(|w| w.to_le_bytes())
-            .collect();
-        let x = args[0].to_i8()?;
-        let y: Vec<i8> = x
-            .iter()
-            .map(|&x| table[usize::from(x as u8)] as i8)
-            .collect();
+        let y = look_up(args[1].as_u32()?, &args[0].to_i8()?);
         args[2].store_i8(&y)
     }
 

@@ -168,7 +168,7 @@ impl AvgPoolI8 {
     }
 }
 
-pub(super) fn samples() -> Vec<Box<dyn Kernel>> {
+pub(in crate::kernels) fn samples() -> Vec<Box<dyn Kernel>> {
     let kernel = |(x, pool)| {
         sample_outs().map(|out| AvgPoolI8 {
             x,

@@ -15,6 +15,7 @@ mod window;
 
 pub use avg::{AvgPool, AvgPoolGrad};
 pub use avg_i8::AvgPoolI8;
+pub(super) use avg_i8::samples as avg_i8_samples;
 pub use max::{MaxPool, MaxPoolGrad};
 pub use window::Pool;
 

@@ -36,6 +36,9 @@ use super::{
     random_args,
 };
 
+pub(super) use conv2d_i8::samples as conv2d_i8_samples;
+pub(super) use matmul_i8::samples as matmul_i8_samples;
+
 /// Samples of every product.
 pub fn samples() -> Vec<Box<dyn Kernel>> {
     [

@@ -6,6 +6,7 @@
 //! | `rows` | where rows of x lie | `rows_matrix`, `rows_conv`; `subgroup_matrix`, `subgroup_conv` |
 //! | `out` | bias, and how sums become y | `out_*`, `subgroup_out_*` |
 //! | `residual`, `activation` | what comes before that | `residual_*`; a row of [`Unary`] |
+//! | `mapped` | what int8 goes through last | `common/mapped_*`, see [`WithTable`](crate::kernels::map::WithTable) |
 //! | `sharing` | how neighbours share what they load | `eight*`, `team*` |
 
 use super::{
