@@ -27,6 +27,7 @@ mod kernels;
 mod matrix;
 mod network;
 mod onnx;
+mod onnx_hostile;
 mod peaks;
 mod pipelines;
 mod plan;

@@ -169,9 +169,11 @@ fn steps_agree(gpu: &Gpu, what: &str, graph: &Graph, inputs: &[Tensor], exact: b
     let traced = traced.unwrap_or_else(|e| panic!("{what}: {e}\n{graph}"));
     for step in compare_steps(&plan, &traced).expect("complete trace") {
         assert_eq!(step.mismatches, 0, "{what}: {step:?}\n{graph}");
-        let float = ["quantize", "softmax"]
-            .iter()
-            .any(|k| step.kernel.contains(k));
+        // What comes before the first layer and behind the last computes with floats.
+        let float = !step.kernel.contains("i8")
+            || ["quantize", "softmax"]
+                .iter()
+                .any(|k| step.kernel.contains(k));
         assert!(
             !exact || float || step.differing == 0,
             "{what}: {step:?}\n{graph}"
@@ -361,7 +363,12 @@ fn files_keep_every_bit() {
             assert_eq!(loaded.graph.output_names(), graph.output_names(), "{seed}");
             let (want, got) = (run(&graph, &inputs), run(&loaded.graph, &inputs));
             assert_eq!(want, got, "{seed}\n{graph}");
-            if loaded.precision() == "int8" {
+            // Floats behind the last layer are fused, and round less often.
+            let to_floats = graph.nodes().iter().any(|node| {
+                let read = |&y: &ValueId| graph.users(y).next().is_some();
+                matches!(node.op, Op::Dequantize(_)) && node.outputs.iter().any(read)
+            });
+            if loaded.precision() == "int8" && !to_floats {
                 // Passes leave integers alone: their roundings are part of the network.
                 let fused = loaded
                     .runnable()

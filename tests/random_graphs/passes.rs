@@ -76,6 +76,8 @@ fn stands_for<'g>(before: &'g Graph, after: &Graph, fused: &Node) -> Vec<&'g Nod
             return way;
         };
         let taken = match user.op {
+            // A constant joins the layer's own.
+            Op::Binary(_) if user.inputs.iter().any(|&x| before.tensor(x).is_some()) => true,
             Op::Binary(_) => std::mem::take(&mut add),
             _ => true,
         };

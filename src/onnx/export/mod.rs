@@ -6,6 +6,7 @@
 //! writes a quantized network.
 
 mod functions;
+mod layers;
 mod operators;
 mod tensors;
 

@@ -12,6 +12,8 @@ mod pointwise;
 mod pool;
 mod quantized;
 mod reduce;
+mod resize;
+mod transposed;
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -65,7 +67,7 @@ pub(super) struct Importer<'a> {
     /// What an image was before zeros were put around it, and how many.
     padded: HashMap<ValueId, (ValueId, [usize; 4])>,
     /// How results of transposed convolutions were made.
-    spreads: HashMap<ValueId, layers::Spread>,
+    spreads: HashMap<ValueId, transposed::Spread>,
 }
 
 /// Reads the graph of a file.

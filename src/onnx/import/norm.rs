@@ -164,7 +164,7 @@ impl Importer<'_> {
         let factor = self.per_slice(node, 1, channels)?;
         let shift = self.per_slice(node, 2, channels)?;
         let y = self.scaled(node, y, [factor, shift])?;
-        self.from_image(node, y, shape.len())
+        self.off_image(node, y, shape.len())
     }
 
     fn group_norm(&mut self, node: &Reading<'_>) -> Result<Live> {
@@ -196,7 +196,7 @@ impl Importer<'_> {
             *slot = Some((values, self.operand_name(node, i + 1)));
         }
         let y = self.scaled(node, y, given)?;
-        self.from_image(node, y, shape.len())
+        self.off_image(node, y, shape.len())
     }
 
     /// The mean along these axes, as they are stored; they stay, with one element.
@@ -272,7 +272,7 @@ impl Importer<'_> {
         };
         let factor = self.step(node, "factor", Map { f }, &[base])?;
         let y = self.graph.push(node.name, Binary::MUL, &[image, factor])?;
-        self.from_image(node, y, shape.len())
+        self.off_image(node, y, shape.len())
     }
 
     /// Along one axis; before opset 13 along all axes from one on.

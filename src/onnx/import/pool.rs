@@ -20,7 +20,7 @@ impl Importer<'_> {
                 let image = self.image(node, &x)?;
                 let pool = Pool::whole(h, w);
                 let y = self.graph.push(node.name, MaxPool { pool }, &[image])?;
-                self.from_image(node, y, shape.len())?
+                self.off_image(node, y, shape.len())?
             }
             _ => return Ok(None),
         }))
@@ -68,7 +68,7 @@ impl Importer<'_> {
             false => AvgPool { pool }.into(),
         };
         let y = self.graph.push(node.name, op, &[image])?;
-        self.from_image(node, y, shape.len())
+        self.off_image(node, y, shape.len())
     }
 
     /// An image with `value` around it: above, left, below, right.

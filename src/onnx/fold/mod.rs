@@ -1,10 +1,15 @@
 //! Nodes whose operands are all known: shape arithmetic and weights that are computed. Evaluated when the
 //! file is read, so that none of them is in the network.
 
+mod shapes;
+
 use super::array::{Array, Data, Elem, checked_shape, strides};
 use super::attributes::Reading;
 use crate::base::num_elements;
 use crate::error::Result;
+pub(super) use shapes::{
+    axes, broadcast, flat, parts, permutation, shape_of, slices, squeezed, target, unsqueezed,
+};
 
 /// What a node makes of known operands; `None` if this module does not evaluate it.
 ///
@@ -86,7 +91,7 @@ pub(super) fn evaluate(node: &Reading<'_>, inputs: &[Option<Array>]) -> Result<O
             let shape = broadcast(node, &c.shape, &shape)?;
             let condition = expand(node, c, &shape)?.to_i64();
             let (a, b) = (expand(node, a, &shape)?, expand(node, b, &shape)?);
-            choose(&condition, a, &b)
+            choose(&condition, &a, &b)
         }
         "ReduceProd" | "ReduceSum" | "ReduceMax" | "ReduceMin" => whole(node, x(0)?)?,
         "Neg" | "Abs" | "Sqrt" | "Exp" | "Log" | "Reciprocal" | "Floor" | "Ceil" | "Round"
@@ -140,15 +145,6 @@ fn cast(x: &Array, to: Elem) -> Array {
     }
 }
 
-/// What `Shape` makes of a tensor of this shape.
-pub(super) fn shape_of(node: &Reading<'_>, shape: &[usize]) -> Result<Array> {
-    let rank = shape.len() as i64;
-    let bound = |i: i64| (if i < 0 { i + rank } else { i }).clamp(0, rank) as usize;
-    let (start, end) = (bound(node.int("start", 0)), bound(node.int("end", rank)));
-    let taken = shape.get(start..end).unwrap_or(&[]);
-    Ok(Array::list(taken.iter().map(|&size| size as i64).collect()))
-}
-
 fn range(node: &Reading<'_>, start: &Array, limit: &Array, delta: &Array) -> Result<Array> {
     let numbers = [start, limit, delta].map(|x| x.scalar().map(f64::from));
     let [Some(from), Some(to), Some(step)] = numbers else {
@@ -164,130 +160,6 @@ fn range(node: &Reading<'_>, start: &Array, limit: &Array, delta: &Array) -> Res
         true => Array::float(&[count], (0..count).map(|i| at(i) as f32).collect()),
         false => Array::list((0..count).map(|i| at(i) as i64).collect()),
     })
-}
-
-/// The shape that a reshape to `to` gives: 0 keeps a size, −1 takes what is left.
-pub(super) fn target(node: &Reading<'_>, from: &[usize], to: &[i64]) -> Result<Vec<usize>> {
-    let keep = !node.flag("allowzero", false);
-    let mut shape = Vec::with_capacity(to.len());
-    let mut open = None;
-    for (i, &size) in to.iter().enumerate() {
-        shape.push(match size {
-            0 if keep => from.get(i).copied().unwrap_or(0),
-            -1 if open.is_none() => {
-                open = Some(i);
-                1
-            }
-            size => usize::try_from(size).unwrap_or(usize::MAX),
-        });
-    }
-    let have = num_elements(from);
-    let known = shape.iter().fold(1usize, |n, &size| n.saturating_mul(size));
-    if let Some(i) = open {
-        shape[i] = have.checked_div(known).unwrap_or(0);
-    }
-    let made = shape.iter().fold(1usize, |n, &size| n.saturating_mul(size));
-    match made == have {
-        true => Ok(shape),
-        false => Err(node.wrong(format!("{from:?} cannot take the shape {to:?}"))),
-    }
-}
-
-/// The two axes that `Flatten` makes.
-pub(super) fn flat(node: &Reading<'_>, shape: &[usize]) -> Result<Vec<usize>> {
-    let axis = node.int("axis", 1);
-    let axis = if axis < 0 {
-        axis + shape.len() as i64
-    } else {
-        axis
-    };
-    let axis = usize::try_from(axis).ok().filter(|&a| a <= shape.len());
-    let axis = axis.ok_or_else(|| node.wrong("its axis is none of the tensor"))?;
-    Ok(vec![
-        num_elements(&shape[..axis]),
-        num_elements(&shape[axis..]),
-    ])
-}
-
-/// Axes as an attribute (before opset 13) or an operand; `None` if neither is there.
-pub(super) fn axes(
-    node: &Reading<'_>,
-    operand: Option<&Array>,
-    rank: usize,
-) -> Result<Option<Vec<usize>>> {
-    let list = match operand {
-        Some(array) => Some(array.to_i64()),
-        None => node.ints("axes").map(<[i64]>::to_vec),
-    };
-    let list = list.map(|list| list.into_iter().map(|axis| node.axis(axis, rank)).collect());
-    list.transpose()
-}
-
-pub(super) fn squeezed(shape: &[usize], axes: Option<&[usize]>) -> Vec<usize> {
-    let gone = |(axis, size): (usize, usize)| match axes {
-        Some(axes) => axes.contains(&axis),
-        None => size == 1,
-    };
-    let sizes = shape.iter().copied().enumerate();
-    sizes.filter(|&x| !gone(x)).map(|(_, size)| size).collect()
-}
-
-pub(super) fn unsqueezed(
-    node: &Reading<'_>,
-    shape: &[usize],
-    operand: Option<&Array>,
-) -> Result<Vec<usize>> {
-    let count = match operand {
-        Some(array) => array.len(),
-        None => node.ints("axes").map_or(0, <[i64]>::len),
-    };
-    let rank = shape.len() + count;
-    let new = axes(node, operand, rank)?.unwrap_or_default();
-    let mut old = shape.iter();
-    let sizes = (0..rank).map(|axis| match new.contains(&axis) {
-        true => Some(1),
-        false => old.next().copied(),
-    });
-    let sizes: Option<Vec<usize>> = sizes.collect();
-    let sizes = sizes.filter(|_| old.next().is_none());
-    sizes.ok_or_else(|| node.wrong("an axis is named twice"))
-}
-
-/// `perm`; the axes from behind without it.
-pub(super) fn permutation(node: &Reading<'_>, rank: usize) -> Result<Vec<usize>> {
-    let Some(list) = node.ints("perm").filter(|list| !list.is_empty()) else {
-        return Ok((0..rank).rev().collect());
-    };
-    let order: Vec<usize> = list
-        .iter()
-        .map(|&axis| node.axis(axis, rank))
-        .collect::<Result<_>>()?;
-    let mut sorted = order.clone();
-    sorted.sort_unstable();
-    match sorted.into_iter().eq(0..rank) {
-        true => Ok(order),
-        false => Err(node.wrong(format!("{list:?} is no order of {rank} axes"))),
-    }
-}
-
-/// The shape that two operands have together.
-pub(super) fn broadcast(node: &Reading<'_>, a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
-    let rank = a.len().max(b.len());
-    let size = |shape: &[usize], axis: usize| {
-        let missing = rank - shape.len();
-        axis.checked_sub(missing).map_or(1, |i| shape[i])
-    };
-    let mut shape = Vec::with_capacity(rank);
-    for axis in 0..rank {
-        shape.push(match (size(a, axis), size(b, axis)) {
-            (x, y) if x == y => x,
-            (1, y) => y,
-            (x, 1) => x,
-            _ => return Err(node.wrong(format!("{a:?} and {b:?} cannot be broadcast"))),
-        });
-    }
-    let sizes: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
-    checked_shape(&sizes)
 }
 
 /// Positions in a tensor of shape `from` for every element of `to`, that it is broadcast to.
@@ -420,56 +292,6 @@ fn gather(node: &Reading<'_>, x: &Array, indices: &Array) -> Result<Array> {
     Ok(pick(x, &shape, &at))
 }
 
-/// `[start, step, size]` along every axis of what a slice takes; `step` may be negative.
-pub(super) fn slices(
-    node: &Reading<'_>,
-    shape: &[usize],
-    operand: impl Fn(usize) -> Option<Vec<i64>>,
-) -> Result<Vec<[i64; 3]>> {
-    let (starts, ends, axes, steps) = match node.opset < 10 {
-        true => (
-            node.ints("starts").map(<[i64]>::to_vec),
-            node.ints("ends").map(<[i64]>::to_vec),
-            node.ints("axes").map(<[i64]>::to_vec),
-            None,
-        ),
-        false => (operand(1), operand(2), operand(3), operand(4)),
-    };
-    let (Some(starts), Some(ends)) = (starts, ends) else {
-        return Err(node.wrong("where it starts and ends is computed from what the network is fed"));
-    };
-    let mut out: Vec<[i64; 3]> = shape.iter().map(|&size| [0, 1, size as i64]).collect();
-    let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
-    let steps = steps.unwrap_or_else(|| vec![1; starts.len()]);
-    if ends.len() != starts.len() || axes.len() != starts.len() || steps.len() != starts.len() {
-        return Err(node.wrong("starts, ends, axes and steps are not of one length"));
-    }
-    for (((start, end), axis), step) in starts.into_iter().zip(ends).zip(axes).zip(steps) {
-        let axis = node.axis(axis, shape.len())?;
-        let size = shape[axis] as i64;
-        if step == 0 || step == i64::MIN {
-            return Err(node.wrong(format!("a slice in steps of {step}")));
-        }
-        let from_front = |i: i64| if i < 0 { i.saturating_add(size) } else { i };
-        let (start, end) = (from_front(start), from_front(end));
-        let count = match step > 0 {
-            true => {
-                let (start, end) = (start.clamp(0, size), end.clamp(0, size));
-                out[axis][0] = start;
-                (end - start).max(0) as u64
-            }
-            false => {
-                let (start, end) = (start.clamp(-1, size - 1), end.clamp(-1, size - 1));
-                out[axis][0] = start.max(0);
-                (start - end).max(0) as u64
-            }
-        };
-        out[axis][1] = step;
-        out[axis][2] = count.div_ceil(step.unsigned_abs()) as i64;
-    }
-    Ok(out)
-}
-
 fn take(x: &Array, slices: &[[i64; 3]]) -> Array {
     let shape: Vec<usize> = slices.iter().map(|s| s[2] as usize).collect();
     let strides = strides(&x.shape);
@@ -487,35 +309,6 @@ fn take(x: &Array, slices: &[[i64; 3]]) -> Array {
     pick(x, &shape, &at)
 }
 
-/// Sizes of the parts of an axis of `size` elements.
-pub(super) fn parts(
-    node: &Reading<'_>,
-    operand: Option<&Array>,
-    size: usize,
-) -> Result<Vec<usize>> {
-    let list = match operand {
-        Some(array) => Some(array.to_i64()),
-        None => node.ints("split").map(<[i64]>::to_vec),
-    };
-    let count = node.proto.output.len().max(1);
-    let parts: Vec<usize> = match list {
-        Some(list) => list
-            .iter()
-            .map(|&n| usize::try_from(n).unwrap_or(0))
-            .collect(),
-        None => {
-            let each = size.div_ceil(count);
-            let part = |i: usize| each.min(size.saturating_sub(i * each));
-            (0..count).map(part).collect()
-        }
-    };
-    let total = parts.iter().fold(0usize, |n, &part| n.saturating_add(part));
-    if total != size || parts.len() < count || parts.contains(&0) {
-        return Err(node.wrong(format!("{size} elements cannot be split into {parts:?}")));
-    }
-    Ok(parts)
-}
-
 fn split(node: &Reading<'_>, x: &Array, operand: Option<&Array>) -> Result<Vec<Array>> {
     let axis = node.axis(node.int("axis", 0), x.shape.len())?;
     let mut start = 0;
@@ -529,36 +322,26 @@ fn split(node: &Reading<'_>, x: &Array, operand: Option<&Array>) -> Result<Vec<A
     Ok(part.collect())
 }
 
-fn choose(condition: &[i64], a: Array, b: &Array) -> Array {
-    let data = match (a.data, &b.data) {
-        (Data::Int(a), Data::Int(b)) => {
-            let both = condition.iter().zip(a.into_iter().zip(b));
+fn choose(condition: &[i64], a: &Array, b: &Array) -> Array {
+    let data = match (&a.data, &b.data) {
+        (Data::Int(x), Data::Int(y)) => {
+            let both = condition.iter().zip(x.iter().zip(y));
             Data::Int(
-                both.map(|(&c, (a, &b))| if c != 0 { a } else { b })
+                both.map(|(&c, (&x, &y))| if c != 0 { x } else { y })
                     .collect(),
             )
         }
-        (Data::Float(a), _) => {
-            let both = condition.iter().zip(a.into_iter().zip(b.to_f32()));
+        _ => {
+            let (x, y) = (a.to_f32(), b.to_f32());
+            let both = condition.iter().zip(x.into_iter().zip(y));
             Data::Float(
-                both.map(|(&c, (a, b))| if c != 0 { a } else { b })
+                both.map(|(&c, (x, y))| if c != 0 { x } else { y })
                     .collect(),
             )
-        }
-        (Data::Int(a), Data::Float(b)) => {
-            let both = condition.iter().zip(a.into_iter().zip(b));
-            let pick = |(&c, (a, &b)): (&i64, (i64, &f32))| if c != 0 { a as f32 } else { b };
-            Data::Float(both.map(pick).collect())
         }
     };
-    Array {
-        data,
-        ..a_shell(a.shape, a.elem)
-    }
-}
-
-fn a_shell(shape: Vec<usize>, elem: Elem) -> Array {
-    let data = Data::Int(Vec::new());
+    let elem = a.elem;
+    let shape = a.shape.clone();
     Array { shape, elem, data }
 }
 
