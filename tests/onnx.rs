@@ -263,6 +263,68 @@ fn int8_written_and_read_again_is_the_same() {
     );
 }
 
+/// What we write passes ONNX's checker, and ONNX Runtime gives our numbers for it: fp32, fp16, int8 and int4.
+#[test]
+fn written_files_run_in_onnx_runtime() {
+    let Some(device) = device() else { return };
+    let Some(python) = std::env::var_os("WIZEN_ONNX_PYTHON") else {
+        let skipped = "SKIPPED ONNX Runtime: WIZEN_ONNX_PYTHON is not set";
+        writeln!(std::io::stderr(), "{skipped}").expect("stderr");
+        return;
+    };
+    let Some(case) = on_arrays("espcn_subpixel", None) else {
+        return;
+    };
+    let inputs =
+        shared("models/espcn_subpixel/eval_inputs.safetensors").expect("beside the network");
+    let folder = tempfile::tempdir().expect("a folder");
+    let [model, fed, answers] =
+        ["m.onnx", "in.safetensors", "out.safetensors"].map(|n| folder.path().join(n));
+    // The arrays under the name of the input.
+    let array = read_safetensors(inputs).expect("readable").1.remove(0).1;
+    let fed_as = [("input".to_owned(), array)];
+    wizen::io::write_safetensors(&fed, BTreeMap::new(), &fed_as).expect("written");
+    let whole = case.inputs[0].clone();
+    let items = FromFn::new("images", 6, move |i| {
+        let size = whole.len() / 6;
+        Tensor::from_f32(
+            &whole.shape()[1..],
+            &whole.as_f32()?[i * size..(i + 1) * size],
+        )
+        .map(|x| vec![x])
+    });
+    for (scheme, least) in [
+        ("fp32", 100.0),
+        ("fp16", 55.0),
+        ("int8", 50.0),
+        ("w4a8", 50.0),
+    ] {
+        let network = match scheme {
+            "fp32" => case.network.clone(),
+            scheme => {
+                let options = QuantizeOptions {
+                    schemes: scheme.parse::<Scheme>().expect("a scheme").into(),
+                    ..QuantizeOptions::default()
+                };
+                let job = Job::new(&device);
+                let made = quantize(&job, &case.network, &items, &options);
+                block_on(made).expect("quantizes").network
+            }
+        };
+        onnx::write(&network, &model).expect("written");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/onnx/runtime.py");
+        let status = std::process::Command::new(&python)
+            .arg(script)
+            .args([&model, &fed, &answers])
+            .status();
+        assert!(status.expect("Python runs").success(), "{scheme}");
+        let want = &stored(&answers)["output"];
+        let graph = network.runnable().expect("runs");
+        let db = sqnr_db(&run(&device, &graph, &case.inputs)[0], want);
+        assert!(db >= least, "{scheme}: {db:.1} dB");
+    }
+}
+
 /// ONNX's own cases of single operators, as `tests/onnx/nodes.py` writes them into `WIZEN_ONNX_CASES`: what
 /// is read at all gives ONNX's numbers, on the GPU and on the CPU.
 #[test]

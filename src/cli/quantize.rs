@@ -48,6 +48,13 @@ pub struct SchemeArgs {
     /// Other images to judge by than those of --data
     #[arg(long, value_name = "DIR")]
     pub eval_data: Option<PathBuf>,
+    /// Layers that stay float, in the middle of integers; may be repeated
+    #[arg(long = "keep-float", value_name = "LAYER", num_args = 1..)]
+    pub keep_float: Vec<String>,
+    /// As few layers stay float, those that cost most, as it takes for every result to be this close to the float
+    /// network's (dB, on a sample of the calibration data)
+    #[arg(long, value_name = "DB")]
+    pub auto_float: Option<f64>,
     /// Images on which the cost of each layer alone is measured; 0 = not at all
     #[arg(long, default_value_t = 4)]
     pub alone: usize,
@@ -81,6 +88,9 @@ impl SchemeArgs {
                 scheme => schemes.with(layer, scheme.parse()?)?,
             };
         }
+        for layer in &self.keep_float {
+            schemes = schemes.with_float(layer);
+        }
         let weights = self.weights.as_deref().map(str::parse).transpose()?;
         let requant = match self.requant {
             RequantName::Float => Requant::Float,
@@ -98,6 +108,7 @@ impl SchemeArgs {
             items: self.calib,
             seed,
             alone: self.alone,
+            auto_float: self.auto_float,
         })
     }
 }

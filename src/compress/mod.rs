@@ -19,6 +19,7 @@
 //! ```
 
 mod fit;
+mod float_layers;
 mod judge;
 mod prune;
 mod qat;

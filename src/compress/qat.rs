@@ -1,6 +1,7 @@
 //! Quantization-aware training.
 
 use super::fit::{Fit, FitOptions, Learning};
+use super::float_layers::keep_float;
 use super::quantize::{QuantizeOptions, Quantized, calibrate, freeze, report};
 use super::{Job, float_params};
 use crate::data::Data;
@@ -38,6 +39,9 @@ pub async fn qat(
     }
     let float = quant::prepare(&network.float_graph("qat")?, scheme)?;
     let mut params = calibrate(job, &float, data, options).await?;
+    if let Some(target) = options.auto_float {
+        keep_float(job, &float, &mut params, (data, options), target).await?;
+    }
     // Training sees the rounded weights: there is no error left to take back.
     params.means.clear();
     let FakeQuantized { graph, scales } = quant::insert_fake_quant(&float, &params)?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Job;
+use super::float_layers::keep_float;
 use super::judge::batch_for;
 use crate::base::{Requant, Tensor};
 use crate::data::{Data, sample};
@@ -28,6 +29,9 @@ pub struct QuantizeOptions {
     pub seed: u64,
     /// Items on which each layer alone is judged; 0 = none.
     pub alone: usize,
+    /// Layers that cost most stay float, as few as it takes for every result to be this close to the float
+    /// network's, in dB.
+    pub auto_float: Option<f64>,
 }
 
 impl Default for QuantizeOptions {
@@ -41,6 +45,7 @@ impl Default for QuantizeOptions {
             items: 128,
             seed: 1,
             alone: 0,
+            auto_float: None,
         }
     }
 }
@@ -80,7 +85,14 @@ pub async fn quantize(
 ) -> Result<Quantized> {
     let scheme = options.schemes.network();
     let float = quant::prepare(&network.float_graph("quantize")?, scheme)?;
-    let params = calibrate(job, &float, data, options).await?;
+    let mut params = calibrate(job, &float, data, options).await?;
+    if let Some(target) = options.auto_float {
+        if !matches!(scheme, Scheme::Integer { .. }) {
+            let problem = format!("{scheme} rounds no activations; it is for int8 and wNaM");
+            return Err(Error::invalid("auto-float", problem));
+        }
+        keep_float(job, &float, &mut params, (data, options), target).await?;
+    }
     let frozen = freeze(&float, &params, options, network, "quantize")?;
     let layers = report(job, &float, &frozen.graph, &params, (data, options)).await?;
     Ok(Quantized {
@@ -149,10 +161,8 @@ pub fn freeze(
     };
     let layers = options.schemes.layers();
     let layers = layers.map(|(layer, scheme)| format!(" {layer}={scheme}"));
-    let floats = options
-        .schemes
-        .floats()
-        .map(|layer| format!(" {layer}=float"));
+    let floats = params.floats.iter();
+    let floats = floats.map(|layer| format!(" {layer}=float"));
     let own: Vec<String> = layers.chain(floats).collect();
     let with = format!(
         "{scheme}{}, observer {}, rounding {}, {} items",
