@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! .safetensors  .pth ─► io, models ─► Network { graph, preprocess, labels, history }    what files hold
+//!              .onnx ◄─► onnx ◄──────►┘
 //!                                        │
 //!             compress::{quantize, qat, prune, train} : Network → Network              progress, cancellation
 //!                                        │ built from Graph → Graph passes in quant, prune, train
@@ -47,7 +48,7 @@
 //! | module | knows |
 //! |---|---|
 //! | `cli`, `main` | everything; prints |
-//! | [`compress`], [`io`], [`models`], [`report`], [`open`] | whole networks: workflows, files, architectures |
+//! | [`compress`], [`io`], [`models`], `onnx`, [`report`], [`open`] | whole networks: workflows, files, architectures |
 //! | [`quant`], [`prune`], [`train`], `network` | graphs; never a device of their own |
 //! | [`graph`] | operations, passes, lowering, plans, the two executors |
 //! | [`kernels`] | one folder a family: formula, bindings, launch, reference, agreement |

@@ -42,7 +42,7 @@ pub fn fuse_activations(graph: &Graph, take: impl Fn(Unary) -> bool) -> Result<G
 
 /// Fuses an addition of floats into the convolution before it, where the addition is its only user: a residual
 /// block ends in `relu?(x ∗ w + bias + residual)`, rounded once. Of two such convolutions the later one
-/// takes the addition. Run it after [`fold_batch_norm`] and [`fuse_activations`].
+/// takes the addition. Run it after [`super::fold_batch_norm`] and [`fuse_activations`].
 ///
 /// # Errors
 /// None for a well-formed graph.
