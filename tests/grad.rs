@@ -16,7 +16,7 @@ use crate::harness;
 
 /// Builds `logits = f(params)` of a small network, differentiates the mean cross-entropy, and compares
 /// every gradient with central differences at random elements.
-fn check(name: &str, build: impl Fn(&mut Graph, &mut Rng) -> (ValueId, Vec<ValueId>)) {
+pub fn check(name: &str, build: impl Fn(&mut Graph, &mut Rng) -> (ValueId, Vec<ValueId>)) {
     let mut rng = Rng::new(harness::seed());
     let mut graph = Graph::new();
     let (logits, params) = build(&mut graph, &mut rng);
@@ -89,7 +89,7 @@ fn run(graph: &Graph) -> Vec<Tensor> {
         .expect("runs")
 }
 
-fn param(graph: &mut Graph, rng: &mut Rng, name: &str, shape: &[usize]) -> ValueId {
+pub fn param(graph: &mut Graph, rng: &mut Rng, name: &str, shape: &[usize]) -> ValueId {
     let data: Vec<f32> = (0..shape.iter().product())
         .map(|_| rng.normal() * 0.5)
         .collect();

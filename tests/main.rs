@@ -23,6 +23,7 @@ mod harness;
 mod harness_fails;
 mod images;
 mod images_cli;
+mod imported;
 mod kernels;
 mod matrix;
 mod network;
