@@ -1,7 +1,7 @@
 """Writes ONNX's own cases of single operators as files: NODES.PY FOLDER.
 
 For each case FOLDER/NAME/ gets all.onnx (every float input is an input), one.onnx (inputs but the first are
-constants of the file) and io.safetensors (in_0, in_1, …, out_0, …). Needs the packages onnx and safetensors.
+constants of the file) and io.safetensors (`in NAME` and `out NAME`). Needs the packages onnx and safetensors.
 """
 
 import pathlib
@@ -34,10 +34,11 @@ def main() -> None:
         here = folder / case.name
         here.mkdir(parents=True, exist_ok=True)
         arrays = {}
-        for kind, values in (("in", inputs), ("out", outputs)):
-            for i, value in enumerate(values):
+        graph = case.model.graph
+        for kind, infos, values in (("in", graph.input, inputs), ("out", graph.output, outputs)):
+            for info, value in zip(infos, values):
                 if value.dtype.kind in "fiub" and value.dtype.itemsize <= 8:
-                    arrays[f"{kind}_{i}"] = np.ascontiguousarray(value.astype(np.float32))
+                    arrays[f"{kind} {info.name}"] = np.ascontiguousarray(value.astype(np.float32))
         save_file(arrays, here / "io.safetensors")
         for name in ("all", "one"):
             model = type(case.model)()
