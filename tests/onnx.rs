@@ -272,10 +272,11 @@ fn int8_written_and_read_again_is_the_same() {
     let int8 = int8.expect("quantizes").network;
     let again = write_and_read(&int8);
     assert_eq!(again.precision(), "int8");
-    assert_eq!(
-        run(&device, &int8.graph, &case.inputs),
-        run(&device, &again.graph, &case.inputs)
-    );
+    let [want, got] = [&int8, &again].map(|network| {
+        let graph = network.runnable().expect("runs");
+        run(&device, &graph, &case.inputs)
+    });
+    assert_eq!(relative(&got[0], &want[0]), 0.0);
 }
 
 /// What we write passes ONNX's checker, and ONNX Runtime gives our numbers for it: fp32, fp16, int8 and int4.
@@ -333,6 +334,13 @@ fn written_files_run_in_onnx_runtime() {
     }
 }
 
+/// Where ONNX's cases and ONNX Runtime differ (corners of a size that a scale makes no whole number), and we do as
+/// the latter.
+const AS_IN_ONNX_RUNTIME: [&str; 2] = [
+    "test_resize_downsample_scales_cubic_align_corners",
+    "test_resize_downsample_scales_linear_align_corners",
+];
+
 /// ONNX's own cases of single operators, as `tests/onnx/nodes.py` writes them into `WIZEN_ONNX_CASES`: what
 /// is read at all gives ONNX's numbers, on the GPU and on the CPU.
 #[test]
@@ -362,9 +370,12 @@ fn single_operators_give_onnx_numbers() {
             Ok(network) => {
                 let graph = network.runnable().expect("runs");
                 let results = [&gpu, &Device::Cpu].map(|device| node_case(device, &folder, &graph));
-                match results.into_iter().find_map(Result::err) {
-                    None => passed += 1,
-                    Some(problem) => wrong.push(format!("{name}: {problem}")),
+                let problem = results.into_iter().find_map(Result::err);
+                match (problem, AS_IN_ONNX_RUNTIME.contains(&name.as_str())) {
+                    (Some(_), true) => {}
+                    (None, true) => wrong.push(format!("{name}: it gives ONNX's numbers now")),
+                    (None, false) => passed += 1,
+                    (Some(problem), false) => wrong.push(format!("{name}: {problem}")),
                 }
             }
         }

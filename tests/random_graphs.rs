@@ -59,7 +59,7 @@ pub fn run(graph: &Graph, inputs: &[Tensor]) -> Vec<Tensor> {
 #[test]
 fn functions_of_integers_join_the_layers_before_them() {
     let mut joined = 0;
-    for (seed, graph) in networks(4) {
+    for (seed, graph) in networks(10) {
         let Some((float, params)) = calibrated(seed, &graph) else {
             continue;
         };

@@ -170,6 +170,10 @@ impl Importer<'_> {
             return Err(node.wrong("it runs backwards through an axis"));
         }
         let x = self.settled(name, x)?;
+        let batch = x.order[0];
+        if taken[batch] != [0, 1, shape[batch] as i64] {
+            return Err(node.wrong("it takes a part of the batch"));
+        }
         let of = |i: usize| -> Vec<usize> {
             let stored = x.order.iter().map(|&axis| taken[axis][i] as usize);
             stored.collect()
@@ -415,7 +419,11 @@ impl Importer<'_> {
         let [n0, n1, n2] = names.map(|n| self.fresh(&n));
         let to = vec![0, h, b, w, b, c];
         let x = self.graph.push(&n0, Reshape { to }, &[image])?;
-        let order = vec![0, 1, 3, 2, 4, 5];
+        // Channels outermost among those of a pixel, or innermost.
+        let order = match node.text("mode", "DCR") {
+            "CRD" => vec![0, 1, 3, 5, 2, 4],
+            _ => vec![0, 1, 3, 2, 4, 5],
+        };
         let x = self.graph.push(&n1, Transpose { order }, &[x])?;
         let to = vec![0, h, w, b * b * c];
         let y = self.graph.push(&n2, Reshape { to }, &[x])?;

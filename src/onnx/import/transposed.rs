@@ -27,7 +27,7 @@ impl Importer<'_> {
         };
         let stride = pair(node, "strides", axes, 1)?.map(|n| n.max(1));
         let dilation = pair(node, "dilations", axes, 1)?.map(|n| n.max(1));
-        let extra = match axes {
+        let mut extra = match axes {
             1 => [0, node.sizes::<1>("output_padding", 0)?[0]],
             _ => node.sizes::<2>("output_padding", 0)?,
         };
@@ -47,6 +47,8 @@ impl Importer<'_> {
         if same || stated.is_some() {
             let out = stated.unwrap_or([size[0] * stride[0], size[1] * stride[1]]);
             for axis in 0..2 {
+                // More than there is: places that nothing adds to.
+                extra[axis] = extra[axis].max(out[axis].saturating_sub(full[axis]));
                 let total = (full[axis] + extra[axis]).saturating_sub(out[axis]);
                 let (less, more) = (total / 2, total - total / 2);
                 let (before, after) = if auto == "SAME_UPPER" {
