@@ -64,7 +64,7 @@ fn normal_form(graph: Graph) -> Result<Graph> {
     if !quantized {
         return fold_constants(&name_functions(&graph)?);
     }
-    let (graph, floats) = integer_operations(&graph)?;
+    let (graph, floats) = integer_operations(&name_functions(&graph)?)?;
     if !floats.is_empty() {
         log::warn!(
             "these layers of a quantized network compute with floats: {}",
