@@ -54,6 +54,13 @@ impl Source {
         self.model.graph.as_ref().unwrap_or(&self.empty)
     }
 
+    /// What the file's metadata say under this key.
+    pub fn says(&self, key: &str) -> Option<&str> {
+        let mut entries = self.model.metadata_props.iter();
+        let entry = entries.find(|entry| entry.key.as_deref() == Some(key))?;
+        entry.value.as_deref()
+    }
+
     /// An initializer.
     pub fn tensor(&self, i: usize) -> Result<Array> {
         Array::read(&self.graph().initializer[i], &|tensor| {

@@ -16,7 +16,7 @@ pub use export::write;
 
 use std::path::Path;
 
-use crate::base::{DType, Preprocess};
+use crate::base::{DType, Preprocess, Requant};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, fold_constants, integer_operations, name_functions};
 use crate::network::Network;
@@ -37,7 +37,15 @@ pub fn read(path: impl AsRef<Path>, inputs: &InputShapes) -> Result<Network> {
         Error::Io { .. } => e,
         other => Error::format(path, words(&other)),
     };
-    let graph = import::import(&source, inputs).and_then(normal_form);
+    let rounding = |graph: Graph| {
+        let mut graph = graph;
+        if source.says("wizen.requant") == Some("fixed") {
+            graph.set_requant(Requant::Fixed);
+        }
+        graph
+    };
+    let graph = import::import(&source, inputs).map(rounding);
+    let graph = graph.and_then(normal_form);
     let mut network = Network::new("onnx", graph.map_err(named)?);
     let entries = source.model.metadata_props.iter();
     for (key, value) in

@@ -22,7 +22,7 @@ use super::proto::{
     ValueInfoProto,
 };
 use crate::atomic::write_atomic;
-use crate::base::{DType, Tensor};
+use crate::base::{DType, Requant, Tensor};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Source, ValueId, bake_masks};
 use crate::io::FileSize;
@@ -142,6 +142,10 @@ fn metadata(network: &Network) -> Vec<StringStringEntryProto> {
     let json = |value: serde_json::Result<String>| value.unwrap_or_default();
     if let Some(preprocess) = &network.preprocess {
         entries.push(("wizen.preprocess", json(serde_json::to_string(preprocess))));
+    }
+    // Readers of ours round as we did; all others round to the nearest, of two to the even one.
+    if network.graph.requant() == Requant::Fixed {
+        entries.push(("wizen.requant", "fixed".to_owned()));
     }
     if !network.labels.is_empty() {
         entries.push(("wizen.labels", json(serde_json::to_string(&network.labels))));
