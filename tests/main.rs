@@ -29,6 +29,7 @@ mod matrix;
 mod network;
 mod onnx;
 mod onnx_hostile;
+mod onnx_random;
 mod peaks;
 mod pipelines;
 mod plan;

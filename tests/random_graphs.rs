@@ -3,7 +3,7 @@
 //!
 //! `WIZEN_GRAPHS=1000` makes that many; the seeds count up from that of the other tests.
 
-mod generate;
+pub mod generate;
 mod gradients;
 mod passes;
 
@@ -121,7 +121,7 @@ pub fn ends_with_norm(graph: &Graph) -> bool {
 }
 
 /// The float network as int8 wants it, and its parameters; `None` if a batch norm is left in it.
-fn calibrated(seed: u64, graph: &Graph) -> Option<(Graph, QuantParams)> {
+pub fn calibrated(seed: u64, graph: &Graph) -> Option<(Graph, QuantParams)> {
     let float = quant::prepare(graph, Scheme::INT8).expect("well formed");
     if ends_with_norm(&float) {
         return None;

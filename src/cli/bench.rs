@@ -16,7 +16,7 @@ use wizen::quant::{Observer, Scheme};
 use wizen::{Network, Result, models as nets};
 
 use super::context::{Context, table};
-use super::models;
+use super::models::{self, ModelArgs};
 
 #[derive(Debug, Args)]
 pub struct BenchArgs {
@@ -35,6 +35,8 @@ pub struct BenchArgs {
     /// Time the variants that the device takes without having timed them
     #[arg(long)]
     no_tune: bool,
+    #[command(flatten)]
+    file: ModelArgs,
 }
 
 #[derive(Clone, Serialize)]
@@ -82,7 +84,7 @@ pub async fn run(context: &Context, args: BenchArgs) -> Result<()> {
     }
     let device = context.device().await?;
     let model = match &args.model {
-        Some(path) => wizen::open(path, None)?,
+        Some(path) => args.file.open(path)?,
         None => models::float_model("lenet5", &nets::random_weights("lenet5", 1)?)?,
     };
     let variants = variants(context, &device, model).await?;

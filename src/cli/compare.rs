@@ -191,7 +191,7 @@ async fn compare_results(
                 logits.extend_from_slice(&values[..values.len() / batch * count]);
             }
             check_finite(device, &graph, &inputs, &outputs).await?;
-            let rows = predicted(&outputs[0]);
+            let rows = predicted(&graph, &outputs[0]);
             let real = rows.len() / batch * count;
             classes.extend(rows.into_iter().take(real));
             bar.inc(count as u64);

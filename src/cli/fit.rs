@@ -13,6 +13,7 @@ use wizen::{Error, Network, Result};
 
 use super::context::{Context, may_write};
 use super::data::Source;
+use super::models::InputArgs;
 
 /// Update rules by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -76,8 +77,15 @@ pub struct FitArgs {
 }
 
 impl FitArgs {
-    /// Options with defaults filled in; `adam_lr` is the command's learning rate for Adam.
-    pub fn options(&self, epochs: usize, adam_lr: f32, data: &Source) -> Result<FitOptions> {
+    /// Options with defaults filled in; `adam_lr` is the command's learning rate for Adam, `inputs` what a
+    /// teacher's file may leave open.
+    pub fn options(
+        &self,
+        epochs: usize,
+        adam_lr: f32,
+        data: &Source,
+        inputs: &InputArgs,
+    ) -> Result<FitOptions> {
         let (optimizer, lr) = match self.optimizer {
             OptimizerName::Sgd => (Optimizer::SGD, 20.0 * adam_lr),
             OptimizerName::Adam => (Optimizer::ADAM, adam_lr),
@@ -90,7 +98,7 @@ impl FitArgs {
             weight_decay: self.weight_decay,
             groups: self.groups()?,
             batch_statistics: !self.freeze_norms,
-            loss: self.loss(data)?,
+            loss: self.loss(data, inputs)?,
             ..FitOptions::new(epochs, self.lr.unwrap_or(lr))
         })
     }
@@ -119,7 +127,7 @@ impl FitArgs {
     }
 
     /// The labels, a teacher, or both.
-    fn loss(&self, data: &Source) -> Result<Loss> {
+    fn loss(&self, data: &Source, inputs: &InputArgs) -> Result<Loss> {
         let unlabelled = data.labels().is_none();
         let Some(path) = &self.teacher else {
             if unlabelled {
@@ -137,7 +145,7 @@ impl FitArgs {
             let problem = format!("{weight} is not in 0 to 1");
             return Err(Error::invalid("--teacher-weight", problem));
         }
-        let teacher = wizen::open(path, None)?;
+        let teacher = inputs.open(path, None)?;
         let own = teacher.preprocess.as_ref();
         if own.is_some() && data.preprocess().is_some() && own != data.preprocess() {
             let problem = "it takes pictures otherwise (size, mean, deviation or colours) than the model that learns";
@@ -301,9 +309,9 @@ pub fn digest(path: &Path) -> Result<String> {
 }
 
 /// A student without ideas of its own about pictures takes those of its teacher.
-pub fn adopt(student: &mut Network, teacher: Option<&Path>) -> Result<()> {
+pub fn adopt(student: &mut Network, teacher: Option<&Path>, inputs: &InputArgs) -> Result<()> {
     if let (None, Some(path)) = (&student.preprocess, teacher) {
-        student.preprocess = wizen::open(path, None)?.preprocess;
+        student.preprocess = inputs.open(path, None)?.preprocess;
     }
     Ok(())
 }

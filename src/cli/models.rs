@@ -1,5 +1,7 @@
 //! Model files that commands take.
 
+use std::path::Path;
+
 use clap::Args;
 use wizen::models::{self, Weights};
 use wizen::{Error, Network, OpenOptions, Result};
@@ -10,19 +12,33 @@ pub struct ModelArgs {
     /// Architecture of weights alone, where their names and shapes do not tell
     #[arg(long)]
     pub arch: Option<String>,
+    #[command(flatten)]
+    pub inputs: InputArgs,
+}
+
+/// Sizes that an ONNX file leaves open.
+#[derive(Clone, Debug, Default, Args)]
+pub struct InputArgs {
     /// Shape of an input that an ONNX file leaves open, as the file orders its axes (x=1x3x224x224)
     #[arg(long = "input", value_name = "NAME=SIZES", value_parser = input_shape)]
-    pub inputs: Vec<(String, Vec<usize>)>,
+    input: Vec<(String, Vec<usize>)>,
+}
+
+impl InputArgs {
+    /// Opens a file; `arch` as in [`ModelArgs`].
+    pub fn open(&self, path: &Path, arch: Option<&str>) -> Result<Network> {
+        let options = OpenOptions {
+            arch: arch.map(str::to_owned),
+            inputs: self.input.clone(),
+        };
+        wizen::open_with(path, &options)
+    }
 }
 
 impl ModelArgs {
     /// Opens a file.
-    pub fn open(&self, path: &std::path::Path) -> Result<Network> {
-        let options = OpenOptions {
-            arch: self.arch.clone(),
-            inputs: self.inputs.clone(),
-        };
-        wizen::open_with(path, &options)
+    pub fn open(&self, path: &Path) -> Result<Network> {
+        self.inputs.open(path, self.arch.as_deref())
     }
 }
 

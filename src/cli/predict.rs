@@ -8,7 +8,7 @@ use serde::Serialize;
 use wizen::base::Tensor;
 use wizen::compress::{self, eval_batch, probabilities};
 use wizen::data::Data;
-use wizen::graph::{check_finite, lower};
+use wizen::graph::{Graph, check_finite, lower};
 use wizen::io::{Dataset, read_class_names};
 use wizen::{Error, Network, Result};
 
@@ -94,7 +94,7 @@ pub async fn run(context: &Context, args: PredictArgs) -> Result<()> {
         check_finite(&device, &batched, &inputs, &outputs).await?;
         for logits in outputs[0].to_f64().chunks(columns(&model)).take(count) {
             let file = args.images[predictions.len()].clone();
-            let classes = most_probable(logits, &labels, args.top);
+            let classes = most_probable(&model.graph, logits, &labels, args.top);
             predictions.push(Prediction { file, classes });
         }
         bar.inc(count as u64);
@@ -120,8 +120,8 @@ fn columns(model: &Network) -> usize {
 }
 
 /// The `top` most probable classes; of equal ones, the lower index comes first.
-fn most_probable(logits: &[f64], labels: &[String], top: usize) -> Vec<Class> {
-    let shares = probabilities(logits);
+fn most_probable(graph: &Graph, logits: &[f64], labels: &[String], top: usize) -> Vec<Class> {
+    let shares = probabilities(graph, logits);
     let mut order: Vec<usize> = (0..shares.len()).collect();
     // Logits that differ may have shares that do not: the order is that of the logits.
     let key = if logits.len() == shares.len() {
@@ -160,13 +160,17 @@ fn human(output: &Output) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wizen::base::DType;
 
     #[test]
     fn probabilities_are_the_softmax() {
         let labels = ["a", "b", "c", "d"].map(str::to_owned);
+        let mut graph = Graph::new();
+        let x = graph.input("logits", DType::F32, &[1, 4]);
+        graph.output(x);
         // exp(ln n) = n; a large common part must not overflow.
         let logits = [1.0f64, 4.0, 4.0, 7.0].map(|n| n.ln() + 1e4);
-        let classes = most_probable(&logits, &labels, 3);
+        let classes = most_probable(&graph, &logits, &labels, 3);
         let order: Vec<&str> = classes.iter().map(|c| c.label.as_str()).collect();
         assert_eq!(order, ["d", "b", "c"]);
         for (class, share) in classes.iter().zip([7.0, 4.0, 4.0]) {
@@ -176,15 +180,15 @@ mod tests {
                 "{class:?}"
             );
         }
-        assert_eq!(most_probable(&logits, &labels, 9).len(), 4);
-        let all = most_probable(&[0.0; 4], &labels, 4);
+        assert_eq!(most_probable(&graph, &logits, &labels, 9).len(), 4);
+        let all = most_probable(&graph, &[0.0; 4], &labels, 4);
         assert!(
             all.iter()
                 .enumerate()
                 .all(|(i, c)| c.index == i && c.probability == 0.25)
         );
         // One logit is a sigmoid: ln 3 stands for three in four.
-        let yes = most_probable(&[3.0f64.ln()], &labels, 2);
+        let yes = most_probable(&graph, &[3.0f64.ln()], &labels, 2);
         assert_eq!((yes[0].index, yes[1].index), (1, 0));
         assert!((yes[0].probability - 0.75).abs() < 1e-12, "{yes:?}");
     }

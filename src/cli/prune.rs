@@ -149,7 +149,9 @@ pub async fn run(context: &Context, args: PruneArgs) -> Result<()> {
             ("model", digest(&args.model)?),
             ("pruning", format!("{:?} {settings:?}", args.method)),
         ];
-        let options = args.fit.options(args.epochs, LR, learn)?;
+        let options = args
+            .fit
+            .options(args.epochs, LR, learn, &args.file.inputs)?;
         let options = args.fit.kept(context, options, learn, &args.out, &run)?;
         settings.fit = Some(options);
     }

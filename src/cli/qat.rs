@@ -68,7 +68,9 @@ pub async fn run(context: &Context, args: QatArgs) -> Result<()> {
     let sets = args.data.sets(context, &model, eval, (12_000, 2_000))?;
     sets.warn(context);
     let learn = args.fit.augmented(sets.learn.clone());
-    let options = args.fit.options(args.epochs, LR, &learn)?;
+    let options = args
+        .fit
+        .options(args.epochs, LR, &learn, &args.file.inputs)?;
     let run = [
         ("command", "qat".to_owned()),
         ("model", digest(&args.model)?),

@@ -16,7 +16,7 @@ use super::context::{Context, bytes};
 use super::data::{DataArgs, Source};
 use super::fit::{FitArgs, adopt, digest};
 use super::judge::{judge, verdict};
-use super::models;
+use super::models::{self, InputArgs};
 
 #[derive(Debug, Args)]
 pub struct TrainArgs {
@@ -43,6 +43,8 @@ pub struct TrainArgs {
     epochs: usize,
     #[command(flatten)]
     fit: FitArgs,
+    #[command(flatten)]
+    inputs: InputArgs,
 }
 
 #[derive(Serialize)]
@@ -69,9 +71,9 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<()> {
             let weights = random_weights(arch, args.fit.seed)?;
             (models::float_model(arch, &weights)?, arch.to_owned())
         }
-        Some(path) => (wizen::open(path, args.arch.as_deref())?, digest(path)?),
+        Some(path) => (args.inputs.open(path, args.arch.as_deref())?, digest(path)?),
     };
-    adopt(&mut start_from, args.fit.teacher.as_deref())?;
+    adopt(&mut start_from, args.fit.teacher.as_deref(), &args.inputs)?;
     if let (None, None, Some(shape)) =
         (&args.from, &start_from.preprocess, start_from.image_shape())
     {
@@ -99,7 +101,7 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<()> {
         start_from.labels = names_that_fit(&sets.learn, &start_from);
     }
     let learn = args.fit.augmented(sets.learn.clone());
-    let options = args.fit.options(args.epochs, LR, &learn)?;
+    let options = args.fit.options(args.epochs, LR, &learn, &args.inputs)?;
     let head = args.new_head.to_string();
     let run = [
         ("command", "train".to_owned()),

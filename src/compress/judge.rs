@@ -6,7 +6,7 @@ use super::Job;
 use crate::base::{Instant, Tensor};
 use crate::data::Data;
 use crate::error::{Error, Result};
-use crate::graph::{Device, Graph, check_finite, lower};
+use crate::graph::{Device, Graph, check_finite, lower, scores};
 use crate::quant::Sums;
 use crate::train::argmax_rows;
 
@@ -70,22 +70,37 @@ pub fn classes(graph: &Graph) -> Result<usize> {
     }
 }
 
-/// The class of every row of logits `[…, classes]`: the largest, the first of equal ones. Of a single logit it is
-/// 1 (yes) above 0, where its sigmoid exceeds a half.
-pub fn predicted(logits: &Tensor) -> Vec<usize> {
-    match logits.shape().last() {
-        Some(1) => logits
+/// The class of every row of the first result of `graph`, `[…, classes]`: the largest, the first of equal ones.
+/// Of a single number it is 1 (yes) where the probability exceeds a half: a logit above 0.
+pub fn predicted(graph: &Graph, result: &Tensor) -> Vec<usize> {
+    let half = if gives_shares(graph) { 0.5 } else { 0.0 };
+    match result.shape().last() {
+        Some(1) => result
             .to_f32()
             .iter()
-            .map(|&x| usize::from(x > 0.0))
+            .map(|&x| usize::from(x > half))
             .collect(),
-        _ => argmax_rows(logits),
+        _ => argmax_rows(result),
     }
 }
 
-/// Probabilities of the classes of one row of logits: their softmax, or, of a single one, those of no and yes by
-/// the sigmoid.
-pub fn probabilities(logits: &[f64]) -> Vec<f64> {
+/// True if the first result holds probabilities already: the network ends in a softmax or a sigmoid.
+fn gives_shares(graph: &Graph) -> bool {
+    let first = graph.outputs().first();
+    first.is_some_and(|&id| scores(graph, id).is_some())
+}
+
+/// Probabilities of the classes of one row of the first result of `graph`: the row itself where the network ends
+/// in a softmax; else their softmax, or, of a single logit, those of no and yes by the sigmoid.
+pub fn probabilities(graph: &Graph, row: &[f64]) -> Vec<f64> {
+    match (row, gives_shares(graph)) {
+        (&[yes], true) => vec![1.0 - yes, yes],
+        (row, true) => row.to_vec(),
+        (row, false) => of_logits(row),
+    }
+}
+
+fn of_logits(logits: &[f64]) -> Vec<f64> {
     if let &[x] = logits {
         return vec![1.0 / (1.0 + x.exp()), 1.0 / (1.0 + (-x).exp())];
     }
@@ -135,7 +150,7 @@ pub async fn accuracy(
             .ok_or_else(|| Error::invalid("evaluate", "the network has no result"))?;
         check_finite(device, &graph, &inputs, &outputs).await?;
         top5 += in_top(logits, &labels[predictions.len()..][..count], 5);
-        predictions.extend(predicted(logits).into_iter().take(count));
+        predictions.extend(predicted(&graph, logits).into_iter().take(count));
         stage.step(count)?;
     }
     let right = predictions
@@ -203,7 +218,9 @@ pub async fn agreement(
             for (want, got) in want.to_f64().into_iter().zip(got.to_f64()).take(real) {
                 sums.add(want, got);
             }
-            let classes = predicted(want).into_iter().zip(predicted(got));
+            let classes = predicted(&float, want)
+                .into_iter()
+                .zip(predicted(&network, got));
             *same += classes.take(count).filter(|(a, b)| a == b).count();
         }
         stage.step(count)?;

@@ -112,6 +112,23 @@ pub(super) struct Array {
     pub data: Data,
 }
 
+/// Elements of a tensor that is made while a file is read, at most: a few bytes may ask for any number.
+const MOST_MADE: usize = 1 << 28;
+
+/// The sizes of a tensor that is made from nothing but these numbers, if they are of a reasonable one.
+pub(super) fn made_shape(dims: &[i64]) -> Result<Vec<usize>> {
+    let shape = checked_shape(dims)?;
+    match num_elements(&shape) <= MOST_MADE {
+        true => Ok(shape),
+        false => {
+            let problem = format!(
+                "it makes a tensor of shape {dims:?}, expected at most {MOST_MADE} elements"
+            );
+            Err(Error::invalid("onnx", problem))
+        }
+    }
+}
+
 /// The sizes of a tensor, if they are sizes of one that fits into memory.
 pub(super) fn checked_shape(dims: &[i64]) -> Result<Vec<usize>> {
     let mut shape = Vec::with_capacity(dims.len());

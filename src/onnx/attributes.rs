@@ -75,14 +75,15 @@ impl<'a> Reading<'a> {
         found.map(|t| Array::read(t, &inside)).transpose()
     }
 
-    /// Sizes: `N` positive integers.
+    /// Sizes: `N` integers from 0 to 2³¹ − 1, so that no product of two of them overflows.
     pub fn sizes<const N: usize>(&self, name: &str, default: usize) -> Result<[usize; N]> {
         let Some(ints) = self.ints(name) else {
             return Ok([default; N]);
         };
         let sizes: Vec<usize> = ints
             .iter()
-            .filter_map(|&i| usize::try_from(i).ok())
+            .filter_map(|&i| i32::try_from(i).ok())
+            .filter_map(|i| usize::try_from(i).ok())
             .collect();
         <[usize; N]>::try_from(sizes)
             .map_err(|_| self.wrong(format!("`{name}` is {ints:?}, expected {N} sizes")))

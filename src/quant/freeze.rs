@@ -154,7 +154,8 @@ impl Freezing<'_> {
         if let Some(&integers) = self.integers.get(&x) {
             return Ok(integers);
         }
-        let quant = Quantization::per_tensor(self.params.activation(&value.name)?);
+        // What moves or selects floats of a layer that stays float has that layer's range.
+        let quant = Quantization::per_tensor(self.params.of(old, id)?);
         let name = format!("quantize {}", value.name);
         let graph = &mut self.rewriter.graph;
         let integers = graph.push_quantized(&name, Quantize, &[x], quant)?;

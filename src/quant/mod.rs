@@ -22,7 +22,7 @@ pub use fake::{FakeQuantized, LearnedScale, adopt_scales, insert_fake_quant, sna
 pub use float16::{to_f16, to_weight_only};
 pub use freeze::{freeze, prepare};
 pub use histogram::{Search, entropy, mse, non_linear, percentile, search, squared_error};
-pub use points::{QuantParams, activation_points, has_weights, weights_of};
+pub use points::{QuantParams, has_weights, weights_of};
 pub use qparams::{Convention, choose};
 pub use report::{LayerReport, layer_costs, layer_reports};
 pub use scheme::{LayerSchemes, Preset, Scheme};

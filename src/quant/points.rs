@@ -249,9 +249,3 @@ pub(super) fn float_inputs(graph: &Graph) -> impl Iterator<Item = ValueId> + '_ 
         .filter(move |(_, v)| input(v))
         .map(|(id, _)| id)
 }
-
-/// The activations to calibrate of a network whose integers are between its layers, in order: what becomes
-/// integers, then results of layers.
-pub fn activation_points(graph: &Graph) -> Vec<ValueId> {
-    Placement::new(graph, &BTreeSet::new(), false).observed(false)
-}

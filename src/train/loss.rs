@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::base::DType;
 use crate::error::{Error, Result};
 use crate::graph::ops::{Binary, Distill, Map, MeanSquare, SoftmaxCrossEntropy};
-use crate::graph::{Graph, Node, Source, ValueId};
+use crate::graph::{Graph, Node, Source, ValueId, scores};
 use crate::kernels::map::Unary;
 
 /// What a network learns to make small.
@@ -92,7 +92,7 @@ impl Loss {
         }
         match self {
             Self::CrossEntropy => {
-                let logits = result?;
+                let logits = logits(graph, result?);
                 let batch = graph.value(logits).shape[0];
                 let labels = graph.input("labels", DType::U32, &[batch]);
                 graph.push("loss", SoftmaxCrossEntropy, &[logits, labels])
@@ -122,6 +122,11 @@ impl Loss {
     }
 }
 
+/// The logits of a result: what a network that ends in a softmax makes its shares of.
+fn logits(graph: &Graph, result: ValueId) -> ValueId {
+    scores(graph, result).unwrap_or(result)
+}
+
 impl Distillation {
     fn append(&self, graph: &mut Graph) -> Result<ValueId> {
         let own = graph.outputs().to_vec();
@@ -144,7 +149,8 @@ impl Distillation {
                 2 => {
                     let temperature = self.temperature;
                     let op = Distill { temperature };
-                    graph.push("distillation", op, &[y, taught(*teacher)?])?
+                    let (y, teacher) = (logits(graph, y), logits(&parent, *teacher));
+                    graph.push("distillation", op, &[y, taught(teacher)?])?
                 }
                 _ => graph.push("distillation", MeanSquare, &[y, taught(*teacher)?])?,
             };

@@ -47,6 +47,8 @@ pub use transpose::Transpose;
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::map::Unary;
+
 /// The enumeration of all operations, from their types.
 macro_rules! operations {
     ($($(#[$attribute:meta])* $name:ident),* $(,)?) => {
@@ -122,6 +124,20 @@ impl Op {
     pub fn ends_in_sum(&self) -> bool {
         let residual = self.weights().and_then(|at| at.residual);
         self.rules().activation().is_none() && residual.is_none()
+    }
+
+    /// True for what makes shares of scores: a softmax, and of a `single` score a sigmoid.
+    pub(crate) fn makes_shares(&self, single: bool) -> bool {
+        let sigmoid = matches!(self, Self::Map(map) if map.f == Unary::Sigmoid);
+        matches!(self, Self::Softmax(_)) || (single && sigmoid)
+    }
+
+    /// True for what writes the same numbers in another type.
+    pub(crate) fn only_changes_type(&self) -> bool {
+        matches!(
+            self,
+            Self::Cast(_) | Self::Quantize(_) | Self::Dequantize(_)
+        )
     }
 
     /// Where its weights are, if it has any.

@@ -13,6 +13,8 @@ use crate::kernels::map::Unary;
 
 /// How far the unit of a stored bias may be from `s_x · s_w`, relative, for its integers to be taken as they are.
 const SAME_UNIT: f64 = 1e-4;
+/// Operations that only move elements, between a layer and what quantizes its result, at most.
+const FAR: usize = 16;
 
 /// Puts operations on integers in the place of those that read what was dequantized and whose result is
 /// quantized. Returns the names of layers with weights that still compute with floats.
@@ -74,6 +76,12 @@ impl<'g> Found<'g> {
     /// What stands for a value of the old graph, as it was there.
     fn real(&mut self, id: ValueId) -> Result<ValueId> {
         let Some(&integers) = self.integers.get(&id) else {
+            if let Some(node) = self
+                .stored_reals(id)
+                .filter(|_| !self.rewriter.is_mapped(id))
+            {
+                self.rewriter.copy(node)?;
+            }
             return self.rewriter.get(id);
         };
         if let Some(&real) = self.reals.get(&integers) {
@@ -96,12 +104,24 @@ impl<'g> Found<'g> {
     fn dequantize(&mut self, node: &Node) -> Result<bool> {
         let graph = self.old();
         let x = node.inputs[0];
-        if graph.value(x).dtype != DType::I8 || graph.as_param(x).is_some() {
+        if graph.as_param(x).is_some() {
+            // Most layers take the integers; the reals come when somebody asks.
+            return Ok(true);
+        }
+        if graph.value(x).dtype != DType::I8 {
             return Ok(false);
         }
         let integers = self.rewriter.get(x)?;
         self.integers.insert(node.outputs[0], integers);
         Ok(true)
+    }
+
+    /// The node that makes reals of stored integers.
+    fn stored_reals(&self, id: ValueId) -> Option<&'g Node> {
+        let graph = self.old();
+        let node = graph.producer(id)?;
+        let stored = graph.as_param(*node.inputs.first()?).is_some();
+        (stored && matches!(node.op, Op::Dequantize(_))).then_some(node)
     }
 
     fn quantize(&mut self, node: &Node) -> Result<bool> {
@@ -129,15 +149,21 @@ impl<'g> Found<'g> {
 
     /// What all readers of a value quantize it to, also behind operations that only move elements.
     fn wanted(&self, y: ValueId) -> Option<Quantization> {
+        self.wanted_within(y, FAR)
+    }
+
+    fn wanted_within(&self, y: ValueId, far: usize) -> Option<Quantization> {
         let graph = self.old();
-        if graph.outputs().contains(&y) {
+        if far == 0 || graph.outputs().contains(&y) {
             return None;
         }
         let mut common = None;
         for user in graph.users(y) {
             let own = match &user.op {
                 Op::Quantize(_) => graph.value(user.outputs[0]).quant.clone(),
-                op if op.quantization() == QuantRule::Operand => self.wanted(user.outputs[0]),
+                op if op.quantization() == QuantRule::Operand => {
+                    self.wanted_within(user.outputs[0], far - 1)
+                }
                 _ => None,
             }?;
             if common.get_or_insert_with(|| own.clone()) != &own {
@@ -156,9 +182,13 @@ impl<'g> Found<'g> {
         let graph = self.old();
         let mut inputs = Vec::new();
         for &id in &node.inputs {
-            match self.integers.get(&id) {
-                Some(&integers) if self.is_int8(integers) => inputs.push(integers),
-                Some(_) | None => return Ok(false),
+            let constant = stored_integers(graph, id, DType::I8);
+            match (self.integers.get(&id), constant) {
+                (Some(&integers), _) if self.is_int8(integers) => inputs.push(integers),
+                (None, Some(constant)) if graph.value(constant).qparams().is_some() => {
+                    inputs.push(self.rewriter.get(constant)?);
+                }
+                (Some(_) | None, _) => return Ok(false),
             }
         }
         let &[y] = node.outputs.as_slice() else {
@@ -279,15 +309,28 @@ impl<'g> Found<'g> {
         Ok(true)
     }
 
+    /// The integers that a float value stands for, also where it is dequantized further on than they are made.
+    fn integers_of(&mut self, id: ValueId) -> Option<ValueId> {
+        if let Some(&integers) = self.integers.get(&id) {
+            return Some(integers);
+        }
+        let node = self.old().producer(id)?;
+        let from = *node.inputs.first()?;
+        match matches!(node.op, Op::Dequantize(_)) && self.rewriter.is_mapped(from) {
+            true => self.rewriter.get(from).ok(),
+            false => None,
+        }
+    }
+
     /// The layer with `next` in it, if that adds integers to its result, and these integers.
-    fn addition(&self, op: &Op, node: &Node, next: &Node) -> Option<(Op, ValueId)> {
+    fn addition(&mut self, op: &Op, node: &Node, next: &Node) -> Option<(Op, ValueId)> {
         let graph = self.old();
         let fused = op.rules().fuse(&next.op)?;
         fused.weights()?.residual?;
         let y = node.outputs[0];
         let other = next.inputs.iter().copied().find(|&id| id != y)?;
         let same = graph.value(other).shape == graph.value(y).shape;
-        let integers = *self.integers.get(&other)?;
+        let integers = self.integers_of(other)?;
         (same && self.is_int8(integers)).then_some((fused, integers))
     }
 }

@@ -22,16 +22,28 @@ impl Exporter<'_> {
     ) -> Result<String> {
         let value = self.graph.value(id);
         let tensor = self.stored(id, &value.name)?;
-        let data = match &value.quant {
-            Some(quant) => quant.reals(tensor).iter().map(|&x| x as f32).collect(),
-            None => tensor.to_f32(),
+        // More axes than it has: of one element, in front.
+        let missing = axes.len() - value.shape.len();
+        let full = [&vec![1; missing], value.shape.as_slice()].concat();
+        let order = || crate::onnx::array::gather_order(&full, axes);
+        let shape: Vec<usize> = axes.iter().map(|&axis| full[axis]).collect();
+        let ones = shape.iter().take_while(|size| **size == 1).count();
+        let shape = &shape[ones.min(missing)..];
+        let Some(q) = value.qparams().filter(|_| value.dtype == DType::I8) else {
+            let data = tensor.to_f32();
+            let data: Vec<f32> = order().map(|i| data[i]).collect();
+            return Ok(self.constant(&value.name, tensors::floats(shape, &data, dtype)));
         };
-        let (shape, data) = tensors::transposed(tensor, &data, axes);
-        Ok(self.constant(&value.name, tensors::floats(&shape, &data, dtype)))
+        let data = tensor.to_i8()?;
+        let data: Vec<i8> = order().map(|i| data[i]).collect();
+        let integers = self.constant(&format!("{}_q", value.name), tensors::bytes(shape, &data));
+        let (scale, zero) = (self.scale(id, q.scale), self.zero_point(q.zero_point));
+        let inputs = [integers.as_str(), &scale, &zero];
+        Ok(self.emit(&value.name, "DequantizeLinear", &inputs, &[]))
     }
 
-    /// Weights of a layer: floats as they are, integers with a `DequantizeLinear` behind them. `shape` is what
-    /// the operator wants of the transposed tensor, `columns` the order of what a row holds.
+    /// Weights of a layer: floats as they are, integers with a `DequantizeLinear` behind them. `columns` is the
+    /// order of what a row holds.
     pub(super) fn weights(
         &mut self,
         id: ValueId,
@@ -40,17 +52,14 @@ impl Exporter<'_> {
     ) -> Result<String> {
         let value = self.graph.value(id);
         let tensor = self.stored(id, &value.name)?;
-        let arranged = |row: usize, from: usize| match columns {
-            Some(columns) => row * columns.len() + columns[from],
-            None => row + from,
+        let at: Vec<usize> = match columns {
+            Some(columns) => {
+                let width = columns.len();
+                let place = |i: usize| i / width * width + columns[i % width];
+                (0..tensor.len()).map(place).collect()
+            }
+            None => (0..tensor.len()).collect(),
         };
-        let width = columns.map_or(1, <[usize]>::len);
-        let at: Vec<usize> = (0..tensor.len())
-            .map(|i| match columns {
-                Some(_) => arranged(i / width, i % width),
-                None => i,
-            })
-            .collect();
         let Some(quant) = value.quant.as_ref().filter(|_| value.dtype == DType::I8) else {
             let data = tensor.to_f32();
             let data: Vec<f32> = at.iter().map(|&i| data[i]).collect();
@@ -188,10 +197,8 @@ impl Exporter<'_> {
         let (x, columns) = match &x.flat {
             // Features in the file's order: so are the columns of the weights.
             Some((sizes, axes)) => {
-                let all: Vec<usize> = (0..sizes.iter().product()).collect();
-                let strides = crate::onnx::array::gather_order(sizes, axes);
-                let columns: Vec<usize> = strides.map(|i| all[i]).collect();
-                (x.clone(), Some(columns))
+                let columns = crate::onnx::array::gather_order(sizes, axes);
+                (x.clone(), Some(columns.collect::<Vec<usize>>()))
             }
             None => (self.ordered(&x, &[0, 1])?, None),
         };

@@ -252,21 +252,8 @@ impl Exporter<'_> {
     fn beside(&mut self, id: ValueId, axes: &[usize]) -> Result<String> {
         let value = self.graph.value(id);
         let missing = axes.len() - value.shape.len();
-        if let Some(tensor) = self.graph.tensor(id)
-            && missing > 0
-        {
-            let data = match &value.quant {
-                Some(quant) => quant.reals(tensor).iter().map(|&x| x as f32).collect(),
-                None => tensor.to_f32(),
-            };
-            let full = [&vec![1; missing], value.shape.as_slice()].concat();
-            let order = crate::onnx::array::gather_order(&full, axes);
-            let data: Vec<f32> = order.map(|i| data[i]).collect();
-            let shape: Vec<usize> = axes.iter().map(|&axis| full[axis]).collect();
-            let ones = shape.iter().take_while(|size| **size == 1).count();
-            let shape = &shape[ones.min(shape.len().saturating_sub(1))..];
-            let dtype = self.float_type(id);
-            return Ok(self.constant(&value.name, tensors::floats(shape, &data, dtype)));
+        if self.graph.tensor(id).is_some() && missing > 0 {
+            return self.parameter(id, axes);
         }
         let made = self.real(id)?;
         if missing == 0 {

@@ -3,7 +3,7 @@
 
 mod shapes;
 
-use super::array::{Array, Data, Elem, checked_shape, strides};
+use super::array::{Array, Data, Elem, made_shape, strides};
 use super::attributes::Reading;
 use crate::base::num_elements;
 use crate::error::Result;
@@ -24,7 +24,7 @@ pub(super) fn evaluate(node: &Reading<'_>, inputs: &[Option<Array>]) -> Result<O
     let one = match node.kind() {
         "Constant" => constant(node)?,
         "ConstantOfShape" => {
-            let shape = checked_shape(&x(0)?.to_i64())?;
+            let shape = made_shape(&x(0)?.to_i64())?;
             let fill = node.tensor("value")?;
             let fill = fill.unwrap_or_else(|| Array::float(&[1], vec![0.0]));
             if fill.len() != 1 {
@@ -69,7 +69,7 @@ pub(super) fn evaluate(node: &Reading<'_>, inputs: &[Option<Array>]) -> Result<O
             x0.transposed(&permutation(node, x0.shape.len())?)
         }
         "Expand" => {
-            let to = checked_shape(&x(1)?.to_i64())?;
+            let to = made_shape(&x(1)?.to_i64())?;
             let to = broadcast(node, &x(0)?.shape, &to)?;
             expand(node, x(0)?, &to)?
         }
@@ -154,7 +154,7 @@ fn range(node: &Reading<'_>, start: &Array, limit: &Array, delta: &Array) -> Res
     if step == 0.0 || !count.is_finite() {
         return Err(node.wrong(format!("a range from {from} to {to} in steps of {step}")));
     }
-    let count = checked_shape(&[count as i64])?[0];
+    let count = made_shape(&[count as i64])?[0];
     let at = |i: usize| from + i as f64 * step;
     Ok(match start.elem.is_float() {
         true => Array::float(&[count], (0..count).map(|i| at(i) as f32).collect()),
@@ -203,7 +203,11 @@ fn expand(node: &Reading<'_>, x: &Array, to: &[usize]) -> Result<Array> {
     if broadcast(node, &x.shape, to)? != to {
         return Err(node.wrong(format!("{:?} does not broadcast to {to:?}", x.shape)));
     }
-    Ok(pick(x, to, &positions(&x.shape, to)))
+    let at = match x.len() {
+        1 => vec![0; num_elements(to)],
+        _ => positions(&x.shape, to),
+    };
+    Ok(pick(x, to, &at))
 }
 
 fn tile(node: &Reading<'_>, x: &Array, repeats: &[i64]) -> Result<Array> {
@@ -216,7 +220,7 @@ fn tile(node: &Reading<'_>, x: &Array, repeats: &[i64]) -> Result<Array> {
         .zip(repeats)
         .map(|(&size, &n)| (size as i64).saturating_mul(n))
         .collect();
-    let to = checked_shape(&to)?;
+    let to = made_shape(&to)?;
     let strides = strides(&x.shape);
     let at: Vec<usize> = (0..num_elements(&to))
         .map(|mut i| {
@@ -473,11 +477,14 @@ pub(super) fn dequantize(
 ) -> Result<Array> {
     let (scales, ints) = (scale.to_f32(), q.to_i64());
     let zeros = zero_point.map_or_else(|| vec![0; scales.len()], Array::to_i64);
+    if zeros.len() != scales.len() || scales.is_empty() {
+        return Err(node.wrong("its zero points are not one for each scale"));
+    }
     let slice = match scales.len() {
         1 => usize::MAX,
         n => {
             let axis = node.axis(node.int("axis", 1), q.shape.len())?;
-            if q.shape[axis] != n || zeros.len() != n || node.int("block_size", 0) != 0 {
+            if q.shape[axis] != n || node.int("block_size", 0) != 0 {
                 return Err(node.wrong("its scales are not one for each slice of the axis"));
             }
             num_elements(&q.shape[axis + 1..])

@@ -2,7 +2,7 @@
 
 use crate::base::num_elements;
 use crate::error::Result;
-use crate::onnx::array::{Array, checked_shape};
+use crate::onnx::array::{Array, made_shape};
 use crate::onnx::attributes::Reading;
 
 /// What `Shape` makes of a tensor of this shape.
@@ -143,7 +143,7 @@ pub(in crate::onnx) fn broadcast(
         });
     }
     let sizes: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
-    checked_shape(&sizes)
+    made_shape(&sizes)
 }
 
 /// `[start, step, size]` along every axis of what a slice takes; `step` may be negative.

@@ -90,6 +90,15 @@ pub(super) fn spatial(node: &Reading<'_>, shape: &[usize]) -> Result<[usize; 2]>
     }
 }
 
+/// Rows and columns of a filter over images, or sequences (`axes` 1), of weights `[.., .., rows?, columns]`.
+pub(super) fn taps(node: &Reading<'_>, weights: &[usize], axes: usize) -> Result<[usize; 2]> {
+    match *weights {
+        [a, b, w] if axes == 1 && a * b * w > 0 => Ok([1, w]),
+        [a, b, h, w] if axes == 2 && a * b * h * w > 0 => Ok([h, w]),
+        _ => Err(node.wrong(format!("weights of shape {weights:?}"))),
+    }
+}
+
 impl Importer<'_> {
     pub(super) fn layer(&mut self, node: &Reading<'_>) -> Result<Option<Live>> {
         Ok(Some(match node.kind() {
@@ -159,11 +168,7 @@ impl Importer<'_> {
         let shape = self.shape(&x);
         let size = spatial(node, &shape)?;
         let axes = shape.len() - 2;
-        let kernel = match w.shape.as_slice() {
-            &[_, _, kw] if axes == 1 => [1, kw],
-            &[_, _, kh, kw] if axes == 2 => [kh, kw],
-            other => return Err(node.wrong(format!("weights of shape {other:?}"))),
-        };
+        let kernel = taps(node, &w.shape, axes)?;
         let stated = pair(node, "kernel_shape", axes, 0)?;
         if node.has("kernel_shape") && stated != kernel {
             let problem = format!("`kernel_shape` is {stated:?}, the weights have {kernel:?}");

@@ -103,6 +103,8 @@ impl Importer<'_> {
         shape: &[usize],
         keeps_batch: bool,
     ) -> Result<ValueId> {
+        // What was reshaped before is reshaped once.
+        let id = self.reshapes.get(&id).copied().unwrap_or(id);
         let stored = &self.graph.value(id).shape;
         if stored == shape {
             return Ok(id);
@@ -112,7 +114,9 @@ impl Importer<'_> {
             to[0] = 0;
         }
         let name = self.fresh(&format!("{name}/reshape"));
-        self.graph.push(&name, Reshape { to }, &[id])
+        let reshaped = self.graph.push(&name, Reshape { to }, &[id])?;
+        self.reshapes.insert(reshaped, id);
+        Ok(reshaped)
     }
 
     /// The value without axes that are several in disguise.
@@ -121,21 +125,29 @@ impl Importer<'_> {
             return Ok(live.clone());
         };
         let shape = self.shape(live);
-        let apart: Vec<usize> = order.iter().map(|&axis| sizes[axis]).collect();
-        let stored = [&shape[..1], &apart].concat();
-        let id = self.reshape_stored(name, live.id, &stored, true)?;
-        let order = [0].into_iter().chain(order.iter().map(|axis| axis + 1));
-        let apart = Live {
-            id,
-            order: order.collect(),
-            flat: None,
-        };
-        let plain: Vec<usize> = (0..stored.len()).collect();
+        let apart = self.apart(name, live, sizes, order)?;
+        let plain: Vec<usize> = (0..apart.order.len()).collect();
         let id = self.ordered(name, &apart, &plain)?;
         let id = self.reshape_stored(name, id, &shape, true)?;
         Ok(Live {
             id,
             order: vec![0, 1],
+            flat: None,
+        })
+    }
+
+    /// A flattened value with the axes that it was made of.
+    fn apart(&mut self, name: &str, live: &Live, sizes: &[usize], order: &[usize]) -> Result<Live> {
+        let batch = self.graph.value(live.id).shape[0];
+        let stored = [batch]
+            .into_iter()
+            .chain(order.iter().map(|&axis| sizes[axis]));
+        let stored: Vec<usize> = stored.collect();
+        let id = self.reshape_stored(name, live.id, &stored, true)?;
+        let order = [0].into_iter().chain(order.iter().map(|axis| axis + 1));
+        Ok(Live {
+            id,
+            order: order.collect(),
             flat: None,
         })
     }
@@ -150,14 +162,7 @@ impl Importer<'_> {
             && shape.get(1..) == Some(sizes)
         {
             // What was flattened has its axes back.
-            let apart: Vec<usize> = order.iter().map(|&axis| sizes[axis]).collect();
-            let id = self.reshape_stored(name, live.id, &[&old[..1], &apart].concat(), true)?;
-            let order = [0].into_iter().chain(order.iter().map(|axis| axis + 1));
-            return Ok(Live {
-                id,
-                order: order.collect(),
-                flat: None,
-            });
+            return self.apart(name, live, sizes, order);
         }
         let live = self.settled(name, live)?;
         let batch = live.order.first() == Some(&0) && old.first() == shape.first();

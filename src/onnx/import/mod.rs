@@ -4,6 +4,8 @@
 //! order its axes are stored ([`Live`]); a transposition in the file changes that order and computes
 //! nothing, and elements move only where an operation needs another order than it finds.
 
+mod dynamic;
+mod inputs;
 mod layers;
 mod layout;
 mod movement;
@@ -18,12 +20,12 @@ mod transposed;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use super::array::{Array, Elem};
+use super::array::Array;
 use super::attributes::Reading;
 use super::file::Source;
 use super::fold;
 use super::proto::{GraphProto, NodeProto, ValueInfoProto};
-use crate::base::{DType, MAX_ELEMENTS};
+use crate::base::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Op, ValueId, drop_dead};
 
@@ -66,6 +68,8 @@ pub(super) struct Importer<'a> {
     taken: HashSet<String>,
     /// What an image was before zeros were put around it, and how many.
     padded: HashMap<ValueId, (ValueId, [usize; 4])>,
+    /// What was reshaped, by what came out.
+    reshapes: HashMap<ValueId, ValueId>,
     /// How results of transposed convolutions were made.
     spreads: HashMap<ValueId, transposed::Spread>,
 }
@@ -92,6 +96,7 @@ pub(super) fn import(file: &Source, inputs: &[(String, Vec<usize>)]) -> Result<G
         params: HashMap::new(),
         taken: HashSet::new(),
         padded: HashMap::new(),
+        reshapes: HashMap::new(),
         spreads: HashMap::new(),
     };
     for (i, tensor) in graph.initializer.iter().enumerate() {
@@ -133,42 +138,6 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
-    fn input(&mut self, value: &'a ValueInfoProto, bound: &[(String, Vec<usize>)]) -> Result<()> {
-        let name = value.name.as_deref().unwrap_or("");
-        let at = format!("input `{name}`");
-        let ty = value.r#type.as_ref().and_then(|ty| ty.tensor_type.as_ref());
-        let ty = ty.ok_or_else(|| Error::invalid(&at, "it is no tensor"))?;
-        let elem = Elem::from_number(ty.elem_type.unwrap_or(0))
-            .map_err(|e| Error::invalid(&at, super::words(&e)))?;
-        let given = bound.iter().find(|(of, _)| of == name);
-        let declared = ty.shape.as_ref().map(|shape| shape.dim.as_slice());
-        let shape = input_shape(&at, declared, given.map(|(_, shape)| shape.as_slice()))?;
-        if !elem.is_float() {
-            let problem = format!(
-                "it takes {elem:?}, and networks here take floats; give it a value when the network is \
-                 exported, or let it start behind this input"
-            );
-            return Err(Error::invalid(&at, problem));
-        }
-        let order = layout::usual(shape.len());
-        let stored: Vec<usize> = order.iter().map(|&axis| shape[axis]).collect();
-        let mut id = self.graph.input(name, DType::F32, &stored);
-        self.taken.insert(name.to_owned());
-        if elem == Elem::F16 {
-            let to = crate::graph::ops::Cast { to: DType::F16 };
-            id = self.graph.push(&format!("{name}/f16"), to, &[id])?;
-        }
-        let live = Live {
-            id,
-            order,
-            flat: None,
-        };
-        match self.slots.insert(name.to_owned(), Slot::Live(live)) {
-            None => Ok(()),
-            Some(_) => Err(Error::invalid(at, "two inputs have this name")),
-        }
-    }
-
     fn outputs(&mut self, outputs: &'a [ValueInfoProto]) -> Result<()> {
         let mut results = Vec::new();
         for value in outputs {
@@ -200,11 +169,13 @@ impl<'a> Importer<'a> {
     }
 
     fn node(&mut self, proto: &NodeProto, position: usize) -> Result<()> {
+        let kind = proto.op_type.as_deref().unwrap_or("");
         let domain = match proto.domain.as_deref() {
             None | Some("ai.onnx") => "",
+            // ONNX Runtime's own, from before ONNX had all types of these two.
+            Some("com.microsoft") if kind.ends_with("uantizeLinear") => "",
             Some(domain) => domain,
         };
-        let kind = proto.op_type.as_deref().unwrap_or("");
         let name = self.name_of(proto, position);
         let node = Reading {
             proto,
@@ -412,88 +383,20 @@ impl<'a> Importer<'a> {
             let size = Array::ints(&[], vec![size]);
             return Ok(Some(vec![Slot::Known(Rc::new(size))]));
         }
-        let found = match self.layer(node)? {
-            Some(live) => Some(vec![live]),
-            None => match self.pointwise(node)? {
-                Some(live) => Some(vec![live]),
-                None => match self.movement(node)? {
-                    Some(lives) => Some(lives),
-                    None => match self.pooling(node)? {
-                        Some(live) => Some(vec![live]),
-                        None => match self.norm(node)? {
-                            Some(live) => Some(vec![live]),
-                            None => self.reduction(node)?.map(|live| vec![live]),
-                        },
-                    },
-                },
-            },
-        };
-        Ok(found.map(|lives| lives.into_iter().map(Slot::Live).collect()))
-    }
-}
-
-/// The shape of an input: as declared, open sizes as given; an open first one is 1.
-fn input_shape(
-    at: &str,
-    declared: Option<&[super::proto::DimensionProto]>,
-    given: Option<&[usize]>,
-) -> Result<Vec<usize>> {
-    let wrong = |problem: String| Err(Error::invalid(at, problem));
-    let sizes: Option<Vec<Option<usize>>> = declared.map(|dims| {
-        let size = |dim: &super::proto::DimensionProto| {
-            let size = dim.dim_value.filter(|&size| size > 0)?;
-            usize::try_from(size).ok()
-        };
-        dims.iter().map(size).collect()
-    });
-    let shape: Vec<usize> = match (sizes, given) {
-        (Some(sizes), Some(given)) => {
-            let fits = sizes.len() == given.len()
-                && sizes
-                    .iter()
-                    .zip(given)
-                    .all(|(s, g)| s.is_none_or(|s| s == *g));
-            if !fits {
-                let sizes: Vec<String> = sizes
-                    .iter()
-                    .map(|s| s.map_or("?".to_owned(), |s| s.to_string()))
-                    .collect();
-                return wrong(format!(
-                    "the file says [{}], given was {given:?}",
-                    sizes.join(", ")
-                ));
-            }
-            given.to_vec()
+        if let Some(lives) = self.movement(node)? {
+            return Ok(Some(lives.into_iter().map(Slot::Live).collect()));
         }
-        (None, Some(given)) => given.to_vec(),
-        (Some(sizes), None) => {
-            let open = |(i, size): (usize, &Option<usize>)| size.or((i == 0).then_some(1));
-            let known: Option<Vec<usize>> = sizes.iter().enumerate().map(open).collect();
-            match known {
-                Some(shape) => shape,
-                None => {
-                    let example: Vec<String> = sizes
-                        .iter()
-                        .enumerate()
-                        .map(|(i, s)| s.unwrap_or(if i == 0 { 1 } else { 224 }).to_string())
-                        .collect();
-                    let name = at.trim_start_matches("input `").trim_end_matches('`');
-                    return wrong(format!(
-                        "its size is left open in the file; say it, as in `--input {name}={}`",
-                        example.join("x")
-                    ));
-                }
+        for family in [
+            Self::layer,
+            Self::pointwise,
+            Self::pooling,
+            Self::norm,
+            Self::reduction,
+        ] {
+            if let Some(live) = family(self, node)? {
+                return Ok(Some(vec![Slot::Live(live)]));
             }
         }
-        (None, None) => {
-            return wrong("the file does not say its shape; say it with `--input`".into());
-        }
-    };
-    let elements = shape
-        .iter()
-        .try_fold(1usize, |n, &size| n.checked_mul(size));
-    if shape.is_empty() || !elements.is_some_and(|n| (1..=MAX_ELEMENTS).contains(&n)) {
-        return wrong(format!("it cannot have the shape {shape:?}"));
+        Ok(None)
     }
-    Ok(shape)
 }

@@ -257,7 +257,7 @@ impl Importer<'_> {
             let mut axes = c.shape.iter().zip(&shape[missing..]);
             axes.any(|(&c, &x)| c > x)
         };
-        if all_same && !grows {
+        if all_same && !grows && !self.is_stored(c_name) {
             let value = c.to_f32()[0];
             if let Some(f) = of_scalar(op, value, turned) {
                 let Some(f) = f else { return Ok(x.clone()) };
@@ -273,14 +273,18 @@ impl Importer<'_> {
         let dtype = self.dtype(&live);
         let form = format!("beside {:?} {dtype}", live.order);
         let order = live.order.clone();
-        let param = self.param(c_name, &form, || {
-            let stored = c.clone().reshaped(&shape).transposed(&order);
+        let arrange = |c: Array| {
+            let stored = c.reshaped(&shape).transposed(&order);
             // Axes of one element in front say nothing.
             let ones = stored.shape.iter().take_while(|size| **size == 1).count();
             let ones = ones.min(stored.shape.len().saturating_sub(1));
             let shape = stored.shape[ones..].to_vec();
-            stored.reshaped(&shape).tensor(dtype)
-        })?;
+            stored.reshaped(&shape)
+        };
+        let param = match self.integer_constant(c_name, &form, arrange)? {
+            Some(id) => id,
+            None => self.param(c_name, &form, || arrange(c.clone()).tensor(dtype))?,
+        };
         let operands: [ValueId; 2] = match turned && !commutes(op) {
             true => [param, live.id],
             false => [live.id, param],

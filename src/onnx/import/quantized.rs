@@ -2,26 +2,52 @@
 //! take integers and their scales are read as these two around an operator of floats.
 //! [`crate::graph::integer_operations`] then finds what is an operation on integers.
 
-use super::{Importer, Live, Operand, Slot};
+use super::{Importer, Live, Slot};
 use crate::base::{DType, QParams, Quantization, Range, Tensor};
 use crate::error::Result;
 use crate::graph::ValueId;
 use crate::graph::ops::{Dequantize, Quantize};
 use crate::onnx::array::{Array, Elem};
 use crate::onnx::attributes::Reading;
-use crate::onnx::fold;
 use crate::onnx::proto::{AttributeProto, NodeProto};
 
 /// A constant that the file stores as integers.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
-    /// Zero points taken off.
+    /// Signed: unsigned ones are moved, and their zero points with them.
     pub integers: Array,
     pub scales: Vec<f32>,
+    pub zero_points: Vec<i64>,
     /// Axis whose slices have scales of their own; `None` = one for all.
     pub axis: Option<usize>,
-    /// The integers that the type of the file allows, zero points taken off.
+    /// The integers that the type of the file allows, moved likewise.
     pub range: Range,
+}
+
+impl Stored {
+    /// The integers that stand for reals with zero points of 0.
+    fn without_zero_points(&self) -> Array {
+        let shape = &self.integers.shape;
+        let slice = self
+            .axis
+            .map_or(1, |axis| shape[axis + 1..].iter().product());
+        let zeros = &self.zero_points;
+        let data = self.integers.to_i64();
+        let data = data.iter().enumerate();
+        let data = data.map(|(i, x)| x - zeros[i / slice % zeros.len()]);
+        Array::ints(shape, data.collect())
+    }
+
+    /// What they stand for then, the slices along the first axis.
+    fn symmetric(&self) -> Quantization {
+        Quantization {
+            axis: self.axis.map(|_| 0),
+            zero_points: vec![0; self.scales.len()],
+            scales: self.scales.clone(),
+            range: self.range,
+            binary: false,
+        }
+    }
 }
 
 impl Importer<'_> {
@@ -43,13 +69,8 @@ impl Importer<'_> {
         let Some([low, high]) = range else {
             return Err(node.wrong(format!("activations of {elem:?}; wizen has 8 bits")));
         };
-        // Unsigned integers are signed ones, moved.
-        let moved = if low == 0 { (high + 1) / 2 } else { 0 };
+        let (range, moved) = signed([low, high]);
         let zero = zero_point.map_or(0, |zero| zero.to_i64()[0]) - moved;
-        let range = Range {
-            qmin: (low - moved) as i32,
-            qmax: (high - moved) as i32,
-        };
         let params = QParams {
             scale,
             zero_point: zero as i32,
@@ -85,14 +106,13 @@ impl Importer<'_> {
                 let value = self.graph.value(x.id);
                 let known = value.quant.clone();
                 let known = known.ok_or_else(|| node.wrong("its operand is no quantized value"))?;
-                let unsigned = zero.as_ref().map(|zero| zero.elem);
-                if let Some(elem) = unsigned {
-                    let stated = self.quantization(node, &scale, zero.as_deref(), elem)?;
-                    if stated.scales != known.scales || stated.zero_points != known.zero_points {
-                        return Err(node.wrong(
-                            "its scale and zero point are not those that its operand was quantized with",
-                        ));
-                    }
+                // Without a zero point the integers are those of `QuantizeLinear` without one.
+                let elem = zero.as_ref().map_or(Elem::U8, |zero| zero.elem);
+                let stated = self.quantization(node, &scale, zero.as_deref(), elem)?;
+                if stated.scales != known.scales || stated.zero_points != known.zero_points {
+                    return Err(node.wrong(
+                        "its scale and zero point are not those that its operand was quantized with",
+                    ));
                 }
                 let id = self.graph.push(node.name, Dequantize, &[x.id])?;
                 Live { id, ..x }
@@ -115,43 +135,27 @@ impl Importer<'_> {
     pub(super) fn keep_integers(&mut self, node: &Reading<'_>) -> Result<()> {
         let (q, scale) = (self.required(node, 0)?, self.required(node, 1)?);
         let zero = self.constant(node, 2)?;
-        let Some([low, high]) = q.elem.range().filter(|_| q.shape.len() <= 4) else {
+        let Some(range) = q.elem.range().filter(|_| q.shape.len() <= 4) else {
             return Ok(());
         };
         let scales = scale.to_f32();
         let zeros = zero.map_or_else(|| vec![0; scales.len()], |zero| zero.to_i64());
         let axis = match scales.len() {
             1 => None,
-            n => {
-                let axis = node.axis(node.int("axis", 1), q.shape.len())?;
-                if q.shape[axis] != n || zeros.len() != n {
-                    return Ok(());
-                }
-                Some(axis)
-            }
+            _ => Some(node.axis(node.int("axis", 1), q.shape.len())?),
         };
-        let slice = axis.map_or(usize::MAX, |axis| q.shape[axis + 1..].iter().product());
-        let mut data = q.to_i64();
-        for (i, x) in data.iter_mut().enumerate() {
-            *x -= zeros[i / slice % zeros.len()];
-        }
-        let wide = q.elem == Elem::I32;
-        if !wide && data.iter().any(|x| !(-128..=127).contains(x)) {
-            log::warn!(
-                "{}: its integers have zero points that int8 weights cannot have; it stays float",
-                node.name
-            );
+        let slices = axis.map_or(1, |axis| q.shape[axis]);
+        if scales.len() != slices || zeros.len() != slices {
             return Ok(());
         }
-        let moved = if low == 0 { (high + 1) / 2 } else { 0 };
+        let (range, moved) = signed(range);
+        let data = q.to_i64().iter().map(|q| q - moved).collect();
         let stored = Stored {
             integers: Array::ints(&q.shape, data),
             scales,
+            zero_points: zeros.iter().map(|z| z - moved).collect(),
             axis,
-            range: Range {
-                qmin: (low - moved) as i32,
-                qmax: (high - moved) as i32,
-            },
+            range,
         };
         if let Some(name) = node.proto.output.first() {
             self.integers.insert(name.clone(), stored);
@@ -171,8 +175,7 @@ impl Importer<'_> {
         let Some(stored) = self.integers.get(name) else {
             return Ok(None);
         };
-        let fits = stored.axis.is_none_or(|own| own == axis) && stored.range.qmax <= 127;
-        if !fits {
+        if stored.axis.is_some_and(|own| own != axis) || stored.range.qmax > 127 {
             return Ok(None);
         }
         let stored = stored.clone();
@@ -180,21 +183,65 @@ impl Importer<'_> {
         if let Some(&id) = self.params.get(&key) {
             return Ok(Some(id));
         }
+        let arranged = arrange(stored.without_zero_points());
+        let data: Option<Vec<i8>> = arranged
+            .to_i64()
+            .iter()
+            .map(|&x| i8::try_from(x).ok())
+            .collect();
+        let Some(data) = data else {
+            log::warn!("`{name}` has zero points that int8 weights cannot have; it stays float");
+            return Ok(None);
+        };
+        let tensor = Tensor::from_i8(&arranged.shape, &data)?;
+        self.dequantized(key, tensor, stored.symmetric()).map(Some)
+    }
+
+    /// A constant beside activations that the file stores as integers with one scale, as reals of the graph.
+    pub(super) fn integer_constant(
+        &mut self,
+        name: &str,
+        form: &str,
+        arrange: impl FnOnce(Array) -> Array,
+    ) -> Result<Option<ValueId>> {
+        let stored = self.integers.get(name).cloned();
+        let stored = stored.filter(|stored| stored.axis.is_none() && stored.range.qmax <= 127);
+        let Some(stored) = stored else {
+            return Ok(None);
+        };
+        let key = (name.to_owned(), format!("integers {form}"));
+        if let Some(&id) = self.params.get(&key) {
+            return Ok(Some(id));
+        }
         let arranged = arrange(stored.integers);
         let data: Vec<i8> = arranged.to_i64().iter().map(|&x| x as i8).collect();
         let tensor = Tensor::from_i8(&arranged.shape, &data)?;
-        let quant = Quantization {
-            axis: stored.axis.map(|_| 0),
-            zero_points: vec![0; stored.scales.len()],
-            scales: stored.scales,
+        let quant = Quantization::per_tensor(QParams {
+            scale: stored.scales[0],
+            zero_point: stored.zero_points[0] as i32,
             range: stored.range,
-            binary: false,
-        };
-        let param = self.graph.param_quantized(name, tensor, quant);
-        let real = self.fresh(&format!("dequantize {name}"));
+        });
+        self.dequantized(key, tensor, quant).map(Some)
+    }
+
+    /// True for a constant that the file stores as integers.
+    pub(super) fn is_stored(&self, name: &str) -> bool {
+        self.integers.contains_key(name)
+    }
+
+    /// Stored integers as reals of the graph; `key` is their name and their form.
+    fn dequantized(
+        &mut self,
+        key: (String, String),
+        integers: Tensor,
+        quant: Quantization,
+    ) -> Result<ValueId> {
+        quant.check(&key.0)?;
+        let param = self.graph.param_quantized(&key.0, integers, quant);
+        let real = self.fresh(&format!("dequantize {}", key.0));
         let id = self.graph.push(&real, Dequantize, &[param])?;
         self.params.insert(key, id);
-        Ok(Some(id))
+        Ok(id)
     }
 
     /// An int32 bias that the file stores as such, as reals of the graph.
@@ -206,23 +253,10 @@ impl Importer<'_> {
         if let Some(&id) = self.params.get(&key) {
             return Ok(Some(id));
         }
-        let data: Vec<i32> = stored.integers.to_i64().iter().map(|&x| x as i32).collect();
+        let data = stored.without_zero_points().to_i64();
+        let data: Vec<i32> = data.iter().map(|&x| x as i32).collect();
         let tensor = Tensor::from_i32(&[data.len()], &data)?;
-        let quant = Quantization {
-            axis: stored.axis.map(|_| 0),
-            zero_points: vec![0; stored.scales.len()],
-            scales: stored.scales,
-            range: Range {
-                qmin: i32::MIN,
-                qmax: i32::MAX,
-            },
-            binary: false,
-        };
-        let param = self.graph.param_quantized(name, tensor, quant);
-        let real = self.fresh(&format!("dequantize {name}"));
-        let id = self.graph.push(&real, Dequantize, &[param])?;
-        self.params.insert(key, id);
-        Ok(Some(id))
+        self.dequantized(key, tensor, stored.symmetric()).map(Some)
     }
 
     /// An operator on integers as operators that ONNX itself would write around one of floats; `None` if it
@@ -363,22 +397,16 @@ impl Importer<'_> {
             return Err(node.wrong("its bias does not fit its scales"));
         }
         let name = format!("{}/bias", node.name);
-        let scale = Array::float(&[count], units.clone());
-        let shape = [bias.len()];
-        let flat = Array::clone(&bias).reshaped(&shape);
-        let axis = NodeProto {
-            attribute: vec![attribute("axis", 0)],
-            ..node.proto.clone()
-        };
-        let reading = Reading {
-            proto: &axis,
-            ..*node
-        };
-        let reals = fold::dequantize(&reading, &flat, &scale, None)?;
+        let flat = Array::clone(&bias).reshaped(&[bias.len()]);
+        let integers = flat.to_i64();
+        let reals = integers.iter().enumerate();
+        let reals = reals.map(|(c, &b)| (b as f64 * f64::from(units[c % count])) as f32);
+        let reals = Array::float(&[bias.len()], reals.collect());
         self.integers.insert(
             name.clone(),
             Stored {
                 integers: flat,
+                zero_points: vec![0; count],
                 scales: units,
                 axis: (count > 1).then_some(0),
                 range: Range {
@@ -391,52 +419,17 @@ impl Importer<'_> {
             .insert(name.clone(), Slot::Known(std::rc::Rc::new(reals)));
         Ok(name)
     }
+}
 
-    /// A network that finds ranges as it runs: its layers are read with the activations they would round, in
-    /// float.
-    pub(super) fn dynamic(&mut self, node: &Reading<'_>) -> Result<Option<Vec<Slot>>> {
-        let known = |array: Array| Slot::Known(std::rc::Rc::new(array));
-        match node.kind() {
-            "DynamicQuantizeLinear" => {
-                let x = self.live(node, 0)?;
-                log::warn!(
-                    "{}: its range is found as the network runs; what reads it stays float",
-                    node.name
-                );
-                let one = Array::float(&[], vec![1.0]);
-                let zero = Array::ints(&[], vec![0]);
-                Ok(Some(vec![Slot::Live(x), known(one), known(zero)]))
-            }
-            "ConvInteger" | "MatMulInteger" => {
-                let w = self.required(node, 1)?;
-                let zero = self.constant(node, 3)?;
-                let mut data = w.to_i64();
-                let zeros = zero.map_or_else(|| vec![0], |zero| zero.to_i64());
-                let slice = (data.len() / zeros.len().max(1)).max(1);
-                for (i, x) in data.iter_mut().enumerate() {
-                    *x -= zeros[(i / slice).min(zeros.len() - 1)];
-                }
-                if !matches!(self.operand(node, 0)?, Some(Operand::Live(_))) {
-                    return Err(node.wrong("its operand is a constant"));
-                }
-                let name = format!("{}/weights", node.name);
-                let reals = data.iter().map(|&x| x as f32).collect();
-                self.slots
-                    .insert(name.clone(), known(Array::float(&w.shape, reals)));
-                let kind = node.kind().trim_end_matches("Integer");
-                let inputs = vec![node.proto.input[0].clone(), name];
-                let attributes = node.proto.attribute.clone();
-                let proto = operator(kind, inputs, node.name, attributes);
-                let reading = Reading {
-                    proto: &proto,
-                    ..*node
-                };
-                let y = self.layer(&reading)?;
-                Ok(y.map(|y| vec![Slot::Live(y)]))
-            }
-            _ => Ok(None),
-        }
-    }
+/// The range of signed integers that stand for those of a range, and by how much they are moved: unsigned ones
+/// are.
+fn signed([low, high]: [i64; 2]) -> (Range, i64) {
+    let moved = if low == 0 { (high + 1) / 2 } else { 0 };
+    let range = Range {
+        qmin: (low - moved) as i32,
+        qmax: (high - moved) as i32,
+    };
+    (range, moved)
 }
 
 fn attribute(name: &str, value: i64) -> AttributeProto {
@@ -447,7 +440,7 @@ fn attribute(name: &str, value: i64) -> AttributeProto {
     }
 }
 
-fn operator(
+pub(super) fn operator(
     kind: &str,
     input: Vec<String>,
     output: &str,

@@ -1,13 +1,13 @@
 //! Transposed convolutions, as ordinary ones whose channels become pixels.
 
-use super::layers::{pads, pair, spatial};
+use super::layers::{pads, pair, spatial, taps};
 use super::{Importer, Live};
 use crate::base::Tensor;
 use crate::error::Result;
 use crate::graph::ValueId;
 use crate::graph::ops::{Conv2d, Slice};
 use crate::kernels::Conv;
-use crate::onnx::array::{Array, Data};
+use crate::onnx::array::{Array, Data, made_shape};
 use crate::onnx::attributes::Reading;
 
 impl Importer<'_> {
@@ -20,11 +20,7 @@ impl Importer<'_> {
         let shape = self.shape(&x);
         let size = spatial(node, &shape)?;
         let axes = shape.len() - 2;
-        let kernel = match w.shape.as_slice() {
-            &[_, _, kw] if axes == 1 => [1, kw],
-            &[_, _, kh, kw] if axes == 2 => [kh, kw],
-            other => return Err(node.wrong(format!("weights of shape {other:?}"))),
-        };
+        let kernel = taps(node, &w.shape, axes)?;
         let stride = pair(node, "strides", axes, 1)?.map(|n| n.max(1));
         let dilation = pair(node, "dilations", axes, 1)?.map(|n| n.max(1));
         let mut extra = match axes {
@@ -105,7 +101,9 @@ impl Importer<'_> {
             };
             let each = inputs / groups;
             let taps = [rows.taps, columns.taps];
-            let shape = [channels * phases, taps[0], taps[1], each];
+            // As many channels as the strides say: more than the file holds, so counted first.
+            let shape = [channels.saturating_mul(phases), taps[0], taps[1], each];
+            let shape = made_shape(&shape.map(|size| i64::try_from(size).unwrap_or(i64::MAX)))?;
             let mut out = vec![0.0f32; shape.iter().product()];
             let mut at = 0;
             for o in 0..channels {
