@@ -236,7 +236,9 @@ impl Importer<'_> {
         integers: Tensor,
         quant: Quantization,
     ) -> Result<ValueId> {
-        quant.check(&key.0)?;
+        if integers.dtype() == DType::I8 {
+            quant.check(&key.0)?;
+        }
         let param = self.graph.param_quantized(&key.0, integers, quant);
         let real = self.fresh(&format!("dequantize {}", key.0));
         let id = self.graph.push(&real, Dequantize, &[param])?;
