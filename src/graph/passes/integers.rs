@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::super::ops::{Dequantize, Map, Op, QuantRule};
+use super::super::ops::{Dequantize, Map, Op, PadMode, QuantRule};
 use super::super::rewriter::Rewriter;
 use super::super::values::{Graph, Node, ValueId};
 use super::{drop_dead, only_user};
@@ -173,6 +173,17 @@ impl<'g> Found<'g> {
         common
     }
 
+    /// Whether the result of an operation on integers with these steps stands for the same reals.
+    fn moves_only(&self, node: &Node, integers: ValueId) -> bool {
+        let quant = self.rewriter.graph.value(integers).qparams();
+        match (&node.op, quant) {
+            (Op::Pad(pad), Some(quant)) if pad.mode == PadMode::Constant => {
+                quant.fake_quantize(pad.value) == pad.value
+            }
+            _ => true,
+        }
+    }
+
     fn is_int8(&self, id: ValueId) -> bool {
         self.rewriter.graph.value(id).dtype == DType::I8
     }
@@ -196,7 +207,13 @@ impl<'g> Found<'g> {
         };
         let quant = match node.op.quantization() {
             QuantRule::Float => return Ok(false),
-            QuantRule::Operand => None,
+            QuantRule::Operand => {
+                let quant = self.rewriter.graph.value(inputs[0]).quant.clone();
+                if !self.moves_only(node, inputs[0]) && self.wanted(y) != quant {
+                    return Ok(false);
+                }
+                None
+            }
             QuantRule::Own | QuantRule::Average => match self.wanted(y) {
                 Some(quant) => Some(quant),
                 None => return Ok(false),
