@@ -55,6 +55,10 @@ pub struct SchemeArgs {
     /// network's (dB, on a sample of the calibration data)
     #[arg(long, value_name = "DB")]
     pub auto_float: Option<f64>,
+    /// Leave channels as they are; int8 and wNaM otherwise scale those of one layer to like ranges, and the
+    /// next layer's weights by as much the other way
+    #[arg(long)]
+    pub no_equalize: bool,
     /// Images on which the cost of each layer alone is measured; 0 = not at all
     #[arg(long, default_value_t = 4)]
     pub alone: usize,
@@ -107,6 +111,7 @@ impl SchemeArgs {
             requant,
             items: self.calib,
             seed,
+            equalize: !self.no_equalize,
             alone: self.alone,
             auto_float: self.auto_float,
         })

@@ -8,9 +8,11 @@ use super::judge::batch_for;
 use crate::base::{Requant, Tensor};
 use crate::data::{Data, sample};
 use crate::error::{Error, Result};
-use crate::graph::Graph;
+use crate::graph::{Graph, equalize};
 use crate::network::Network;
-use crate::quant::{self, LayerReport, LayerSchemes, Observer, QuantParams, Scheme, WeightMethod};
+use crate::quant::{
+    self, LayerReport, LayerSchemes, Observer, Preset, QuantParams, Scheme, WeightMethod,
+};
 
 /// How to quantize.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub struct QuantizeOptions {
     pub items: usize,
     /// Chooses them: two runs with one seed see the same.
     pub seed: u64,
+    /// Channels are scaled to like ranges first ([`equalize()`]); schemes of other conventions never do it.
+    pub equalize: bool,
     /// Items on which each layer alone is judged; 0 = none.
     pub alone: usize,
     /// Layers that cost most stay float, as few as it takes for every result to be this close to the float
@@ -44,6 +48,7 @@ impl Default for QuantizeOptions {
             requant: Requant::Fixed,
             items: 128,
             seed: 1,
+            equalize: true,
             alone: 0,
             auto_float: None,
         }
@@ -69,6 +74,8 @@ pub struct Quantized {
 
 /// Items of one calibration batch, at most.
 const CALIBRATION_BATCH: usize = 32;
+/// Items whose channels are measured before they are scaled, at most.
+const EQUALIZATION: usize = 64;
 /// Items of one comparison, small enough to hold every activation of.
 const REPORT_BATCH: usize = 8;
 
@@ -85,6 +92,7 @@ pub async fn quantize(
 ) -> Result<Quantized> {
     let scheme = options.schemes.network();
     let float = quant::prepare(&network.float_graph("quantize")?, scheme)?;
+    let float = equalized(job, float, data, options).await?;
     let mut params = calibrate(job, &float, data, options).await?;
     if let Some(target) = options.auto_float {
         if !matches!(scheme, Scheme::Integer { .. }) {
@@ -99,6 +107,27 @@ pub async fn quantize(
         network: frozen,
         layers,
     })
+}
+
+/// The same network with channels of like range, where the scheme is one that chooses so: see [`equalize()`].
+async fn equalized(
+    job: &Job<'_>,
+    float: Graph,
+    data: &dyn Data,
+    options: &QuantizeOptions,
+) -> Result<Graph> {
+    let scheme = options.schemes.network();
+    let own = matches!(scheme, Scheme::Integer { .. }) && scheme.preset() == Preset::Wizen;
+    let count = options.items.min(data.len()).min(EQUALIZATION);
+    if !own || !options.equalize || count == 0 {
+        return Ok(float);
+    }
+    let batch = batch_for(&float, CALIBRATION_BATCH).min(count);
+    let items = sample(data.len(), count, options.seed);
+    let batches = data.batches(items, batch).map(|batch| batch.map(|(inputs, _)| inputs));
+    let batched = float.with_batch(batch)?;
+    let peaks = quant::channel_peaks(job.device(), &batched, batches).await?;
+    equalize(&float, &peaks)
 }
 
 /// Ranges of activations from data, scales of weights from the weights, for a graph as

@@ -37,7 +37,7 @@ impl<'gpu> Buffers<'gpu> {
             return Err(Error::Unsupported {
                 op: label.into(),
                 problem: format!(
-                    "it needs a buffer of {bytes} bytes, the limit is {limit}; use a smaller batch"
+                    "it needs a buffer of {bytes} bytes, the limit is {limit}; use a smaller batch, fp16 or the CPU"
                 ),
             });
         }

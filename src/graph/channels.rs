@@ -34,6 +34,11 @@ pub struct Group {
 impl<'g> Ties<'g> {
     /// Asks every operation of `graph`. What comes from outside and the results of the network stay.
     pub fn new(graph: &'g Graph) -> Self {
+        Self::by(graph, |node, ties| node.op.rules().channels(node, ties))
+    }
+
+    /// As [`Self::new`], with another answer for every node.
+    pub fn by(graph: &'g Graph, rule: impl Fn(&Node, &mut Self)) -> Self {
         let mut ties = Self {
             graph,
             first: HashMap::new(),
@@ -42,7 +47,7 @@ impl<'g> Ties<'g> {
             fixed: Vec::new(),
         };
         for node in graph.nodes() {
-            node.op.rules().channels(node, &mut ties);
+            rule(node, &mut ties);
         }
         let inputs = graph.values();
         let inputs = inputs.filter(|(_, value)| matches!(value.source, Source::Input));

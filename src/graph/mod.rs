@@ -26,8 +26,8 @@ pub(crate) use finite::{not_finite, overflow};
 pub use lower::{LowerOptions, lower, lower_with};
 pub use ops::Op;
 pub use passes::{
-    affine_to_layers, bake_masks, drop_dead, fold_batch_norm, fold_constants, fuse_activations,
-    fuse_residual, integer_operations, name_functions, optimize,
+    affine_to_layers, bake_masks, drop_dead, equalize, fold_batch_norm, fold_constants,
+    fuse_activations, fuse_residual, integer_operations, name_functions, optimize, scalable,
 };
 pub use peaks::{Limit, Peaks, Share, copy_gbs, measure_peaks};
 pub use plan::{Kind, Plan, PlanBuilder, PlanValue, Step};

@@ -8,7 +8,7 @@ use super::scheme::{Preset, Scheme};
 use super::weights::{dequantize, quantize_weights};
 use crate::base::{DType, QParams, Quantization, Requant, Tensor};
 use crate::error::{Error, Result};
-use crate::graph::ops::{Dequantize, Quantize};
+use crate::graph::ops::{Dequantize, Map, Quantize};
 use crate::graph::{
     Graph, Node, Rewriter, ValueId, affine_to_layers, drop_dead, fold_batch_norm, fuse_activations,
     fuse_residual,
@@ -167,15 +167,16 @@ impl Freezing<'_> {
     fn layer(&mut self, node: &Node, quant: Option<Quantization>) -> Result<()> {
         let (graph, params) = (self.rewriter.old(), self.params);
         let at = node.op.weights();
-        let (Some(at), Some(op)) = (at, node.op.rules().with_bias()) else {
+        let rules = node.op.rules();
+        let op = match quant {
+            Some(_) => rules.with_bias(),
+            None => rules.sum(),
+        };
+        let (Some(at), Some(op)) = (at, op) else {
             return Err(Error::invalid(&node.name, "it has no weights"));
         };
-        if let Some(f) = node
-            .op
-            .rules()
-            .activation()
-            .filter(|f| f.as_clamp().is_none())
-        {
+        let act = rules.activation();
+        if let Some(f) = act.filter(|f| quant.is_some() && f.as_clamp().is_none()) {
             let problem = format!(
                 "it ends in {}, which integers cannot do in the same step; give the function a node of its own",
                 f.name()
@@ -240,9 +241,18 @@ impl Freezing<'_> {
         let mut inputs = vec![x, w];
         inputs.push(b);
         inputs.extend(residual);
-        let made = rewriter.graph.push_as(&node.name, op, &inputs, quant)?;
-        rewriter.map(node.outputs[0], made[0]);
-        Ok(())
+        // Nothing rounds a sum that floats read, so the function behind it is theirs too.
+        if let Some(f) = act.filter(|_| quant.is_none()) {
+            let sum = format!("{} sum", node.name);
+            let sum = rewriter.graph.push(&sum, op, &inputs)?;
+            let real = format!("dequantize {}", node.name);
+            let real = rewriter.graph.push(&real, Dequantize, &[sum])?;
+            rewriter.graph.push(&node.name, Map { f }, &[real])
+        } else {
+            let made = rewriter.graph.push_as(&node.name, op, &inputs, quant)?;
+            Ok(made[0])
+        }
+        .map(|y| rewriter.map(node.outputs[0], y))
     }
 }
 

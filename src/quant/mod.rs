@@ -4,6 +4,7 @@
 //! quantization-aware training end in the same function), [`to_f16`], [`to_weight_only`].
 
 mod calibrate;
+mod equalize;
 mod error;
 mod fake;
 mod float16;
@@ -16,6 +17,7 @@ mod scheme;
 mod weights;
 
 pub use calibrate::{Calibration, Observer, calibrate};
+pub use equalize::channel_peaks;
 pub(crate) use error::Sums;
 pub use error::{clipped_share, cosine, sqnr_db};
 pub use fake::{FakeQuantized, LearnedScale, adopt_scales, insert_fake_quant, snap_parameters};

@@ -174,14 +174,19 @@ impl<'g> Placement<'g> {
         }
     }
 
-    /// True for a layer with nothing behind the sum whose result no integers read.
+    /// True for a layer whose sum is never rounded: no integers read its result, and nothing joins it.
     fn stays_accumulator(&self, node: &Node) -> bool {
-        let y = node.outputs[0];
-        let unread = match self.everywhere {
-            true => self.graph.outputs().contains(&y) && self.graph.users(y).next().is_none(),
+        let (y, at) = (node.outputs[0], node.op.weights());
+        if at.is_none_or(|at| at.residual.is_some()) {
+            return false;
+        }
+        match self.everywhere {
+            true => {
+                let last = self.graph.users(y).next().is_none();
+                last && self.graph.outputs().contains(&y) && node.op.rules().activation().is_none()
+            }
             false => !self.is_read(y),
-        };
-        unread && has_weights(node) && node.op.ends_in_sum()
+        }
     }
 
     /// Floats that become integers because integers read them, in order: inputs, constants and results of

@@ -39,8 +39,8 @@ pub struct LayerReport {
     pub weight_range: [f64; 2],
     /// Share of the weights beyond the integer range.
     pub weight_clipped: f64,
-    /// SQNR of the network's results if nothing but this layer (weights and result) is quantized;
-    /// `None` if it was not measured or changes nothing.
+    /// SQNR of the network's result that suffers most if nothing but this layer (weights and result) is
+    /// quantized; `None` if it was not measured or changes nothing.
     #[serde(default)]
     pub alone_sqnr_db: Option<f64>,
 }
@@ -213,8 +213,9 @@ fn weights(
     })
 }
 
-/// What each layer alone costs: SQNR in dB of the network's results, against the float network's, if only
-/// this layer's weights and result are quantized; `None` where that changes nothing. By layer name.
+/// What each layer alone costs: SQNR in dB of that of the network's results which suffers most, against the
+/// float network's, if only this layer's weights and result are quantized; `None` where that changes nothing.
+/// By layer name.
 ///
 /// # Errors
 /// From lowering; what the device reports; [`Error::Invalid`] for a layer without parameters.
@@ -231,17 +232,25 @@ pub async fn layer_costs(
     for node in weighted(float).filter(quantized) {
         let alone = quantize_one(float, node, params)?;
         let got = results(device, &alone, batches).await?;
-        out.insert(node.name.clone(), crate::graph::sqnr_db(&reference, &got));
+        let each = reference.iter().zip(&got);
+        let each = each.filter_map(|(want, got)| crate::graph::sqnr_db(want, got));
+        out.insert(node.name.clone(), each.min_by(f64::total_cmp));
         done()?;
     }
     Ok(out)
 }
 
-async fn results(device: &Device, graph: &Graph, batches: &[Vec<Tensor>]) -> Result<Vec<f64>> {
+/// Every result of a network, over all batches.
+async fn results(
+    device: &Device,
+    graph: &Graph,
+    batches: &[Vec<Tensor>],
+) -> Result<Vec<Vec<f64>>> {
     let mut executor = device.load(lower(graph, &device.caps())?).await?;
-    let mut out = Vec::new();
+    let mut out = vec![Vec::new(); graph.outputs().len()];
     for inputs in batches {
-        for tensor in executor.run(&inputs.iter().collect::<Vec<_>>()).await? {
+        let results = executor.run(&inputs.iter().collect::<Vec<_>>()).await?;
+        for (out, tensor) in out.iter_mut().zip(results) {
             out.extend(tensor.to_f64());
         }
     }

@@ -206,6 +206,10 @@ impl Operation for Binary {
         None
     }
 
+    fn sum(&self) -> Option<Op> {
+        None
+    }
+
     fn in_training(&self, _momentum: f32) -> Option<Op> {
         None
     }

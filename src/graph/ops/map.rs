@@ -103,6 +103,10 @@ impl Operation for Map {
         None
     }
 
+    fn sum(&self) -> Option<Op> {
+        None
+    }
+
     fn in_training(&self, _momentum: f32) -> Option<Op> {
         None
     }

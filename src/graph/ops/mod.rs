@@ -120,12 +120,6 @@ impl Op {
         self.rules().quantization()
     }
 
-    /// True if nothing follows the sum of a layer: neither a function nor a residual.
-    pub fn ends_in_sum(&self) -> bool {
-        let residual = self.weights().and_then(|at| at.residual);
-        self.rules().activation().is_none() && residual.is_none()
-    }
-
     /// True for what makes shares of scores: a softmax, and of a `single` score a sigmoid.
     pub(crate) fn makes_shares(&self, single: bool) -> bool {
         let sigmoid = matches!(self, Self::Map(map) if map.f == Unary::Sigmoid);

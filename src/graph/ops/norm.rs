@@ -119,6 +119,10 @@ impl Operation for BatchNorm {
         None
     }
 
+    fn sum(&self) -> Option<Op> {
+        None
+    }
+
     fn in_training(&self, momentum: f32) -> Option<Op> {
         let eps = self.eps;
         Some(BatchNormTrain { eps, momentum }.into())

@@ -198,6 +198,10 @@ impl Operation for Linear {
         Some((*self).into())
     }
 
+    fn sum(&self) -> Option<Op> {
+        Some(Self { act: None }.into())
+    }
+
     fn in_training(&self, _momentum: f32) -> Option<Op> {
         None
     }
@@ -336,6 +340,15 @@ impl Operation for Conv2d {
             ..*self
         };
         Some(with.into())
+    }
+
+    fn sum(&self) -> Option<Op> {
+        let sum = Self {
+            bias: true,
+            act: None,
+            ..*self
+        };
+        (!self.residual).then(|| sum.into())
     }
 
     fn in_training(&self, _momentum: f32) -> Option<Op> {

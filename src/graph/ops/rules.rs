@@ -33,6 +33,9 @@ pub(crate) trait Operation: fmt::Debug {
     /// The same layer with a bias, which [`Self::weights`] of it then places; `None` if it is no layer.
     fn with_bias(&self) -> Option<Op>;
 
+    /// The sum of a layer alone, with a bias: without the function behind it.
+    fn sum(&self) -> Option<Op>;
+
     /// The operation that training puts in its place, on the same operands: one that normalises with the
     /// statistics of the batch, `momentum` being the weight of a new one in the running statistics.
     fn in_training(&self, momentum: f32) -> Option<Op>;
@@ -124,6 +127,10 @@ macro_rules! plain_rules {
         }
 
         fn with_bias(&self) -> Option<$crate::graph::Op> {
+            None
+        }
+
+        fn sum(&self) -> Option<$crate::graph::Op> {
             None
         }
 

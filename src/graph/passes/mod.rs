@@ -1,11 +1,13 @@
 //! Rewrites that keep the mathematics: batch norm folded, activations and residual additions fused, dead
 //! nodes dropped.
 
+mod equalize;
 mod fold;
 mod functions;
 mod fuse;
 mod integers;
 
+pub use equalize::{equalize, scalable};
 pub use fold::{affine_to_layers, fold_batch_norm, fold_constants};
 pub use functions::name_functions;
 pub use fuse::{fuse_activations, fuse_residual};
