@@ -1,5 +1,7 @@
 //! Which layers have to stay float for the network's results to stay close: measured, not guessed.
 
+use std::collections::BTreeMap;
+
 use super::Job;
 use super::judge::{agreement, batch_for};
 use super::quantize::QuantizeOptions;
@@ -7,6 +9,7 @@ use crate::base::Tensor;
 use crate::data::{Data, sample};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
+use crate::network::Network;
 use crate::quant::{self, QuantParams};
 
 /// Items on which results are compared.
@@ -14,8 +17,8 @@ const ITEMS: usize = 16;
 /// Items on which the cost of each layer alone is measured.
 const ALONE: usize = 4;
 
-/// Adds to `params.floats` as few of the layers that cost most alone as it takes for every result to be
-/// `target` dB from the float network's, on a sample of the calibration items.
+/// Adds to `params.floats` as few layers, those with most noise for their multiply-accumulates, as it takes for
+/// every result to be `target` dB from the float network's, on a sample of the calibration items.
 ///
 /// # Errors
 /// As [`super::quantize()`]; [`Error::Invalid`] if not even a network of floats is as close.
@@ -42,13 +45,24 @@ pub(super) async fn keep_float(
         .collect::<Result<_>>()?;
     let layers = float.nodes().iter().filter(|node| quant::has_weights(node));
     let mut stage = job.stage("each layer alone", layers.count());
-    let costs = quant::layer_costs(job.device(), &one, params, &batches, || stage.step(1)).await?;
-    // The most expensive first; what changes nothing last.
-    let mut order: Vec<(String, f64)> = costs
-        .into_iter()
-        .map(|(layer, db)| (layer, db.unwrap_or(f64::INFINITY)))
-        .collect();
-    order.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let costs = quant::layer_costs(
+        job.device(),
+        &one,
+        (params, options.requant),
+        &batches,
+        || stage.step(1),
+    )
+    .await?;
+    let macs = Network::new("", float.clone()).layers().into_iter();
+    let macs: BTreeMap<String, u64> = macs.map(|layer| (layer.name, layer.macs)).collect();
+    // The noise that floats take away, over the integers that they cost; what changes nothing last.
+    let mut order: Vec<(String, f64)> = Vec::new();
+    for (layer, db) in costs {
+        let noise = db.map_or(0.0, |db| 10f64.powf(-db / 10.0));
+        let macs = macs.get(&layer).copied().unwrap_or(0).max(1);
+        order.push((layer, noise / macs as f64));
+    }
+    order.sort_by(|a, b| b.1.total_cmp(&a.1));
     // The fewest that suffice: more floats are closer.
     let (mut few, mut many) = (0, order.len());
     while many - few > 1 {

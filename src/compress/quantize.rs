@@ -124,7 +124,9 @@ async fn equalized(
     }
     let batch = batch_for(&float, CALIBRATION_BATCH).min(count);
     let items = sample(data.len(), count, options.seed);
-    let batches = data.batches(items, batch).map(|batch| batch.map(|(inputs, _)| inputs));
+    let batches = data
+        .batches(items, batch)
+        .map(|batch| batch.map(|(inputs, _)| inputs));
     let batched = float.with_batch(batch)?;
     let peaks = quant::channel_peaks(job.device(), &batched, batches).await?;
     equalize(&float, &peaks)
@@ -237,7 +239,10 @@ pub(super) async fn report(
         let batches: Vec<Vec<Tensor>> = inputs(count, batch).collect::<Result<_>>()?;
         let mut stage = job.stage("each layer alone", layers.len());
         let float = float.with_batch(batch)?;
-        let costs = quant::layer_costs(device, &float, params, &batches, || stage.step(1)).await?;
+        let costs = quant::layer_costs(device, &float, (params, options.requant), &batches, || {
+            stage.step(1)
+        })
+        .await?;
         for layer in &mut layers {
             layer.alone_sqnr_db = costs.get(&layer.name).copied().flatten();
         }

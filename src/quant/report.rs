@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::error::{Sums, clipped_share, cosine, sqnr_db};
-use super::fake::fake_quantize;
+use super::float16::to_weight_only;
+use super::freeze::freeze;
 use super::points::{QuantParams, has_weights, weights_of};
 use super::weights::{dequantize, quantize_weights};
-use crate::base::{QParams, Quantization, Tensor};
+use crate::base::{QParams, Quantization, Requant, Tensor};
 use crate::error::{Error, Result};
 use crate::graph::{
-    Device, Executor, Graph, LowerOptions, Node, Rewriter, SessionOptions, Source, lower,
-    lower_with, not_finite, overflow,
+    Device, Executor, Graph, LowerOptions, Node, SessionOptions, lower, lower_with, not_finite,
+    overflow,
 };
 
 /// Errors of one layer.
@@ -39,8 +40,8 @@ pub struct LayerReport {
     pub weight_range: [f64; 2],
     /// Share of the weights beyond the integer range.
     pub weight_clipped: f64,
-    /// SQNR of the network's result that suffers most if nothing but this layer (weights and result) is
-    /// quantized; `None` if it was not measured or changes nothing.
+    /// SQNR of the network's result that suffers most if nothing but this layer (weights and what it
+    /// reads) is quantized; `None` if it was not measured or changes nothing.
     #[serde(default)]
     pub alone_sqnr_db: Option<f64>,
 }
@@ -214,15 +215,15 @@ fn weights(
 }
 
 /// What each layer alone costs: SQNR in dB of that of the network's results which suffers most, against the
-/// float network's, if only this layer's weights and result are quantized; `None` where that changes nothing.
-/// By layer name.
+/// float network's, if only this layer's weights and what it reads are quantized; `None` where that changes
+/// nothing. By layer name.
 ///
 /// # Errors
 /// From lowering; what the device reports; [`Error::Invalid`] for a layer without parameters.
 pub async fn layer_costs(
     device: &Device,
     float: &Graph,
-    params: &QuantParams,
+    (params, requant): (&QuantParams, Requant),
     batches: &[Vec<Tensor>],
     mut done: impl FnMut() -> Result<()>,
 ) -> Result<BTreeMap<String, Option<f64>>> {
@@ -230,7 +231,7 @@ pub async fn layer_costs(
     let mut out = BTreeMap::new();
     let quantized = |node: &&Node| !params.floats.contains(&node.name);
     for node in weighted(float).filter(quantized) {
-        let alone = quantize_one(float, node, params)?;
+        let alone = quantize_one(float, node, params, requant)?;
         let got = results(device, &alone, batches).await?;
         let each = reference.iter().zip(&got);
         let each = each.filter_map(|(want, got)| crate::graph::sqnr_db(want, got));
@@ -241,11 +242,7 @@ pub async fn layer_costs(
 }
 
 /// Every result of a network, over all batches.
-async fn results(
-    device: &Device,
-    graph: &Graph,
-    batches: &[Vec<Tensor>],
-) -> Result<Vec<Vec<f64>>> {
+async fn results(device: &Device, graph: &Graph, batches: &[Vec<Tensor>]) -> Result<Vec<Vec<f64>>> {
     let mut executor = device.load(lower(graph, &device.caps())?).await?;
     let mut out = vec![Vec::new(); graph.outputs().len()];
     for inputs in batches {
@@ -257,37 +254,21 @@ async fn results(
     Ok(out)
 }
 
-/// The float graph with one layer's weights rounded and its result fake-quantized.
-fn quantize_one(float: &Graph, layer: &Node, params: &QuantParams) -> Result<Graph> {
-    let mut rewriter = Rewriter::new(float);
-    for (id, value) in float.values() {
-        if matches!(value.source, Source::Input) {
-            rewriter.get(id)?;
-        }
+/// The float graph with one layer alone quantized: its weights, and what it reads where that becomes integers.
+fn quantize_one(
+    float: &Graph,
+    layer: &Node,
+    params: &QuantParams,
+    requant: Requant,
+) -> Result<Graph> {
+    let others = weighted(float).filter(|node| node.name != layer.name);
+    let floats = others.map(|node| node.name.clone()).collect();
+    let alone = QuantParams {
+        floats,
+        ..params.clone()
+    };
+    match params.activations.is_empty() {
+        true => to_weight_only(float, &alone),
+        false => freeze(float, &alone, requant),
     }
-    for node in float.nodes() {
-        if node.name != layer.name {
-            rewriter.copy(node)?;
-            continue;
-        }
-        let weight = weight_name(float, node)?;
-        let (_, rounded, _) = weights(float, float, weight, Some(params.weight(weight)?))?;
-        let rounded = rewriter.graph.param(weight, rounded);
-        let mut inputs = Vec::new();
-        for &id in &node.inputs {
-            let own = Some(id) == weights_of(node);
-            inputs.push(if own { rounded } else { rewriter.get(id)? });
-        }
-        let y = rewriter.graph.push(&node.name, node.op.clone(), &inputs)?;
-        let name = &float.value(node.outputs[0]).name;
-        let y = match params.activations.get(name) {
-            Some(q) => {
-                let q = Quantization::per_tensor(*q);
-                fake_quantize(&mut rewriter.graph, name, y, &q, None)?
-            }
-            None => y,
-        };
-        rewriter.map(node.outputs[0], y);
-    }
-    rewriter.finish()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use wizen::base::{DType, Tensor};
 use wizen::graph::ops::{Binary, Op};
-use wizen::graph::{Graph, Node, ValueId, optimize};
+use wizen::graph::{Graph, Node, ValueId, equalize, optimize, scalable};
 
 use wizen::kernels::binary::BinaryOp;
 
@@ -160,4 +160,44 @@ fn passes_keep_every_layer() {
         }
     }
     assert!(fused_layers > 20, "{fused_layers} layers were fused");
+}
+
+/// What one layer multiplies the next divides by: results and all that cannot be scaled are what they were.
+#[test]
+fn equalized_networks_compute_the_same() {
+    let mut scaled = 0;
+    for (seed, before) in networks(4) {
+        let before = optimize(&before).expect("well formed");
+        let inputs = random_inputs(&before, seed);
+        let values = trace(&before, &inputs);
+        let mut peaks = BTreeMap::new();
+        for id in scalable(&before) {
+            let value = before.value(id);
+            let channels = *value.shape.last().expect("channels");
+            let mut peak = vec![0f32; channels];
+            for (i, x) in values[&value.name].to_f32().iter().enumerate() {
+                peak[i % channels] = peak[i % channels].max(x.abs());
+            }
+            peaks.insert(value.name.clone(), peak);
+        }
+        let after = equalize(&before, &peaks).expect("well formed");
+        let others = trace(&after, &inputs);
+        for &id in before.nodes().iter().flat_map(|node| &node.outputs) {
+            let name = &before.value(id).name;
+            let tensor = &values[name];
+            if peaks.contains_key(name) {
+                scaled += usize::from(others[name].to_f64() != tensor.to_f64());
+                continue;
+            }
+            let want = tensor.to_f64();
+            let largest = want.iter().fold(0f64, |m, x| m.max(x.abs()));
+            for (want, got) in want.iter().zip(others[name].to_f64()) {
+                assert!(
+                    (want - got).abs() <= 1e-4 * largest,
+                    "{seed}: {name}: {got} for {want}\n{before}"
+                );
+            }
+        }
+    }
+    assert!(scaled > 50, "{scaled} activations were scaled");
 }

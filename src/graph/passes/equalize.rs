@@ -12,8 +12,8 @@ use crate::error::Result;
 use crate::kernels::binary::BinaryOp;
 use crate::kernels::map::Unary;
 
-/// Shares of a tensor's range below which a channel counts as no smaller.
-const SMALLEST: f64 = 1.0 / 256.0;
+/// The least share of its tensor's range that a channel counts as: what was never seen may come yet.
+const SMALLEST: f64 = 1.0 / 16.0;
 
 /// Activations whose channels [`equalize`] can scale, in order.
 pub fn scalable(graph: &Graph) -> Vec<ValueId> {
@@ -27,8 +27,11 @@ pub fn scalable(graph: &Graph) -> Vec<ValueId> {
 /// The same network with channels of activations multiplied where what follows can divide by as much: between
 /// layers with weights, through what treats every channel alike (ReLU, sums, pooling, concatenation). `peaks`
 /// holds the largest absolute value of every channel of the activations by name; those it does not name have no say.
-/// A channel of peak `p` (of its tensor's) that is multiplied with weights of peak `q` (of their rows') is scaled
-/// by `√(q/p)`, one that only depthwise layers read by `1/p`.
+///
+/// A channel of peak `p` (as a share of its tensor's) that meets weights of root mean square `q` (as a share of the
+/// largest column's, every row in units of its peak) is multiplied by `√(q/p)`: with as many steps for activations as
+/// for weights, that makes the sum of both roundings' errors in the result least. One that only depthwise layers
+/// read is multiplied by `1/p`: their rows have scales of their own.
 ///
 /// # Errors
 /// None for a well-formed graph.
@@ -125,7 +128,8 @@ fn is_depthwise(graph: &Graph, node: &Node) -> bool {
     conv.conv.groups > 1 && channels == Some(&conv.conv.groups)
 }
 
-/// The largest share that each input channel has in any row of a layer's weights, by `(weights, last axis)`.
+/// Root mean square of the weights of each input channel of a layer, every row in units of its peak, as a share
+/// of the largest; by `(weights, last axis)`.
 fn columns(graph: &Graph) -> HashMap<Axis, Vec<f64>> {
     let mut out = HashMap::new();
     for node in graph.nodes() {
@@ -137,13 +141,18 @@ fn columns(graph: &Graph) -> HashMap<Axis, Vec<f64>> {
         let channels = tensor.shape()[last];
         let data = tensor.to_f64();
         let mut shares = vec![0f64; channels];
+        let each = data.len() / channels.max(1);
         for row in data.chunks((data.len() / rows.max(1)).max(1)) {
             let peak = row.iter().fold(0f64, |m, x| m.max(x.abs()));
             for (i, x) in row.iter().enumerate().filter(|_| peak > 0.0) {
-                let share = &mut shares[i % channels];
-                *share = share.max(x.abs() / peak);
+                shares[i % channels] += (x / peak) * (x / peak);
             }
         }
+        for share in &mut shares {
+            *share = (*share / each as f64).sqrt();
+        }
+        let largest = shares.iter().fold(f64::MIN_POSITIVE, |m, &x| m.max(x));
+        shares.iter_mut().for_each(|share| *share /= largest);
         out.insert((id, last), shares);
     }
     out
@@ -233,4 +242,77 @@ fn quotient(size: usize, a: Option<Vec<f64>>, b: Option<Vec<f64>>) -> Option<Vec
     let one = || vec![1.0; size];
     let (a, b) = (a.unwrap_or_else(one), b.unwrap_or_else(one));
     Some(a.iter().zip(b).map(|(a, b)| a / b).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::ops::{Conv2d, Map};
+    use crate::kernels::product::Conv;
+
+    fn dense() -> Conv2d {
+        Conv2d::new(Conv::square(1, 0, 1, 1))
+    }
+
+    /// A layer with two channels of peaks 8 and 1, and one behind it.
+    fn network(next: Conv2d, weights: &[usize], w: &[f32]) -> Graph {
+        let mut graph = Graph::new();
+        let x = graph.input("x", DType::F32, &[1, 1, 1, 1]);
+        let first = Tensor::from_f32(&[2, 1, 1, 1], &[8.0, 1.0]).expect("two");
+        let first = graph.param("first", first);
+        let y = graph.push("y", dense().without_bias(), &[x, first]);
+        let y = graph
+            .push("ramp", Map::RELU, &[y.expect("fits")])
+            .expect("fits");
+        let w = graph.param("second", Tensor::from_f32(weights, w).expect("fits"));
+        let z = graph.push("z", next.without_bias(), &[y, w]).expect("fits");
+        graph.output(z);
+        graph
+    }
+
+    fn param(graph: &Graph, name: &str) -> Vec<f32> {
+        let id = graph.find(name).expect("it is there");
+        graph.tensor(id).expect("stored").to_f32()
+    }
+
+    fn equalized(graph: &Graph) -> Graph {
+        let peaks = BTreeMap::from([("ramp".to_owned(), vec![8.0, 1.0])]);
+        equalize(graph, &peaks).expect("well formed")
+    }
+
+    #[test]
+    fn channels_that_a_depthwise_layer_reads_have_one_peak() {
+        let depthwise = Conv2d::new(Conv::square(1, 0, 1, 2));
+        let graph = network(depthwise, &[2, 1, 1, 1], &[3.0, 16.0]);
+        let after = equalized(&graph);
+        assert_eq!(param(&after, "first"), [8.0, 8.0]);
+        assert_eq!(param(&after, "second"), [3.0, 2.0]);
+    }
+
+    #[test]
+    fn activations_and_weights_share_what_is_uneven() {
+        // Columns of 1 and 2, peaks of 1 and 1/8: √(½ / 1) and √(1 / ⅛).
+        let graph = network(dense(), &[1, 1, 1, 2], &[1.0, 2.0]);
+        let after = equalized(&graph);
+        let (a, b) = (0.5f32.sqrt(), 8f32.sqrt());
+        assert_eq!(param(&after, "first"), [8.0 * a, b]);
+        assert_eq!(param(&after, "second"), [1.0 / a, 2.0 / b]);
+    }
+
+    #[test]
+    fn what_bends_elsewhere_than_at_zero_stays() {
+        let graph = network(dense(), &[1, 1, 1, 2], &[1.0, 2.0]);
+        assert_eq!(scalable(&graph).len(), 2);
+        let bent = Map {
+            f: Unary::Clip { min: 0.0, max: 6.0 },
+        };
+        let mut other = Graph::new();
+        let x = other.input("x", DType::F32, &[1, 1, 1, 1]);
+        let w = Tensor::from_f32(&[2, 1, 1, 1], &[8.0, 1.0]).expect("two");
+        let w = other.param("first", w);
+        let y = other.push("y", dense().without_bias(), &[x, w]);
+        let y = other.push("bent", bent, &[y.expect("fits")]).expect("fits");
+        other.output(y);
+        assert!(scalable(&other).is_empty());
+    }
 }
