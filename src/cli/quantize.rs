@@ -26,6 +26,15 @@ pub enum RequantName {
     Fixed,
 }
 
+/// How weights become integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MethodName {
+    /// Each to the nearest
+    Round,
+    /// Layer by layer, so that each makes what the float layer makes
+    Reconstruct,
+}
+
 /// Options of quantization.
 #[derive(Clone, Debug, Args)]
 pub struct SchemeArgs {
@@ -55,6 +64,9 @@ pub struct SchemeArgs {
     /// network's (dB, on a sample of the calibration data)
     #[arg(long, value_name = "DB")]
     pub auto_float: Option<f64>,
+    /// How weights become integers
+    #[arg(long, value_enum)]
+    pub method: Option<MethodName>,
     /// Leave channels as they are; int8 and wNaM otherwise scale those of one layer to like ranges, and the
     /// next layer's weights by as much the other way
     #[arg(long)]
@@ -112,6 +124,7 @@ impl SchemeArgs {
             items: self.calib,
             seed,
             equalize: !self.no_equalize,
+            reconstruct: self.method == Some(MethodName::Reconstruct),
             alone: self.alone,
             auto_float: self.auto_float,
         })

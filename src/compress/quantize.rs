@@ -31,6 +31,8 @@ pub struct QuantizeOptions {
     pub seed: u64,
     /// Channels are scaled to like ranges first ([`equalize()`]); schemes of other conventions never do it.
     pub equalize: bool,
+    /// Integers of weights are chosen layer by layer so that each makes what the float layer makes.
+    pub reconstruct: bool,
     /// Items on which each layer alone is judged; 0 = none.
     pub alone: usize,
     /// Layers that cost most stay float, as few as it takes for every result to be this close to the float
@@ -49,6 +51,7 @@ impl Default for QuantizeOptions {
             items: 128,
             seed: 1,
             equalize: true,
+            reconstruct: false,
             alone: 0,
             auto_float: None,
         }
@@ -101,12 +104,47 @@ pub async fn quantize(
         }
         keep_float(job, &float, &mut params, (data, options), target).await?;
     }
-    let frozen = freeze(&float, &params, options, network, "quantize")?;
+    let frozen = match options.reconstruct {
+        true => {
+            let (repaired, params) = repaired(job, &float, &params, (data, options)).await?;
+            freeze(&repaired, &params, options, network, "quantize")?
+        }
+        false => freeze(&float, &params, options, network, "quantize")?,
+    };
     let layers = report(job, &float, &frozen.graph, &params, (data, options)).await?;
     Ok(Quantized {
         network: frozen,
         layers,
     })
+}
+
+/// Weights chosen by reconstruction, and their scales.
+#[cfg(feature = "reconstruct")]
+async fn repaired(
+    job: &Job<'_>,
+    float: &Graph,
+    params: &QuantParams,
+    (data, options): (&dyn Data, &QuantizeOptions),
+) -> Result<(Graph, QuantParams)> {
+    let count = options.items.min(data.len());
+    let batch = batch_for(float, REPORT_BATCH).min(count);
+    let items = sample(data.len(), count, options.seed);
+    let batches = data.batches(items, batch).map(|batch| batch.map(|(inputs, _)| inputs));
+    let batched = float.with_batch(batch)?;
+    let layers = float.nodes().iter().filter(|node| quant::has_weights(node));
+    let mut stage = job.stage("reconstruct", layers.count());
+    let made = quant::reconstruct(job.device(), &batched, params, batches, options.seed, || stage.step(1)).await?;
+    Ok((made.graph.with_batch(float.batch())?, made.params))
+}
+
+#[cfg(not(feature = "reconstruct"))]
+async fn repaired(
+    _: &Job<'_>,
+    _: &Graph,
+    _: &QuantParams,
+    _: (&dyn Data, &QuantizeOptions),
+) -> Result<(Graph, QuantParams)> {
+    Err(Error::invalid("reconstruct", "this build has no feature `reconstruct`"))
 }
 
 /// The same network with channels of like range, where the scheme is one that chooses so: see [`equalize()`].

@@ -12,8 +12,16 @@ mod freeze;
 mod histogram;
 mod points;
 mod qparams;
+#[cfg(feature = "reconstruct")]
+mod reconstruct;
 mod report;
 mod scheme;
+#[cfg(feature = "reconstruct")]
+mod solve;
+#[cfg(feature = "reconstruct")]
+mod sums;
+#[cfg(feature = "reconstruct")]
+mod sweep;
 mod weights;
 
 pub use calibrate::{Calibration, Observer, calibrate};
@@ -26,6 +34,8 @@ pub use freeze::{freeze, prepare};
 pub use histogram::{Search, entropy, mse, non_linear, percentile, search, squared_error};
 pub use points::{QuantParams, has_weights, weights_of};
 pub use qparams::{Convention, choose};
+#[cfg(feature = "reconstruct")]
+pub use reconstruct::{Reconstructed, Repair, reconstruct};
 pub use report::{LayerReport, layer_costs, layer_reports};
 pub use scheme::{LayerSchemes, Preset, Scheme};
 pub use weights::{

@@ -346,9 +346,10 @@ impl Operation for Conv2d {
         let sum = Self {
             bias: true,
             act: None,
+            residual: false,
             ..*self
         };
-        (!self.residual).then(|| sum.into())
+        Some(sum.into())
     }
 
     fn in_training(&self, _momentum: f32) -> Option<Op> {

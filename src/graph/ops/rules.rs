@@ -33,7 +33,7 @@ pub(crate) trait Operation: fmt::Debug {
     /// The same layer with a bias, which [`Self::weights`] of it then places; `None` if it is no layer.
     fn with_bias(&self) -> Option<Op>;
 
-    /// The sum of a layer alone, with a bias: without the function behind it.
+    /// The sum of a layer alone, with a bias: without what joins it and the function behind it.
     fn sum(&self) -> Option<Op>;
 
     /// The operation that training puts in its place, on the same operands: one that normalises with the

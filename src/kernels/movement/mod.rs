@@ -6,17 +6,20 @@
 //! y[o, start + k] = x[o, k]                                 Place: one operand of a concatenation
 //! y               = x in rows of another length             Repack
 //! y[j]            = x[i], i[order[k]] = j[k]                Permute: axes in another order
+//! y[r, (i, j, c)] = x[n, oy + i, ox + j, c]               Patches: what a convolution reads, for some pixels
 //! y               = x                                       Copy
 //! ```
 
 mod copy;
 mod gather;
+mod patches;
 mod permute;
 mod place;
 mod repack;
 
 pub use copy::Copy;
 pub use gather::Gather;
+pub use patches::Patches;
 pub use permute::Permute;
 pub use place::Place;
 pub use repack::Repack;
@@ -71,6 +74,7 @@ fn store_bits(tensor: &mut Tensor, bits: &[u32]) {
 /// Samples of all.
 pub fn samples() -> Vec<Box<dyn Kernel>> {
     let mut out = gather::samples();
+    out.extend(patches::samples());
     out.extend(permute::samples());
     out.extend(place::samples());
     out.extend(repack::samples());
