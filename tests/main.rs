@@ -35,6 +35,7 @@ mod pipelines;
 mod plan;
 mod prune;
 mod random_graphs;
+mod reconstruct;
 mod resnet;
 mod resnet18;
 mod resnet_cli;

@@ -14,7 +14,7 @@ use super::data::{DataArgs, Sets};
 use super::judge::close;
 use super::models::ModelArgs;
 use super::page::{Facts, write_report};
-use wizen::compress::{self, OutputAgreement, QuantizeOptions};
+use wizen::compress::{self, Ends, Method, OutputAgreement, QuantizeOptions, Reconstruction};
 use wizen::data::Data;
 
 /// Rounding rules by name.
@@ -33,6 +33,36 @@ pub enum MethodName {
     Round,
     /// Layer by layer, so that each makes what the float layer makes
     Reconstruct,
+}
+
+impl From<MethodName> for Method {
+    fn from(name: MethodName) -> Self {
+        match name {
+            MethodName::Round => Self::Round,
+            MethodName::Reconstruct => Self::Reconstruct,
+        }
+    }
+}
+
+/// Layers that keep 8 bits.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum EndsName {
+    /// None
+    None,
+    /// The first with weights
+    First,
+    /// The first and the last
+    Both,
+}
+
+impl From<EndsName> for Ends {
+    fn from(name: EndsName) -> Self {
+        match name {
+            EndsName::None => Self::None,
+            EndsName::First => Self::First,
+            EndsName::Both => Self::Both,
+        }
+    }
 }
 
 /// Options of quantization.
@@ -64,9 +94,12 @@ pub struct SchemeArgs {
     /// network's (dB, on a sample of the calibration data)
     #[arg(long, value_name = "DB")]
     pub auto_float: Option<f64>,
-    /// How weights become integers
+    /// How weights become integers [default: reconstruct from 2 to 7 bits, else round]
     #[arg(long, value_enum)]
     pub method: Option<MethodName>,
+    /// Layers that keep 8 bits in a network of fewer [default: first, where weights are reconstructed]
+    #[arg(long, value_enum)]
+    pub keep_ends: Option<EndsName>,
     /// Leave channels as they are; int8 and wNaM otherwise scale those of one layer to like ranges, and the
     /// next layer's weights by as much the other way
     #[arg(long)]
@@ -124,7 +157,8 @@ impl SchemeArgs {
             items: self.calib,
             seed,
             equalize: !self.no_equalize,
-            reconstruct: self.method == Some(MethodName::Reconstruct),
+            method: self.method.map(Into::into),
+            ends: self.keep_ends.map(Into::into),
             alone: self.alone,
             auto_float: self.auto_float,
         })
@@ -164,6 +198,9 @@ struct Output {
     /// With `--eval-data`: how close each result is to the float network's.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     outputs: Vec<OutputAgreement>,
+    /// How close reconstruction came, on what it saw and on what it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reconstruction: Option<Reconstruction>,
     seconds: f64,
     device: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -200,6 +237,7 @@ pub async fn run(context: &Context, args: QuantizeArgs) -> Result<()> {
         bytes_after: size.bytes,
         accuracy,
         outputs,
+        reconstruction: result.reconstruction,
         seconds: start.elapsed().as_secs_f64(),
         device: device.name(),
         report: args.scheme.report,
@@ -255,7 +293,7 @@ fn calibration_sets(
     }
 }
 
-/// What `--eval-data` said, in sentences.
+/// What `--eval-data` and reconstruction said, in sentences.
 fn judged(output: &Output) -> impl Iterator<Item = String> + '_ {
     let accuracy = output.accuracy.map(|[before, after]| {
         format!(
@@ -268,7 +306,18 @@ fn judged(output: &Output) -> impl Iterator<Item = String> + '_ {
         .outputs
         .iter()
         .map(|result| format!("On --eval-data, {}.", close(result)));
-    accuracy.into_iter().chain(outputs)
+    let decibels = |db: Option<f64>| db.map_or("exact".to_owned(), |db| format!("{db:.1} dB"));
+    let reconstruction = output.reconstruction.iter().map(move |made| {
+        format!(
+            "Reconstructed from {} images: {} on {} of them, {} on as many that were kept back.",
+            made.items,
+            decibels(made.sqnr_db),
+            made.held_back,
+            decibels(made.held_back_sqnr_db)
+        )
+    });
+    let reconstruction = reconstruction.collect::<Vec<_>>();
+    accuracy.into_iter().chain(outputs).chain(reconstruction)
 }
 
 /// Per-layer errors as a table.

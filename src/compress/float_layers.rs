@@ -104,9 +104,9 @@ async fn worst(
 }
 
 /// Some items of a source.
-struct Chosen<'a> {
-    data: &'a dyn Data,
-    items: Vec<usize>,
+pub(super) struct Chosen<'a> {
+    pub data: &'a dyn Data,
+    pub items: Vec<usize>,
 }
 
 impl Data for Chosen<'_> {

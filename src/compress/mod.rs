@@ -24,6 +24,7 @@ mod judge;
 mod prune;
 mod qat;
 mod quantize;
+mod reconstruct;
 
 pub use fit::{Checkpoint, Fit, FitOptions, LrGroup, Save, train};
 pub use judge::{
@@ -32,7 +33,8 @@ pub use judge::{
 };
 pub use prune::{PruneOptions, prune, prune_channels};
 pub use qat::qat;
-pub use quantize::{QuantizeOptions, Quantized, calibrate, freeze, quantize};
+pub use quantize::{Ends, Method, QuantizeOptions, Quantized, calibrate, freeze, quantize};
+pub use reconstruct::Reconstruction;
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};

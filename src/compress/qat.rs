@@ -81,6 +81,7 @@ pub async fn qat(
     let made = Quantized {
         network: frozen,
         layers,
+        reconstruction: None,
     };
     Ok((made, fit))
 }

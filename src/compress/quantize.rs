@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::Job;
 use super::float_layers::keep_float;
 use super::judge::batch_for;
+use super::reconstruct::{Reconstruction, reconstructed};
 use crate::base::{Requant, Tensor};
 use crate::data::{Data, sample};
 use crate::error::{Error, Result};
@@ -31,8 +32,11 @@ pub struct QuantizeOptions {
     pub seed: u64,
     /// Channels are scaled to like ranges first ([`equalize()`]); schemes of other conventions never do it.
     pub equalize: bool,
-    /// Integers of weights are chosen layer by layer so that each makes what the float layer makes.
-    pub reconstruct: bool,
+    /// How weights become integers; `None` = by reconstruction from 2 to 7 bits with wizen's own conventions, in
+    /// builds that have it, else to the nearest.
+    pub method: Option<Method>,
+    /// Layers that keep 8 bits; `None` = the first, where weights of fewer are reconstructed.
+    pub ends: Option<Ends>,
     /// Items on which each layer alone is judged; 0 = none.
     pub alone: usize,
     /// Layers that cost most stay float, as few as it takes for every result to be this close to the float
@@ -51,7 +55,8 @@ impl Default for QuantizeOptions {
             items: 128,
             seed: 1,
             equalize: true,
-            reconstruct: false,
+            method: None,
+            ends: None,
             alone: 0,
             auto_float: None,
         }
@@ -59,6 +64,58 @@ impl Default for QuantizeOptions {
 }
 
 impl QuantizeOptions {
+    /// How weights become integers.
+    pub fn method(&self) -> Method {
+        let scheme = self.schemes.network();
+        let few = (2..8).contains(&scheme.weight_bits()) && scheme.preset() == Preset::Wizen;
+        self.method
+            .unwrap_or(match few && cfg!(feature = "reconstruct") {
+                true => Method::Reconstruct,
+                false => Method::Round,
+            })
+    }
+
+    /// These with the layers at the ends of a network at 8 bits, but for those that have a scheme of their own.
+    fn with_ends(&self, graph: &Graph) -> Result<Self> {
+        let scheme = self.schemes.network();
+        let wide = match scheme {
+            Scheme::Integer {
+                activation_bits,
+                preset: Preset::Wizen,
+                ..
+            } => Scheme::Integer {
+                weight_bits: 8,
+                activation_bits,
+                preset: Preset::Wizen,
+            },
+            Scheme::WeightOnly { .. } => Scheme::WeightOnly { weight_bits: 8 },
+            Scheme::Integer { .. } | Scheme::Fp16 => return Ok(self.clone()),
+        };
+        let few = scheme.weight_bits() < 8 && self.method() == Method::Reconstruct;
+        let ends = self
+            .ends
+            .unwrap_or(if few { Ends::First } else { Ends::None });
+        let layers = graph.nodes().iter().filter(|node| quant::has_weights(node));
+        let layers: Vec<&str> = layers.map(|node| node.name.as_str()).collect();
+        let (first, last) = (layers.first(), layers.last());
+        let kept = match ends {
+            Ends::None => [None, None],
+            Ends::First => [first, None],
+            Ends::Both => [first, last],
+        };
+        let mut schemes = self.schemes.clone();
+        for layer in kept.into_iter().flatten() {
+            let own = self.schemes.layers().any(|(own, _)| own == *layer);
+            if !own && !self.schemes.is_float(layer) {
+                schemes = schemes.with(layer, wide)?;
+            }
+        }
+        Ok(Self {
+            schemes,
+            ..self.clone()
+        })
+    }
+
     fn observer(&self) -> Observer {
         let scheme = self.schemes.network();
         self.observer
@@ -73,6 +130,28 @@ pub struct Quantized {
     pub network: Network,
     /// Its layers.
     pub layers: Vec<LayerReport>,
+    /// How close reconstruction came, if that chose the weights.
+    pub reconstruction: Option<Reconstruction>,
+}
+
+/// How weights become integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Each to the nearest.
+    Round,
+    /// Layer by layer, so that each makes what the float layer makes, in closed form, without labels.
+    Reconstruct,
+}
+
+/// Which layers keep 8 bits in a network of fewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// None.
+    None,
+    /// The first with weights: small, and by far the most sensitive.
+    First,
+    /// The first and the last.
+    Both,
 }
 
 /// Items of one calibration batch, at most.
@@ -80,7 +159,7 @@ const CALIBRATION_BATCH: usize = 32;
 /// Items whose channels are measured before they are scaled, at most.
 const EQUALIZATION: usize = 64;
 /// Items of one comparison, small enough to hold every activation of.
-const REPORT_BATCH: usize = 8;
+pub(super) const REPORT_BATCH: usize = 8;
 
 /// Post-training quantization of a float network on representative inputs; no labels are needed.
 ///
@@ -95,6 +174,7 @@ pub async fn quantize(
 ) -> Result<Quantized> {
     let scheme = options.schemes.network();
     let float = quant::prepare(&network.float_graph("quantize")?, scheme)?;
+    let options = &options.with_ends(&float)?;
     let float = equalized(job, float, data, options).await?;
     let mut params = calibrate(job, &float, data, options).await?;
     if let Some(target) = options.auto_float {
@@ -104,47 +184,21 @@ pub async fn quantize(
         }
         keep_float(job, &float, &mut params, (data, options), target).await?;
     }
-    let frozen = match options.reconstruct {
-        true => {
-            let (repaired, params) = repaired(job, &float, &params, (data, options)).await?;
-            freeze(&repaired, &params, options, network, "quantize")?
+    let (frozen, reconstruction) = match options.method() {
+        Method::Reconstruct => {
+            reconstructed(job, network, &float, &params, (data, options)).await?
         }
-        false => freeze(&float, &params, options, network, "quantize")?,
+        Method::Round => {
+            let frozen = freeze(&float, &params, options, network, "quantize")?;
+            (frozen, None)
+        }
     };
     let layers = report(job, &float, &frozen.graph, &params, (data, options)).await?;
     Ok(Quantized {
         network: frozen,
         layers,
+        reconstruction,
     })
-}
-
-/// Weights chosen by reconstruction, and their scales.
-#[cfg(feature = "reconstruct")]
-async fn repaired(
-    job: &Job<'_>,
-    float: &Graph,
-    params: &QuantParams,
-    (data, options): (&dyn Data, &QuantizeOptions),
-) -> Result<(Graph, QuantParams)> {
-    let count = options.items.min(data.len());
-    let batch = batch_for(float, REPORT_BATCH).min(count);
-    let items = sample(data.len(), count, options.seed);
-    let batches = data.batches(items, batch).map(|batch| batch.map(|(inputs, _)| inputs));
-    let batched = float.with_batch(batch)?;
-    let layers = float.nodes().iter().filter(|node| quant::has_weights(node));
-    let mut stage = job.stage("reconstruct", layers.count());
-    let made = quant::reconstruct(job.device(), &batched, params, batches, options.seed, || stage.step(1)).await?;
-    Ok((made.graph.with_batch(float.batch())?, made.params))
-}
-
-#[cfg(not(feature = "reconstruct"))]
-async fn repaired(
-    _: &Job<'_>,
-    _: &Graph,
-    _: &QuantParams,
-    _: (&dyn Data, &QuantizeOptions),
-) -> Result<(Graph, QuantParams)> {
-    Err(Error::invalid("reconstruct", "this build has no feature `reconstruct`"))
 }
 
 /// The same network with channels of like range, where the scheme is one that chooses so: see [`equalize()`].
@@ -233,8 +287,12 @@ pub fn freeze(
     let floats = params.floats.iter();
     let floats = floats.map(|layer| format!(" {layer}=float"));
     let own: Vec<String> = layers.chain(floats).collect();
+    let method = match options.method() {
+        Method::Round => "",
+        Method::Reconstruct => ", reconstructed",
+    };
     let with = format!(
-        "{scheme}{}, observer {}, rounding {}, {} items",
+        "{scheme}{}{method}, observer {}, rounding {}, {} items",
         own.concat(),
         options.observer(),
         match options.requant {

@@ -38,6 +38,8 @@ pub use qparams::{Convention, choose};
 pub use reconstruct::{Reconstructed, Repair, reconstruct};
 pub use report::{LayerReport, layer_costs, layer_reports};
 pub use scheme::{LayerSchemes, Preset, Scheme};
+#[cfg(feature = "reconstruct")]
+pub use sweep::live_bytes;
 pub use weights::{
     WeightMethod, binarize_weights, choose_weights, dequantize, quantize_weights,
     weight_quantization,

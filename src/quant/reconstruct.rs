@@ -171,7 +171,8 @@ impl<'g> Layer<'g> {
         let weight = weights_of(node).ok_or_else(missing)?;
         let quant = params.weight(&graph.value(weight).name)?;
         if quant.binary {
-            let problem = "weights of one bit are signs; reconstruction chooses integers of 2 bits or more";
+            let problem =
+                "weights of one bit are signs; reconstruction chooses integers of 2 bits or more";
             return Err(Error::invalid(&node.name, problem));
         }
         let operand = |i: Option<usize>| i.and_then(|i| node.inputs.get(i)).copied();
@@ -346,7 +347,11 @@ impl Run<'_, '_> {
         if let Some(id) = layer.residual {
             let skip = sweep.operand(&mut segment, id, Side::Float)?;
             let graph = &mut segment.graph;
-            y = graph.push(&format!("{} and skip", node.name), Binary::ADD, &[sum, skip])?;
+            y = graph.push(
+                &format!("{} and skip", node.name),
+                Binary::ADD,
+                &[sum, skip],
+            )?;
             let theirs = match sweep.graph.tensor(id) {
                 Some(_) => skip,
                 None => sweep.supplied(&mut segment, id, Side::Rounded),
@@ -398,7 +403,9 @@ fn with_weights(graph: &Graph, replaced: Vec<(usize, Replacement)>) -> Result<Gr
         let w = rewriter.param_like(node.inputs[at.weight], new.weight);
         let b = match at.bias.and_then(|i| node.inputs.get(i)) {
             Some(&id) => rewriter.param_like(id, new.bias),
-            None => rewriter.graph.param(&format!("{}.bias", node.name), new.bias),
+            None => rewriter
+                .graph
+                .param(&format!("{}.bias", node.name), new.bias),
         };
         let mut inputs = vec![x, w, b];
         if let Some(i) = at.residual {

@@ -117,7 +117,11 @@ pub fn solve(moments: &Moments, weights: &[f64], range: Range) -> Result<Option<
         false => w.clone(),
     };
     add_diagonal(&mut h, DAMPING * spread);
-    let low = if range.qmax < 4 { SHARE_OF_FEW } else { SHARES[0] };
+    let low = if range.qmax < 4 {
+        SHARE_OF_FEW
+    } else {
+        SHARES[0]
+    };
     let variances: Vec<f64> = (0..k).map(|j| h[(j, j)]).collect();
     let rows: Vec<Row> = (0..o)
         .into_par_iter()
@@ -288,4 +292,161 @@ fn nearest_plane(mut rows: Vec<Row>, lower: &Mat<f64>, range: Range) -> Vec<Row>
         }
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Rng;
+
+    /// Moments of `samples` inputs that depend on each other, and of what `weights` make of them.
+    fn moments(weights: &[f64], k: usize, samples: usize, seed: u64) -> Moments {
+        let (mut rng, o) = (Rng::new(seed), weights.len() / k);
+        let mut sums = Moments {
+            count: samples as f64,
+            gram: vec![0.0; k * k],
+            cross: vec![0.0; o * k],
+            x: vec![0.0; k],
+            y: vec![0.0; o],
+        };
+        for _ in 0..samples {
+            let common = f64::from(rng.range(-1.0, 1.0));
+            let x: Vec<f64> = (0..k)
+                .map(|j| 0.3 + common + j as f64 * 0.2 * f64::from(rng.range(-1.0, 1.0)))
+                .collect();
+            for i in 0..k {
+                (0..k).for_each(|j| sums.gram[i * k + j] += x[i] * x[j]);
+                sums.x[i] += x[i];
+            }
+            for row in 0..o {
+                let y: f64 = 0.7 + (0..k).map(|j| weights[row * k + j] * x[j]).sum::<f64>();
+                (0..k).for_each(|j| sums.cross[row * k + j] += y * x[j]);
+                sums.y[row] += y;
+            }
+        }
+        sums
+    }
+
+    fn weights(o: usize, k: usize, seed: u64) -> Vec<f64> {
+        let mut rng = Rng::new(seed);
+        (0..o * k)
+            .map(|_| f64::from(rng.range(-1.0, 1.0)))
+            .collect()
+    }
+
+    /// `(w − s·q) H (w − s·q)ᵀ` with the damping that [`solve`] adds.
+    fn error(sums: &Moments, w: &[f64], q: &[i32], scale: f64) -> f64 {
+        let (k, n) = (sums.x.len(), sums.count);
+        let mean: f64 = (0..k)
+            .map(|j| sums.gram[j * k + j] / n - (sums.x[j] / n).powi(2))
+            .sum::<f64>()
+            / k as f64;
+        let off: Vec<f64> = w
+            .iter()
+            .zip(q)
+            .map(|(w, &q)| w - scale * f64::from(q))
+            .collect();
+        let mut total = 0.0;
+        for i in 0..k {
+            for j in 0..k {
+                let damped = if i == j { DAMPING * mean } else { 0.0 };
+                let h = sums.gram[i * k + j] / n - sums.x[i] * sums.x[j] / (n * n) + damped;
+                total += off[i] * h * off[j];
+            }
+        }
+        total
+    }
+
+    /// Every row of integers there is, at the scale that was found.
+    fn least(sums: &Moments, w: &[f64], scale: f64, range: Range) -> f64 {
+        let (k, steps) = (w.len(), (range.qmax - range.qmin + 1) as usize);
+        let mut best = f64::INFINITY;
+        for code in 0..steps.pow(k as u32) {
+            let digit = |j: usize| (code / steps.pow(j as u32) % steps) as i32 + range.qmin;
+            let q: Vec<i32> = (0..k).map(digit).collect();
+            best = best.min(error(sums, w, &q, scale));
+        }
+        best
+    }
+
+    #[test]
+    fn integers_are_near_the_best_of_all() {
+        let range = Range::symmetric(2);
+        for seed in 0..20 {
+            let w = weights(1, 6, seed);
+            // The float layer's own inputs: the target is what the weights are.
+            let sums = moments(&w, 6, 400, seed + 100);
+            let found = solve(&sums, &w, range).expect("finite").expect("it varies");
+            let (scale, q) = (found.scales[0], &found.integers);
+            let nearest: Vec<i32> = w.iter().map(|w| rounded(w / scale, range) as i32).collect();
+            let (ours, all) = (error(&sums, &w, q, scale), least(&sums, &w, scale, range));
+            assert!(ours <= error(&sums, &w, &nearest, scale) * 1.0001, "{seed}");
+            assert!(ours <= all * 1.6 + 1e-9, "{seed}: {ours} for {all}");
+        }
+    }
+
+    #[test]
+    fn weights_on_the_grid_stay_with_their_bias() {
+        let range = Range::symmetric(4);
+        let integers = [7, -3, 2, -7, 1, 5, 7, -2];
+        let w: Vec<f64> = integers.iter().map(|&q| 0.25 * f64::from(q)).collect();
+        let sums = moments(&w, 4, 300, 3);
+        let found = solve(&sums, &w, range).expect("finite").expect("it varies");
+        assert_eq!(found.integers, integers);
+        assert!(found.scales.iter().all(|s| (s - 0.25).abs() < 1e-9));
+        assert!(
+            found.bias.iter().all(|b| (b - 0.7).abs() < 1e-9),
+            "{found:?}"
+        );
+        assert!(found.noise < 1e-12);
+    }
+
+    #[test]
+    fn removed_weights_stay_removed_and_the_others_take_over() {
+        let range = Range::symmetric(4);
+        let whole = weights(3, 8, 5);
+        let sums = moments(&whole, 8, 500, 6);
+        let mut pruned = whole.clone();
+        pruned.iter_mut().step_by(3).for_each(|w| *w = 0.0);
+        let found = solve(&sums, &pruned, range)
+            .expect("finite")
+            .expect("it varies");
+        let mut plain = 0.0;
+        let mut ours = 0.0;
+        for row in 0..3 {
+            let at = row * 8..(row + 1) * 8;
+            let (q, scale) = (&found.integers[at.clone()], found.scales[row]);
+            for (q, w) in q.iter().zip(&pruned[at.clone()]) {
+                assert!(*w != 0.0 || *q == 0);
+            }
+            let own = &pruned[at.clone()];
+            let nearest: Vec<i32> = own
+                .iter()
+                .map(|w| rounded(w / scale, range) as i32)
+                .collect();
+            plain += error(&sums, &whole[at.clone()], &nearest, scale);
+            ours += error(&sums, &whole[at], q, scale);
+        }
+        assert!(ours < plain, "{ours} for {plain}");
+    }
+
+    #[test]
+    fn inputs_that_never_vary_say_nothing() {
+        let sums = Moments {
+            count: 4.0,
+            gram: vec![4.0],
+            cross: vec![8.0],
+            x: vec![4.0],
+            y: vec![8.0],
+        };
+        assert_eq!(
+            solve(&sums, &[2.0], Range::symmetric(4)).expect("finite"),
+            None
+        );
+        let broken = Moments {
+            gram: vec![f64::NAN],
+            ..sums
+        };
+        assert!(solve(&broken, &[2.0], Range::symmetric(4)).is_err());
+    }
 }

@@ -106,7 +106,11 @@ impl Sums {
                 order.swap(i, i + rng.below(all - i));
             }
             order[..sampled].sort_unstable();
-            at.extend(order[..sampled].iter().map(|place| (image * all + place) as u32));
+            at.extend(
+                order[..sampled]
+                    .iter()
+                    .map(|place| (image * all + place) as u32),
+            );
         }
         Tensor::from_u32(&[at.len()], &at).map(Some)
     }

@@ -29,6 +29,8 @@ pub(super) struct Sweep<'g> {
     placement: Placement<'g>,
     /// Floats that become integers.
     quantized: BTreeSet<ValueId>,
+    /// Only weights have fewer bits.
+    floats: bool,
 }
 
 /// A part of a network on its way to a graph of its own.
@@ -55,8 +57,13 @@ impl Segment {
 impl<'g> Sweep<'g> {
     pub fn new(graph: &'g Graph, params: &'g QuantParams) -> Self {
         let placement = Placement::of(graph, params);
-        let quantized = placement.quantized().into_iter().collect();
+        let floats = params.activations.is_empty();
+        let quantized = match floats {
+            true => BTreeSet::new(),
+            false => placement.quantized().into_iter().collect(),
+        };
         Self {
+            floats,
             graph,
             params,
             placement,
@@ -87,7 +94,11 @@ impl<'g> Sweep<'g> {
 
     fn on_grid(&self, id: ValueId, tensor: &Tensor) -> Result<Tensor> {
         let q = self.params.of(self.graph, id)?;
-        let data: Vec<f32> = tensor.as_f32()?.iter().map(|&x| q.fake_quantize(x)).collect();
+        let data: Vec<f32> = tensor
+            .as_f32()?
+            .iter()
+            .map(|&x| q.fake_quantize(x))
+            .collect();
         Tensor::from_f32(tensor.shape(), &data)
     }
 
@@ -132,9 +143,14 @@ impl<'g> Sweep<'g> {
     /// Adds a node as it is, and the rounding of its result.
     pub fn push(&self, segment: &mut Segment, i: usize, side: Side) -> Result<()> {
         let node = &self.graph.nodes()[i];
-        let inputs = node.inputs.iter().map(|&id| self.operand(segment, id, side));
+        let inputs = node
+            .inputs
+            .iter()
+            .map(|&id| self.operand(segment, id, side));
         let inputs: Vec<ValueId> = inputs.collect::<Result<_>>()?;
-        let made = segment.graph.push_all(&node.name, node.op.clone(), &inputs)?;
+        let made = segment
+            .graph
+            .push_all(&node.name, node.op.clone(), &inputs)?;
         for (&old, new) in node.outputs.iter().zip(made) {
             segment.map.insert(old, new);
         }
@@ -145,7 +161,7 @@ impl<'g> Sweep<'g> {
     pub fn round(&self, segment: &mut Segment, i: usize, side: Side) -> Result<()> {
         let node = &self.graph.nodes()[i];
         let y = node.outputs[0];
-        if side == Side::Float {
+        if side == Side::Float || self.floats {
             return Ok(());
         }
         let name = &self.graph.value(y).name;
@@ -180,6 +196,25 @@ impl<'g> Sweep<'g> {
     /// Everything that nodes from here on read.
     pub fn read_from(&self, first: usize) -> BTreeSet<ValueId> {
         let nodes = self.graph.nodes()[first..].iter();
-        nodes.flat_map(|node: &Node| &node.inputs).copied().collect()
+        nodes
+            .flat_map(|node: &Node| &node.inputs)
+            .copied()
+            .collect()
     }
+}
+
+/// Bytes of the values that cross from one layer with weights to later ones, where they are most.
+pub fn live_bytes(graph: &Graph) -> usize {
+    let mut made: BTreeSet<ValueId> = graph.inputs().into_iter().collect();
+    let mut most = 0;
+    for (i, node) in graph.nodes().iter().enumerate() {
+        if has_weights(node) {
+            let later = graph.nodes()[i..].iter().flat_map(|node| &node.inputs);
+            let later: BTreeSet<&ValueId> = later.filter(|id| made.contains(id)).collect();
+            let bytes = |id: &&ValueId| 4 * graph.value(**id).shape.iter().product::<usize>();
+            most = most.max(later.iter().map(bytes).sum());
+        }
+        made.extend(&node.outputs);
+    }
+    most
 }
