@@ -51,7 +51,8 @@ pub fn name_functions(graph: &Graph) -> Result<Graph> {
             .filter(|chain| graph.value(chain.root).shape == graph.value(node.outputs[0]).shape);
         let named = named
             .map(|chain| (chain.root, name(&chain.values, &points)))
-            .find_map(|(root, f)| Some((root, f?)));
+            .find_map(|(root, f)| Some((root, f?)))
+            .or_else(|| inverse_deviation(graph, node));
         match named {
             Some((root, f)) => {
                 let x = rewriter.get(root)?;
@@ -137,6 +138,34 @@ fn chains_of(
     };
     found.truncate(ROOTS);
     found
+}
+
+/// `1 / sqrt(x + eps)` in three steps; `x` is not below 0, so no trial at other numbers names it.
+fn inverse_deviation(graph: &Graph, node: &Node) -> Option<(ValueId, Unary)> {
+    let map = |node: &Node| match (&node.op, node.inputs.as_slice()) {
+        (Op::Map(map), &[x]) => Some((map.f, x)),
+        _ => None,
+    };
+    let of = |id: ValueId| graph.producer(id).and_then(map);
+    let (Unary::Reciprocal, root) = map(node)? else {
+        return None;
+    };
+    let (Unary::Sqrt, sum) = of(root)? else {
+        return None;
+    };
+    match of(sum)? {
+        (
+            Unary::Affine {
+                factor: 1.0,
+                offset,
+            },
+            x,
+        ) if offset > 0.0 => {
+            let f = Unary::InvStd { eps: offset };
+            f.check().is_ok().then_some((x, f))
+        }
+        _ => None,
+    }
 }
 
 /// The only number of a stored tensor.

@@ -28,7 +28,7 @@ use crate::graph::{Graph, Source, ValueId, bake_masks};
 use crate::io::FileSize;
 use crate::network::Network;
 
-/// The version of operators that every reader knows, and the first one with int4.
+/// The version of operators that every reader knows, and the first one with int4 and everything else.
 const OPSETS: [i64; 2] = [13, 21];
 /// Versions of the file's own form that go with them.
 const IR_VERSIONS: [i64; 2] = [7, 10];
@@ -97,7 +97,9 @@ fn to_model(network: &Network) -> Result<ModelProto> {
     let narrow = |(_, value): (ValueId, &crate::graph::Value)| {
         matches!(value.source, Source::Param(_)) && tensors::is_int4(value)
     };
-    let version = usize::from(graph.values().any(narrow));
+    let newer =
+        graph.values().any(narrow) || graph.nodes().iter().any(|n| operators::newer(&graph, n));
+    let version = usize::from(newer);
     let mut exporter = Exporter {
         graph: &graph,
         opset: OPSETS[version],
@@ -227,7 +229,8 @@ impl<'g> Exporter<'g> {
                 .any(|node| node.output.contains(&made.name));
             let shown = self.graph.output_names().contains(&made.name);
             if own && !shown {
-                self.rename(&made.name, name);
+                let maker = self.graph.producer(id).map(|node| &node.name);
+                self.rename(&made.name, name, maker == Some(name));
             } else if made.name != *name {
                 self.emit_as(name, "Identity", &[&made.name], &[]);
             }
@@ -245,9 +248,11 @@ impl<'g> Exporter<'g> {
         Ok(infos)
     }
 
-    fn rename(&mut self, from: &str, to: &str) {
+    /// Another name for a value, and (`maker`) for the node that makes it.
+    fn rename(&mut self, from: &str, to: &str, maker: bool) {
         for node in &mut self.nodes {
-            for name in node.input.iter_mut().chain(&mut node.output) {
+            let own = node.name.iter_mut().filter(|_| maker);
+            for name in node.input.iter_mut().chain(&mut node.output).chain(own) {
                 if name == from {
                     to.clone_into(name);
                 }

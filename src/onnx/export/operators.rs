@@ -4,13 +4,54 @@ use super::{Attribute, Exporter, Made, tensors, usual};
 use crate::base::DType;
 use crate::error::{Error, Result};
 use crate::graph::ops::{Coordinates, NearestRounding, PadMode, ReduceKind, Resize, ResizeMode};
-use crate::graph::{Node, Op, ValueId};
+use crate::graph::{Graph, Node, Op, ValueId};
 use crate::kernels::Pool;
 use crate::kernels::binary::BinaryOp;
 use crate::kernels::map::Unary;
 
 /// The order of the axes of images in the file.
 pub(super) const IMAGE: [usize; 4] = [0, 3, 1, 2];
+
+/// True for what operators of the older version cannot say.
+pub(super) fn newer(graph: &Graph, node: &Node) -> bool {
+    match &node.op {
+        Op::AvgPool(op) => op.pool.dilation != [1, 1],
+        Op::Pad(op) => op.mode == PadMode::Wrap,
+        Op::Resize(op) => {
+            let symmetric = op.coordinates == Coordinates::HalfPixelSymmetric;
+            op.antialias || symmetric || !scales_say(op, from_size(graph, node))
+        }
+        _ => false,
+    }
+}
+
+/// Rows and columns of what is resized.
+fn from_size(graph: &Graph, node: &Node) -> [usize; 2] {
+    let shape = &graph.value(node.inputs[0]).shape;
+    [shape[1], shape[2]]
+}
+
+/// True if readers find the size of the result by its scales, be it in f32 or in f64.
+fn scales_say(op: &Resize, from: [usize; 2]) -> bool {
+    (0..2).all(|i| {
+        let narrow = (from[i] as f32 * op.scale[i]).floor() as usize;
+        let wide = (from[i] as f64 * f64::from(op.scale[i])).floor() as usize;
+        narrow == op.to[i] && wide == op.to[i]
+    })
+}
+
+/// Sizes of a result that scales do not say, and whether they are those of a frame that it fits into, with one
+/// scale for both axes.
+fn sizes(op: &Resize, from: [usize; 2]) -> ([usize; 2], bool) {
+    let [scale, other] = op.scale;
+    let quotient = |size: usize, i: usize| size as f32 / from[i] as f32;
+    if scale != other || (0..2).all(|i| quotient(op.to[i], i) == scale) {
+        return (op.to, false);
+    }
+    let frame = [0, 1].map(|i| op.to[i] + usize::from(quotient(op.to[i], i) < scale));
+    let fits = quotient(frame[0], 0).min(quotient(frame[1], 1)) == scale;
+    if fits { (frame, true) } else { (op.to, false) }
+}
 
 impl Exporter<'_> {
     pub(super) fn node(&mut self, node: &Node) -> Result<()> {
@@ -87,7 +128,7 @@ impl Exporter<'_> {
                     PadMode::Constant => "constant",
                     PadMode::Edge => "edge",
                     PadMode::Reflect => "reflect",
-                    PadMode::Wrap => return Err(self.no_words(node)),
+                    PadMode::Wrap => "wrap",
                 };
                 let dtype = self.float_type(node.inputs[0]);
                 let value = self.scalar(&format!("{name}_value"), op.value, dtype);
@@ -284,9 +325,6 @@ impl Exporter<'_> {
             attributes.push(("ceil_mode", Attribute::Int(1)));
         }
         if pool.dilation != [1, 1] {
-            if kind == "AveragePool" && self.opset < 19 {
-                return Err(self.no_words(node));
-            }
             attributes.push(("dilations", list(&pool.dilation)));
         }
         if kind == "AveragePool" && pool.count_include_pad {
@@ -400,15 +438,8 @@ impl Exporter<'_> {
     }
 
     fn resize(&mut self, node: &Node, op: &Resize) -> Result<()> {
-        if op.antialias && self.opset < 18 {
-            return Err(self.no_words(node));
-        }
         let x = self.image(node.inputs[0])?;
         let name = node.name.as_str();
-        let shape = &self.graph.value(node.inputs[0]).shape;
-        let scales = self.scales(op, [shape[1], shape[2]]);
-        let scales = tensors::floats(&[4], &[1.0, 1.0, scales[0], scales[1]], DType::F32);
-        let scales = self.constant(&format!("{name}_scales"), scales);
         let mut attributes = vec![(
             "coordinate_transformation_mode",
             Attribute::Text(match op.coordinates {
@@ -417,7 +448,7 @@ impl Exporter<'_> {
                 Coordinates::AlignCorners => "align_corners",
                 Coordinates::Asymmetric => "asymmetric",
                 Coordinates::TfHalfPixelForNn => "tf_half_pixel_for_nn",
-                Coordinates::HalfPixelSymmetric => return Err(self.no_words(node)),
+                Coordinates::HalfPixelSymmetric => "half_pixel_symmetric",
             }),
         )];
         match op.mode {
@@ -443,26 +474,22 @@ impl Exporter<'_> {
         if op.antialias {
             attributes.push(("antialias", Attribute::Int(1)));
         }
-        let y = self.emit(name, "Resize", &[&x.name, "", &scales], &attributes);
+        let from = from_size(self.graph, node);
+        let y = if scales_say(op, from) {
+            let scales = [1.0, 1.0, op.scale[0], op.scale[1]];
+            let scales = tensors::floats(&[4], &scales, DType::F32);
+            let scales = self.constant(&format!("{name}_scales"), scales);
+            self.emit(name, "Resize", &[&x.name, "", &scales], &attributes)
+        } else {
+            let (sizes, frame) = sizes(op, from);
+            if frame {
+                attributes.push(("keep_aspect_ratio_policy", Attribute::Text("not_larger")));
+            }
+            attributes.push(("axes", Attribute::Ints(vec![2, 3])));
+            let sizes = self.ints(&format!("{name}_sizes"), &sizes.map(|n| n as i64));
+            self.emit(name, "Resize", &[&x.name, "", "", &sizes], &attributes)
+        };
         self.done(node.outputs[0], Made { name: y, ..x });
         Ok(())
-    }
-
-    /// Scales that give the sizes, as a reader computes them.
-    fn scales(&self, op: &Resize, from: [usize; 2]) -> [f32; 2] {
-        [0, 1].map(|i| {
-            let size = |scale: f32| (from[i] as f32 * scale).floor() as usize;
-            match op.scale[i] {
-                scale if size(scale) == op.to[i] => scale,
-                _ => {
-                    let exact = op.to[i] as f32 / from[i] as f32;
-                    if size(exact) == op.to[i] {
-                        exact
-                    } else {
-                        exact.next_up()
-                    }
-                }
-            }
-        })
     }
 }

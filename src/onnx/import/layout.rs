@@ -79,9 +79,15 @@ impl Importer<'_> {
             let shape: Vec<usize> = from.iter().map(|&axis| stored[axis]).collect();
             return self.reshape_stored(name, live.id, &shape, true);
         }
+        let key = (live.id, from, true);
+        if let Some(&id) = self.moved.get(&key) {
+            return Ok(id);
+        }
         let name = self.fresh(&format!("{name}/transpose"));
-        self.graph
-            .push(&name, Transpose { order: from }, &[live.id])
+        let order = key.1.clone();
+        let id = self.graph.push(&name, Transpose { order }, &[live.id])?;
+        self.moved.insert(key, id);
+        Ok(id)
     }
 
     /// A name that no node has.
@@ -113,8 +119,14 @@ impl Importer<'_> {
         if keeps_batch && shape.len() > 1 && stored.first() == shape.first() {
             to[0] = 0;
         }
+        let key = (id, to, false);
+        if let Some(&id) = self.moved.get(&key) {
+            return Ok(id);
+        }
         let name = self.fresh(&format!("{name}/reshape"));
+        let to = key.1.clone();
         let reshaped = self.graph.push(&name, Reshape { to }, &[id])?;
+        self.moved.insert(key, reshaped);
         self.reshapes.insert(reshaped, id);
         Ok(reshaped)
     }

@@ -70,6 +70,8 @@ pub(super) struct Importer<'a> {
     padded: HashMap<ValueId, (ValueId, [usize; 4])>,
     /// What was reshaped, by what came out.
     reshapes: HashMap<ValueId, ValueId>,
+    /// What was moved before, by what it was and to which shape, or (`true`) into which order.
+    moved: HashMap<(ValueId, Vec<usize>, bool), ValueId>,
     /// How results of transposed convolutions were made.
     spreads: HashMap<ValueId, transposed::Spread>,
 }
@@ -97,6 +99,7 @@ pub(super) fn import(file: &Source, inputs: &[(String, Vec<usize>)]) -> Result<G
         taken: HashSet::new(),
         padded: HashMap::new(),
         reshapes: HashMap::new(),
+        moved: HashMap::new(),
         spreads: HashMap::new(),
     };
     for (i, tensor) in graph.initializer.iter().enumerate() {
