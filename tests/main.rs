@@ -30,6 +30,7 @@ mod network;
 mod onnx;
 mod onnx_hostile;
 mod onnx_random;
+mod onnx_small;
 mod peaks;
 mod pipelines;
 mod plan;
