@@ -98,19 +98,17 @@ fn network() -> Network {
 
 /// Images whose neighbouring pixels are alike, as those of photographs.
 fn pictures(count: usize, seed: u64) -> impl Data {
-    FromFn::new("pictures", count, move |items| {
+    FromFn::new("pictures", count, move |item| {
+        let mut rng = Rng::new(seed + item as u64);
+        let [a, b, c]: [f32; 3] = std::array::from_fn(|_| rng.range(-1.0, 1.0));
         let mut data = Vec::new();
-        for &item in items {
-            let mut rng = Rng::new(seed + item as u64);
-            let [a, b, c]: [f32; 3] = std::array::from_fn(|_| rng.range(-1.0, 1.0));
-            for y in 0..8 {
-                for x in 0..8 {
-                    let shade = a + b * (y as f32 / 4.0 - 1.0) + c * (x as f32 / 4.0 - 1.0);
-                    data.extend((0..3).map(|_| shade + rng.range(-0.3, 0.3)));
-                }
+        for y in 0..8 {
+            for x in 0..8 {
+                let shade = a + b * (y as f32 / 4.0 - 1.0) + c * (x as f32 / 4.0 - 1.0);
+                data.extend((0..3).map(|_| shade + rng.range(-0.3, 0.3)));
             }
         }
-        Ok(vec![Tensor::from_f32(&[items.len(), 8, 8, 3], &data)?])
+        Ok(vec![Tensor::from_f32(&[1, 8, 8, 3], &data)?])
     })
 }
 
@@ -132,7 +130,8 @@ fn unseen(device: &Device, network: &Network, other: &Network) -> f64 {
         network.runnable().expect("runs"),
         other.runnable().expect("runs"),
     );
-    let each = agreement(&Job::new(device), &float, &other, &pictures(64, 9_000));
+    let (job, pictures) = (Job::new(device), pictures(64, 9_000));
+    let each = agreement(&job, &float, &other, &pictures);
     block_on(each).expect("runs")[0]
         .sqnr_db
         .expect("they differ")

@@ -183,10 +183,7 @@ impl<'g> Layer<'g> {
             bias: operand(at.bias),
             residual: operand(at.residual),
             sum: node.op.rules().sum().ok_or_else(missing)?,
-            conv: match &node.op {
-                Op::Conv2d(op) => Some(op.conv),
-                _ => None,
-            },
+            conv: node.op.conv(),
             range: quant.range,
         })
     }

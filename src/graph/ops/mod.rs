@@ -47,6 +47,7 @@ pub use transpose::Transpose;
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::Conv;
 use crate::kernels::map::Unary;
 
 /// The enumeration of all operations, from their types.
@@ -132,6 +133,14 @@ impl Op {
             self,
             Self::Cast(_) | Self::Quantize(_) | Self::Dequantize(_)
         )
+    }
+
+    /// The geometry of a convolution.
+    pub fn conv(&self) -> Option<Conv> {
+        match self {
+            Self::Conv2d(op) => Some(op.conv),
+            _ => None,
+        }
     }
 
     /// Where its weights are, if it has any.
