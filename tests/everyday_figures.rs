@@ -268,7 +268,11 @@ fn a_function_that_integers_lack_behind_a_sum_is_refused_by_name() {
         act: Some(Unary::Silu),
     };
     let y = graph.push("fc", silu, &[x, w]).expect("fits");
-    graph.output(y);
+    // Read by integers: behind the last layer the function is one of floats.
+    let w = Tensor::from_f32(&[3, 2], &[0.25; 6]).expect("fits");
+    let w = graph.param("fc2.weight", w);
+    let z = graph.push("fc2", Linear::default(), &[y, w]).expect("fits");
+    graph.output(z);
     let weights = choose_weights(&graph, &Scheme::INT8.into(), None).expect("finite");
     let q = QParams {
         scale: 0.1,
