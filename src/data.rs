@@ -59,6 +59,11 @@ pub trait Data {
 /// Inputs of each batch, and how many of its items are real.
 pub type Batches<'a> = Box<dyn Iterator<Item = Result<(Vec<Tensor>, usize)>> + 'a>;
 
+/// The inputs of batches alone.
+pub(crate) fn inputs_of(batches: Batches<'_>) -> impl Iterator<Item = Result<Vec<Tensor>>> + '_ {
+    batches.map(|batch| batch.map(|(inputs, _)| inputs))
+}
+
 /// Batches of exactly `batch` of these items, each with the number of those that are real.
 pub(crate) fn padded(
     items: Vec<usize>,

@@ -51,7 +51,8 @@ fn rows(x: &Tensor, start: usize, count: usize) -> Tensor {
     Tensor::from_f32(&shape, values).expect("fits")
 }
 
-fn as_stored(y: &Tensor) -> Vec<f64> {
+/// Images with their channels in front of rows and columns.
+pub fn as_stored(y: &Tensor) -> Vec<f64> {
     let values = y.to_f64();
     let &[_, h, w, c] = y.shape() else {
         return values;

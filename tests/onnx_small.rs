@@ -11,6 +11,7 @@ use wizen::io::{StoredTensor, read_safetensors};
 use wizen::{Network, OpenOptions, onnx, open_with};
 
 use crate::harness;
+use crate::onnx::as_stored;
 
 /// Networks that the script writes.
 const NETWORKS: usize = 40;
@@ -153,18 +154,6 @@ fn as_ours(array: &StoredTensor) -> Tensor {
     });
     let turned: Vec<f32> = turned.collect();
     Tensor::from_f32(&[n, h, w, c], &turned).expect("fits")
-}
-
-/// Images with their channels in front of rows and columns.
-fn as_stored(y: &Tensor) -> Vec<f64> {
-    let values = y.to_f64();
-    let &[_, h, w, c] = y.shape() else {
-        return values;
-    };
-    let turned = values.chunks(h * w * c).flat_map(|image| {
-        (0..c).flat_map(move |channel| (0..h * w).map(move |at| image[at * c + channel]))
-    });
-    turned.collect()
 }
 
 /// The GPU, if there is one, and the references.

@@ -94,16 +94,6 @@ pub struct SchemeArgs {
     /// network's (dB, on a sample of the calibration data)
     #[arg(long, value_name = "DB")]
     pub auto_float: Option<f64>,
-    /// How weights become integers [default: reconstruct from 2 to 7 bits, else round]
-    #[arg(long, value_enum)]
-    pub method: Option<MethodName>,
-    /// Layers that keep 8 bits in a network of fewer [default: first, where weights are reconstructed]
-    #[arg(long, value_enum)]
-    pub keep_ends: Option<EndsName>,
-    /// Leave channels as they are; int8 and wNaM otherwise scale those of one layer to like ranges, and the
-    /// next layer's weights by as much the other way
-    #[arg(long)]
-    pub no_equalize: bool,
     /// Images on which the cost of each layer alone is measured; 0 = not at all
     #[arg(long, default_value_t = 4)]
     pub alone: usize,
@@ -156,11 +146,9 @@ impl SchemeArgs {
             requant,
             items: self.calib,
             seed,
-            equalize: !self.no_equalize,
-            method: self.method.map(Into::into),
-            ends: self.keep_ends.map(Into::into),
             alone: self.alone,
             auto_float: self.auto_float,
+            ..QuantizeOptions::default()
         })
     }
 }
@@ -182,6 +170,16 @@ pub struct QuantizeArgs {
     force: bool,
     #[command(flatten)]
     scheme: SchemeArgs,
+    /// How weights become integers [default: reconstruct from 2 to 7 bits, else round]
+    #[arg(long, value_enum)]
+    method: Option<MethodName>,
+    /// Layers that keep 8 bits in a network of fewer [default: first, where weights are reconstructed]
+    #[arg(long, value_enum)]
+    keep_ends: Option<EndsName>,
+    /// Leave channels as they are; int8 and wNaM otherwise scale those of one layer to like ranges, and the
+    /// next layer's weights by as much the other way
+    #[arg(long)]
+    no_equalize: bool,
     #[command(flatten)]
     file: ModelArgs,
 }
@@ -208,7 +206,12 @@ struct Output {
 }
 
 pub async fn run(context: &Context, args: QuantizeArgs) -> Result<()> {
-    let settings = args.scheme.options(args.seed)?;
+    let settings = QuantizeOptions {
+        equalize: !args.no_equalize,
+        method: args.method.map(Into::into),
+        ends: args.keep_ends.map(Into::into),
+        ..args.scheme.options(args.seed)?
+    };
     may_write(&args.out, &[Some(&args.model)], args.force)?;
     let mut model = args.file.open(&args.model)?;
     args.data.prepare(context, &mut model)?;
@@ -293,6 +296,32 @@ fn calibration_sets(
     }
 }
 
+/// What became of the weights, in sentences.
+fn reconstruction(made: &Reconstruction) -> Vec<String> {
+    let decibels = |db: Option<f64>| db.map_or("exact".to_owned(), |db| format!("{db:.1} dB"));
+    let judged = match made.held_back {
+        0 => "too few to keep any back".to_owned(),
+        held_back => format!(
+            "{} on {held_back} of them, {} on as many that were kept back",
+            decibels(made.sqnr_db),
+            decibels(made.held_back_sqnr_db)
+        ),
+    };
+    let mut said = vec![format!(
+        "Reconstructed from {} images: {judged}.",
+        made.items
+    )];
+    let rounded = "have too many inputs, or one bit, and are only rounded";
+    let unrepaired = "have more inputs than there are samples and repair no errors of what they read; \
+                      more images (--calib) help";
+    for (layers, what) in [(&made.rounded, rounded), (&made.unrepaired, unrepaired)] {
+        if !layers.is_empty() {
+            said.push(format!("Layers that {what}: {}.", layers.join(", ")));
+        }
+    }
+    said
+}
+
 /// What `--eval-data` and reconstruction said, in sentences.
 fn judged(output: &Output) -> impl Iterator<Item = String> + '_ {
     let accuracy = output.accuracy.map(|[before, after]| {
@@ -306,17 +335,7 @@ fn judged(output: &Output) -> impl Iterator<Item = String> + '_ {
         .outputs
         .iter()
         .map(|result| format!("On --eval-data, {}.", close(result)));
-    let decibels = |db: Option<f64>| db.map_or("exact".to_owned(), |db| format!("{db:.1} dB"));
-    let reconstruction = output.reconstruction.iter().map(move |made| {
-        format!(
-            "Reconstructed from {} images: {} on {} of them, {} on as many that were kept back.",
-            made.items,
-            decibels(made.sqnr_db),
-            made.held_back,
-            decibels(made.held_back_sqnr_db)
-        )
-    });
-    let reconstruction = reconstruction.collect::<Vec<_>>();
+    let reconstruction = output.reconstruction.iter().flat_map(reconstruction);
     accuracy.into_iter().chain(outputs).chain(reconstruction)
 }
 

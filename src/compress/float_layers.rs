@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::Job;
-use super::judge::{agreement, batch_for};
+use super::judge::{agreement, batch_for, worst};
 use super::quantize::QuantizeOptions;
 use crate::base::Tensor;
-use crate::data::{Data, sample};
+use crate::data::{Data, inputs_of, sample};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::network::Network;
@@ -34,15 +34,13 @@ pub(super) async fn keep_float(
         items: sample(data.len(), ITEMS, options.seed),
     };
     let fixed = params.floats.clone();
-    if worst(job, float, params, &chosen, options).await? >= target {
+    if closeness(job, float, params, &chosen, options).await? >= target {
         return Ok(());
     }
     let batch = batch_for(float, ALONE).min(chosen.len());
     let one = float.with_batch(batch)?;
     let batches = chosen.in_order(ALONE.min(chosen.len()), batch);
-    let batches: Vec<Vec<Tensor>> = batches
-        .map(|batch| batch.map(|(inputs, _)| inputs))
-        .collect::<Result<_>>()?;
+    let batches: Vec<Vec<Tensor>> = inputs_of(batches).collect::<Result<_>>()?;
     let layers = float.nodes().iter().filter(|node| quant::has_weights(node));
     let mut stage = job.stage("each layer alone", layers.count());
     let costs = quant::layer_costs(
@@ -71,7 +69,7 @@ pub(super) async fn keep_float(
         params
             .floats
             .extend(order[..middle].iter().map(|(layer, _)| layer.clone()));
-        match worst(job, float, params, &chosen, options).await? >= target {
+        match closeness(job, float, params, &chosen, options).await? >= target {
             true => many = middle,
             false => few = middle,
         }
@@ -80,7 +78,7 @@ pub(super) async fn keep_float(
     params
         .floats
         .extend(order[..many].iter().map(|(layer, _)| layer.clone()));
-    let reached = worst(job, float, params, &chosen, options).await?;
+    let reached = closeness(job, float, params, &chosen, options).await?;
     if reached < target {
         let problem =
             format!("with every layer in float the results are at {reached:.1} dB, not {target}");
@@ -89,8 +87,8 @@ pub(super) async fn keep_float(
     Ok(())
 }
 
-/// The SQNR of the result that is furthest from the float network's.
-async fn worst(
+/// How close a network with these floats is: the SQNR of its worst result.
+async fn closeness(
     job: &Job<'_>,
     float: &Graph,
     params: &QuantParams,
@@ -99,8 +97,7 @@ async fn worst(
 ) -> Result<f64> {
     let frozen = quant::freeze(float, params, options.requant)?;
     let results = agreement(job, float, &frozen, data).await?;
-    let each = results.iter().filter_map(|result| result.sqnr_db);
-    Ok(each.fold(f64::INFINITY, f64::min))
+    Ok(worst(&results).unwrap_or(f64::INFINITY))
 }
 
 /// Some items of a source.

@@ -178,6 +178,12 @@ pub struct OutputAgreement {
     pub agreement: Option<f64>,
 }
 
+/// SQNR in dB of the result that is furthest from the float network's; `None` if all are equal.
+pub(super) fn worst(results: &[OutputAgreement]) -> Option<f64> {
+    let each = results.iter().filter_map(|result| result.sqnr_db);
+    each.min_by(f64::total_cmp)
+}
+
 /// Runs every item of `data` through both networks, and compares each result with that of `float`. No labels are
 /// needed.
 ///

@@ -7,7 +7,7 @@ use super::float_layers::keep_float;
 use super::judge::batch_for;
 use super::reconstruct::{Reconstruction, reconstructed};
 use crate::base::{Requant, Tensor};
-use crate::data::{Data, sample};
+use crate::data::{Data, inputs_of, sample};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, equalize};
 use crate::network::Network;
@@ -89,7 +89,15 @@ impl QuantizeOptions {
                 preset: Preset::Wizen,
             },
             Scheme::WeightOnly { .. } => Scheme::WeightOnly { weight_bits: 8 },
-            Scheme::Integer { .. } | Scheme::Fp16 => return Ok(self.clone()),
+            Scheme::Integer { .. } | Scheme::Fp16 => {
+                let asked = self.ends.filter(|ends| *ends != Ends::None);
+                let problem =
+                    format!("{scheme} has 8 bits or more everywhere; it is for wNaM and wN");
+                return match asked {
+                    Some(_) => Err(Error::invalid("keep-ends", problem)),
+                    None => Ok(self.clone()),
+                };
+            }
         };
         let few = scheme.weight_bits() < 8 && self.method() == Method::Reconstruct;
         let ends = self
@@ -175,6 +183,10 @@ pub async fn quantize(
     let scheme = options.schemes.network();
     let float = quant::prepare(&network.float_graph("quantize")?, scheme)?;
     let options = &options.with_ends(&float)?;
+    if options.method == Some(Method::Reconstruct) && scheme == Scheme::Fp16 {
+        let problem = "fp16 has no integers to choose; it is for int8, wNaM and wN";
+        return Err(Error::invalid("method", problem));
+    }
     let float = equalized(job, float, data, options).await?;
     let mut params = calibrate(job, &float, data, options).await?;
     if let Some(target) = options.auto_float {
@@ -184,13 +196,15 @@ pub async fn quantize(
         }
         keep_float(job, &float, &mut params, (data, options), target).await?;
     }
-    let (frozen, reconstruction) = match options.method() {
+    let (frozen, params, reconstruction) = match options.method() {
         Method::Reconstruct => {
-            reconstructed(job, network, &float, &params, (data, options)).await?
+            let (frozen, params, said) =
+                reconstructed(job, network, &float, &params, (data, options)).await?;
+            (frozen, params, Some(said))
         }
         Method::Round => {
             let frozen = freeze(&float, &params, options, network, "quantize")?;
-            (frozen, None)
+            (frozen, params, None)
         }
     };
     let layers = report(job, &float, &frozen.graph, &params, (data, options)).await?;
@@ -209,16 +223,16 @@ async fn equalized(
     options: &QuantizeOptions,
 ) -> Result<Graph> {
     let scheme = options.schemes.network();
-    let own = matches!(scheme, Scheme::Integer { .. }) && scheme.preset() == Preset::Wizen;
+    let own = scheme.activation_range().is_some() && scheme.preset() == Preset::Wizen;
     let count = options.items.min(data.len()).min(EQUALIZATION);
     if !own || !options.equalize || count == 0 {
         return Ok(float);
     }
     let batch = batch_for(&float, CALIBRATION_BATCH).min(count);
+    let mut stage = job.stage("equalize", count.div_ceil(batch));
     let items = sample(data.len(), count, options.seed);
-    let batches = data
-        .batches(items, batch)
-        .map(|batch| batch.map(|(inputs, _)| inputs));
+    let batches = inputs_of(data.batches(items, batch));
+    let batches = batches.map(|inputs| stage.step(1).and(inputs));
     let batched = float.with_batch(batch)?;
     let peaks = quant::channel_peaks(job.device(), &batched, batches).await?;
     equalize(&float, &peaks)
@@ -254,10 +268,8 @@ pub async fn calibrate(
     let batch = batch_for(graph, CALIBRATION_BATCH).min(count);
     let mut stage = job.stage("calibrate", count.div_ceil(batch));
     let items = sample(data.len(), count, options.seed);
-    let batches = data.batches(items, batch).map(|batch| {
-        stage.step(1)?;
-        batch.map(|(inputs, _)| inputs)
-    });
+    let batches = inputs_of(data.batches(items, batch));
+    let batches = batches.map(|inputs| stage.step(1).and(inputs));
     let graph = graph.with_batch(batch)?;
     let observer = options.observer();
     let found = quant::calibrate(job.device(), &graph, batches, observer, &options.schemes);
@@ -287,12 +299,8 @@ pub fn freeze(
     let floats = params.floats.iter();
     let floats = floats.map(|layer| format!(" {layer}=float"));
     let own: Vec<String> = layers.chain(floats).collect();
-    let method = match options.method() {
-        Method::Round => "",
-        Method::Reconstruct => ", reconstructed",
-    };
     let with = format!(
-        "{scheme}{}{method}, observer {}, rounding {}, {} items",
+        "{scheme}{}, observer {}, rounding {}, {} items",
         own.concat(),
         options.observer(),
         match options.requant {
@@ -322,8 +330,7 @@ pub(super) async fn report(
     // Comparing holds every activation of a batch twice.
     let batch = batch_for(float, REPORT_BATCH).min(count);
     let inputs = |count: usize, batch: usize| {
-        data.batches(sample(data.len(), count, options.seed), batch)
-            .map(|batch| batch.map(|(inputs, _)| inputs))
+        inputs_of(data.batches(sample(data.len(), count, options.seed), batch))
     };
     let (one, other) = (float.with_batch(batch)?, frozen.with_batch(batch)?);
     let batches = inputs(count, batch);

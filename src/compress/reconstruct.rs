@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Job;
 use super::quantize::QuantizeOptions;
 use crate::data::Data;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::network::Network;
 use crate::quant::QuantParams;
@@ -22,6 +22,10 @@ pub struct Reconstruction {
     pub held_back: usize,
     /// The same on those.
     pub held_back_sqnr_db: Option<f64>,
+    /// Layers whose weights were only rounded: signs of one bit, and layers with too many inputs.
+    pub rounded: Vec<String>,
+    /// Layers with fewer samples than inputs, which repair no errors of what they read.
+    pub unrepaired: Vec<String>,
 }
 
 /// The network with weights that reconstruction chose.
@@ -32,11 +36,11 @@ pub(super) async fn reconstructed(
     float: &Graph,
     params: &QuantParams,
     (data, options): (&dyn Data, &QuantizeOptions),
-) -> Result<(Network, Option<Reconstruction>)> {
+) -> Result<(Network, QuantParams, Reconstruction)> {
     use super::float_layers::Chosen;
-    use super::judge::{agreement, batch_for};
+    use super::judge::{agreement, batch_for, worst};
     use super::quantize::{REPORT_BATCH, freeze};
-    use crate::data::sample;
+    use crate::data::{inputs_of, sample};
     use crate::quant;
 
     /// Of so many items one is kept back.
@@ -47,6 +51,10 @@ pub(super) async fn reconstructed(
     let one = float.with_batch(1)?;
     let most = (KEPT / (2 * quant::live_bytes(&one)).max(1)).max(1);
     let count = options.items.min(data.len()).min(most);
+    if count == 0 {
+        let problem = "there are no inputs to reconstruct from";
+        return Err(Error::invalid("reconstruct", problem));
+    }
     let items = sample(data.len(), count, options.seed);
     let kept = |i: usize| i % HELD_BACK == HELD_BACK - 1;
     let part = |held: bool| -> Vec<usize> {
@@ -56,8 +64,7 @@ pub(super) async fn reconstructed(
     let (used, held) = (part(false), part(true));
     let batch = batch_for(float, REPORT_BATCH).min(used.len());
     let batched = float.with_batch(batch)?;
-    let batches = data.batches(used.clone(), batch);
-    let batches = batches.map(|batch| batch.map(|(inputs, _)| inputs));
+    let batches = inputs_of(data.batches(used.clone(), batch));
     let layers = float.nodes().iter().filter(|node| quant::has_weights(node));
     let mut stage = job.stage("reconstruct", layers.count());
     let device = job.device();
@@ -66,24 +73,24 @@ pub(super) async fn reconstructed(
     });
     let made = made.await?;
     let graph = made.graph.with_batch(float.batch())?;
-    let frozen = freeze(&graph, &made.params, options, network, "quantize")?;
-    let mut worst = [None, None];
+    let frozen = freeze(&graph, &made.params, options, network, "reconstruct")?;
+    let mut found = [None, None];
     if !held.is_empty() {
         let seen = used.iter().take(held.len()).copied().collect();
-        for (items, worst) in [seen, held.clone()].into_iter().zip(&mut worst) {
+        for (items, found) in [seen, held.clone()].into_iter().zip(&mut found) {
             let chosen = Chosen { data, items };
-            let each = agreement(job, float, &frozen.graph, &chosen).await?;
-            let each = each.iter().filter_map(|result| result.sqnr_db);
-            *worst = each.min_by(f64::total_cmp);
+            *found = worst(&agreement(job, float, &frozen.graph, &chosen).await?);
         }
     }
     let reconstruction = Reconstruction {
         items: used.len(),
-        sqnr_db: worst[0],
+        sqnr_db: found[0],
         held_back: held.len(),
-        held_back_sqnr_db: worst[1],
+        held_back_sqnr_db: found[1],
+        rounded: made.rounded,
+        unrepaired: made.unrepaired,
     };
-    Ok((frozen, Some(reconstruction)))
+    Ok((frozen, made.params, reconstruction))
 }
 
 #[cfg(not(feature = "reconstruct"))]
@@ -93,7 +100,7 @@ pub(super) async fn reconstructed(
     _: &Graph,
     _: &QuantParams,
     _: (&dyn Data, &QuantizeOptions),
-) -> Result<(Network, Option<Reconstruction>)> {
-    let problem = "this build of wizen has not the feature `reconstruct`";
-    Err(crate::error::Error::invalid("reconstruct", problem))
+) -> Result<(Network, QuantParams, Reconstruction)> {
+    let problem = "this build has not the feature `reconstruct`; build wizen with it, or round (--method round)";
+    Err(Error::invalid("reconstruct", problem))
 }

@@ -14,7 +14,7 @@ use super::scheme::{LayerSchemes, Preset, Scheme};
 use crate::base::{DType, QParams, Quantization, Range, Tensor};
 use crate::error::{Error, Result};
 use crate::graph::ops::{BiasGrad, Custom, QuantRule};
-use crate::graph::{Device, Executor, Graph, Rewriter, Source, ValueId, lower};
+use crate::graph::{Device, Executor, Graph, Rewriter, ValueId, lower};
 use crate::kernels::Kernel;
 use crate::kernels::binary::Accumulate;
 use crate::kernels::observe::{
@@ -235,19 +235,13 @@ fn layer_inputs(graph: &Graph) -> Vec<ValueId> {
     ids
 }
 
-/// Adds up the channels of a value over all batches.
-fn add_up(rewriter: &mut Rewriter<'_>, id: ValueId) -> Result<()> {
-    let old = rewriter.old();
-    let name = |suffix: &str| state_name(old, id, suffix);
-    let channels = old.value(id).shape.last().copied().unwrap_or(1);
-    let x = rewriter.get(id)?;
-    let graph = &mut rewriter.graph;
-    let total = graph.param(&name("total"), Tensor::zeros(&[channels], DType::F32));
-    let sum = graph.push(&name("sum"), BiasGrad, &[x])?;
-    let kernel = Custom::new(Accumulate { len: channels });
-    graph
-        .push_all(&name("accumulate"), kernel, &[total, sum])
-        .map(|_| ())
+/// Adds a value up over all runs, in a parameter of this name.
+pub(super) fn add_up(graph: &mut Graph, name: &str, x: ValueId) -> Result<()> {
+    let len = graph.value(x).shape.iter().product();
+    let total = graph.param(name, Tensor::zeros(&[len], DType::F32));
+    let kernel = Custom::new(Accumulate { len });
+    let node = format!("{name} so far");
+    graph.push_all(&node, kernel, &[total, x]).map(|_| ())
 }
 
 fn convention(scheme: Scheme) -> Convention {
@@ -280,21 +274,29 @@ fn insert_observers(
     summed: &[ValueId],
     observer: Observer,
 ) -> Result<Graph> {
-    let mut rewriter = Rewriter::new(graph);
-    let watch = |rewriter: &mut Rewriter<'_>, id: ValueId| -> Result<()> {
+    watched(graph, |rewriter, id| {
         if points.contains(&id) {
             observe(rewriter, id, observer)?;
         }
         if summed.contains(&id) {
-            add_up(rewriter, id)?;
+            let x = rewriter.get(id)?;
+            let name = state_name(graph, id, "sum");
+            let sum = rewriter.graph.push(&name, BiasGrad, &[x])?;
+            add_up(&mut rewriter.graph, &state_name(graph, id, "total"), sum)?;
         }
         Ok(())
-    };
-    for (id, value) in graph.values() {
-        if matches!(value.source, Source::Input) {
-            rewriter.get(id)?;
-            watch(&mut rewriter, id)?;
-        }
+    })
+}
+
+/// The graph with what `watch` adds behind every input and result; nothing else is computed for anybody.
+pub(super) fn watched(
+    graph: &Graph,
+    watch: impl Fn(&mut Rewriter<'_>, ValueId) -> Result<()>,
+) -> Result<Graph> {
+    let mut rewriter = Rewriter::new(graph);
+    for id in graph.inputs() {
+        rewriter.get(id)?;
+        watch(&mut rewriter, id)?;
     }
     for node in graph.nodes() {
         rewriter.copy(node)?;
@@ -302,9 +304,9 @@ fn insert_observers(
             watch(&mut rewriter, id)?;
         }
     }
-    let mut observed = rewriter.finish()?;
-    observed.set_outputs(Vec::new());
-    Ok(observed)
+    let mut watched = rewriter.finish()?;
+    watched.set_outputs(Vec::new());
+    Ok(watched)
 }
 
 fn observe(rewriter: &mut Rewriter<'_>, id: ValueId, observer: Observer) -> Result<()> {

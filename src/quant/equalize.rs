@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::calibrate::watched;
 use crate::base::Tensor;
 use crate::error::{Error, Result};
 use crate::graph::ops::Custom;
-use crate::graph::{Device, Graph, Rewriter, Source, lower, scalable};
+use crate::graph::{Device, Graph, lower, scalable};
 use crate::kernels::observe::{MinMaxState, ObserveMinMax};
 
 /// The largest absolute value of every channel of every activation whose channels can be scaled, over
@@ -24,32 +25,25 @@ pub async fn channel_peaks(
         return Ok(BTreeMap::new());
     }
     let state = |name: &str| format!("{name}:peaks");
-    let mut rewriter = Rewriter::new(graph);
-    for (id, value) in graph.values() {
-        if matches!(value.source, Source::Input) {
-            rewriter.get(id)?;
+    let observed = watched(graph, |rewriter, id| {
+        if !values.contains(&id) {
+            return Ok(());
         }
-    }
-    for node in graph.nodes() {
-        rewriter.copy(node)?;
-        for &id in node.outputs.iter().filter(|id| values.contains(id)) {
-            let (x, value) = (rewriter.get(id)?, graph.value(id));
-            let axis = value.shape.len().saturating_sub(1);
-            let kernel = ObserveMinMax {
-                shape: value.shape.clone(),
-                axis: Some(axis),
-            };
-            let name = state(&value.name);
-            let seen = MinMaxState::initial(value.shape[axis]);
-            let seen = rewriter.graph.param(&name, seen);
-            let node = format!("peaks of {}", value.name);
-            rewriter
-                .graph
-                .push_all(&node, Custom::new(kernel), &[x, seen])?;
-        }
-    }
-    let mut observed = rewriter.finish()?;
-    observed.set_outputs(Vec::new());
+        let (x, value) = (rewriter.get(id)?, graph.value(id));
+        let axis = value.shape.len().saturating_sub(1);
+        let kernel = ObserveMinMax {
+            shape: value.shape.clone(),
+            axis: Some(axis),
+        };
+        let seen = MinMaxState::initial(value.shape[axis]);
+        let seen = rewriter.graph.param(&state(&value.name), seen);
+        let node = format!("peaks of {}", value.name);
+        let kernel = Custom::new(kernel);
+        rewriter
+            .graph
+            .push_all(&node, kernel, &[x, seen])
+            .map(|_| ())
+    })?;
     let mut executor = device.load(lower(&observed, &device.caps())?).await?;
     for inputs in batches {
         executor.submit(&inputs?.iter().collect::<Vec<_>>())?;

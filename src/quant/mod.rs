@@ -35,7 +35,7 @@ pub use histogram::{Search, entropy, mse, non_linear, percentile, search, square
 pub use points::{QuantParams, has_weights, weights_of};
 pub use qparams::{Convention, choose};
 #[cfg(feature = "reconstruct")]
-pub use reconstruct::{Reconstructed, Repair, reconstruct};
+pub use reconstruct::{Reconstructed, reconstruct};
 pub use report::{LayerReport, layer_costs, layer_reports};
 pub use scheme::{LayerSchemes, Preset, Scheme};
 #[cfg(feature = "reconstruct")]

@@ -8,7 +8,8 @@ use super::points::{QuantParams, weights_of};
 use super::solve::{Moments, Solution, solve};
 use super::sums::Sums;
 use super::sweep::{Live, Segment, Side, Sweep};
-use crate::base::{DType, Rng, Tensor};
+use super::weights::{dequantize, quantize_weights};
+use crate::base::{DType, Quantization, Rng, Tensor};
 use crate::error::{Error, Result};
 use crate::graph::ops::{Binary, Map, Op};
 use crate::graph::{Device, Executor, Graph, Node, Rewriter, ValueId, lower};
@@ -17,15 +18,6 @@ use crate::kernels::Conv;
 /// Inputs of a layer, at most: what is to be factored grows with their square.
 const WIDEST: usize = 8192;
 
-/// What became of one layer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Repair {
-    /// The layer.
-    pub layer: String,
-    /// SQNR in dB of what it makes, on the samples, against what it should make; `None` if it was only rounded.
-    pub sqnr_db: Option<f64>,
-}
-
 /// A float graph whose weights are the reals that integers stand for, and the parameters that say so.
 #[derive(Clone, Debug)]
 pub struct Reconstructed {
@@ -33,8 +25,11 @@ pub struct Reconstructed {
     pub graph: Graph,
     /// With the scales of the weights; no means, for nothing is left to take back.
     pub params: QuantParams,
-    /// In running order.
-    pub layers: Vec<Repair>,
+    /// Layers whose weights were only rounded: signs of one bit, and layers with more inputs than can be factored.
+    pub rounded: Vec<String>,
+    /// Layers with fewer samples than inputs: their weights are near the float ones, and repair no errors of what
+    /// they read.
+    pub unrepaired: Vec<String>,
 }
 
 /// Reconstructs the weights of a graph as [`super::prepare`] makes it, of a fixed batch, on `batches`. What later
@@ -73,7 +68,8 @@ pub async fn reconstruct(
             means: Default::default(),
             ..params.clone()
         },
-        layers: Vec::new(),
+        rounded: Vec::new(),
+        unrepaired: Vec::new(),
     };
     let nodes = graph.nodes().len();
     let first = layers.first().copied().unwrap_or(nodes);
@@ -91,16 +87,16 @@ pub async fn reconstruct(
         };
         let new = layer.replacement(solution.as_ref())?;
         run.advance(i..next, Side::Rounded, Some(&new)).await?;
-        made.layers.push(Repair {
-            layer: node.name.clone(),
-            sqnr_db: solution
-                .as_ref()
-                .map(|solution| -10.0 * solution.noise.max(1e-30).log10()),
-        });
-        if let Some(solution) = solution {
-            let name = &graph.value(layer.weight).name;
-            if let Some(own) = made.params.weights.get_mut(name) {
-                own.scales = solution.scales.iter().map(|&scale| scale as f32).collect();
+        match solution {
+            None => made.rounded.push(node.name.clone()),
+            Some(solution) => {
+                if !solution.repaired {
+                    made.unrepaired.push(node.name.clone());
+                }
+                let name = &graph.value(layer.weight).name;
+                if let Some(own) = made.params.weights.get_mut(name) {
+                    own.scales = solution.scales.iter().map(|&scale| scale as f32).collect();
+                }
             }
         }
         replaced.push((i, new));
@@ -161,20 +157,15 @@ struct Layer<'g> {
     /// Its sum alone.
     sum: Op,
     conv: Option<Conv>,
-    range: crate::base::Range,
+    quant: &'g Quantization,
 }
 
 impl<'g> Layer<'g> {
-    fn of(graph: &'g Graph, node: &'g Node, params: &QuantParams) -> Result<Self> {
+    fn of(graph: &'g Graph, node: &'g Node, params: &'g QuantParams) -> Result<Self> {
         let missing = || Error::invalid(&node.name, "it has no weights");
         let at = node.op.weights().ok_or_else(missing)?;
         let weight = weights_of(node).ok_or_else(missing)?;
         let quant = params.weight(&graph.value(weight).name)?;
-        if quant.binary {
-            let problem =
-                "weights of one bit are signs; reconstruction chooses integers of 2 bits or more";
-            return Err(Error::invalid(&node.name, problem));
-        }
         let operand = |i: Option<usize>| i.and_then(|i| node.inputs.get(i)).copied();
         Ok(Self {
             graph,
@@ -184,7 +175,7 @@ impl<'g> Layer<'g> {
             residual: operand(at.residual),
             sum: node.op.rules().sum().ok_or_else(missing)?,
             conv: node.op.conv(),
-            range: quant.range,
+            quant,
         })
     }
 
@@ -227,13 +218,13 @@ impl<'g> Layer<'g> {
         let mut whole: Option<Solution> = None;
         for (moments, weights) in moments.iter().zip(weights.chunks(each.max(1))) {
             // A group that nothing reaches: zeros are as good as anything.
-            let part = solve(moments, weights, self.range)?.unwrap_or_else(|| {
+            let part = solve(moments, weights, self.quant.range)?.unwrap_or_else(|| {
                 let count = moments.count.max(1.0);
                 Solution {
                     integers: vec![0; weights.len()],
                     scales: vec![1.0; moments.y.len()],
                     bias: moments.y.iter().map(|sum| sum / count).collect(),
-                    noise: 0.0,
+                    repaired: true,
                 }
             });
             match &mut whole {
@@ -248,7 +239,7 @@ impl<'g> Layer<'g> {
         let weight = self.stored(self.weight)?;
         let Some(solution) = solution else {
             return Ok(Replacement {
-                weight: weight.as_ref().clone(),
+                weight: dequantize(&quantize_weights(weight, self.quant)?, self.quant)?,
                 bias: self.bias()?,
             });
         };
@@ -321,13 +312,15 @@ impl Run<'_, '_> {
     }
 
     /// The sums of a layer, one for each group; float values move on to the end of `nodes`. `None` for a layer
-    /// that reads too much.
+    /// that is only rounded.
     async fn measure(
         &mut self,
         layer: &Layer<'_>,
         nodes: std::ops::Range<usize>,
     ) -> Result<Option<Vec<Moments>>> {
-        if layer.width() > WIDEST {
+        let limit = self.device.caps().max_storage_binding;
+        let sums = 4 * (layer.width() * layer.width()) as u64;
+        if layer.quant.binary || layer.width() > WIDEST || sums > limit {
             self.advance(nodes, Side::Float, None).await?;
             return Ok(None);
         }

@@ -8,7 +8,6 @@ use super::error::{Sums, clipped_share, cosine, sqnr_db};
 use super::float16::to_weight_only;
 use super::freeze::freeze;
 use super::points::{QuantParams, has_weights, weights_of};
-use super::weights::{dequantize, quantize_weights};
 use crate::base::{QParams, Quantization, Requant, Tensor};
 use crate::error::{Error, Result};
 use crate::graph::{
@@ -199,19 +198,17 @@ fn weights(
             .cloned()
             .ok_or_else(|| Error::invalid("report", problem))
     };
-    let want = stored(float)?.as_ref().clone();
-    Ok(match quantization {
-        Some(q) => {
-            let got = dequantize(&quantize_weights(&want, q)?, q)?;
-            let clipped = clipped_share(&want, q)?;
-            (want, got, clipped)
-        }
-        None => {
-            let got: Vec<f32> = stored(quantized)?.to_f32();
-            let got = Tensor::from_f32(want.shape(), &got)?;
-            (want, got, 0.0)
-        }
-    })
+    let (want, got) = (stored(float)?.as_ref().clone(), stored(quantized)?);
+    let got: Vec<f32> = match &quantized.value(quantized.find(name)?).quant {
+        Some(quant) => quant.reals(&got).iter().map(|&x| x as f32).collect(),
+        None => got.to_f32(),
+    };
+    let got = Tensor::from_f32(want.shape(), &got)?;
+    let clipped = match quantization {
+        Some(quant) => clipped_share(&want, quant)?,
+        None => 0.0,
+    };
+    Ok((want, got, clipped))
 }
 
 /// What each layer alone costs: SQNR in dB of that of the network's results which suffers most, against the
@@ -265,6 +262,7 @@ fn quantize_one(
     let floats = others.map(|node| node.name.clone()).collect();
     let alone = QuantParams {
         floats,
+        everywhere: false,
         ..params.clone()
     };
     match params.activations.is_empty() {

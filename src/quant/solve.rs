@@ -58,15 +58,14 @@ pub struct Solution {
     pub scales: Vec<f64>,
     /// `[o]`, in reals.
     pub bias: Vec<f64>,
-    /// Their error in the layer's result, over the variance of that.
-    pub noise: f64,
+    /// There were more samples than inputs, so that the inputs' errors were repaired too.
+    pub repaired: bool,
 }
 
 impl Solution {
     /// More rows behind these.
     pub fn append(&mut self, more: Self) {
-        let (own, theirs) = (self.scales.len() as f64, more.scales.len() as f64);
-        self.noise = (self.noise * own + more.noise * theirs) / (own + theirs).max(1.0);
+        self.repaired &= more.repaired;
         self.integers.extend(more.integers);
         self.scales.extend(more.scales);
         self.bias.extend(more.bias);
@@ -100,7 +99,8 @@ pub fn solve(moments: &Moments, weights: &[f64], range: Range) -> Result<Option<
         return Ok(None);
     }
     let w = Mat::from_fn(k, o, |j, row| weights[row * k + order[j]]);
-    let target = match moments.count >= k as f64 {
+    let repaired = moments.count >= k as f64;
+    let target = match repaired {
         true => {
             let cross = |j: usize, row: usize| {
                 let j = order[j];
@@ -154,13 +154,11 @@ pub fn solve(moments: &Moments, weights: &[f64], range: Range) -> Result<Option<
             bias[at] -= row.scale * q * mean_x[order[j]];
         }
     }
-    let signal: f64 = solved.iter().map(|row| row.signal).sum();
-    let error: f64 = solved.iter().map(|row| row.error).sum();
     Ok(Some(Solution {
         integers,
         scales: solved.iter().map(|row| row.scale).collect(),
         bias,
-        noise: if signal > 0.0 { error / signal } else { 0.0 },
+        repaired,
     }))
 }
 
@@ -192,9 +190,6 @@ struct Row {
     target: Vec<f64>,
     scale: f64,
     q: Vec<f64>,
-    /// `w* H w*ᵀ` and the same of the error.
-    signal: f64,
-    error: f64,
 }
 
 impl Row {
@@ -231,8 +226,6 @@ impl Row {
             zero,
             target,
             scale: best.1,
-            signal: 0.0,
-            error: 0.0,
         }
     }
 
@@ -240,7 +233,6 @@ impl Row {
     fn descended(mut self, wh: &[f64], mut qh: Vec<f64>, h: &Mat<f64>, range: Range) -> Self {
         let k = self.q.len();
         let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
-        self.signal = dot(&self.target, wh);
         for _ in 0..PASSES {
             let (wq, qq) = (dot(wh, &self.q), dot(&qh, &self.q));
             if wq > 0.0 && qq > 0.0 {
@@ -263,9 +255,6 @@ impl Row {
                 break;
             }
         }
-        let (wq, qq) = (dot(wh, &self.q), dot(&qh, &self.q));
-        let error = self.signal - 2.0 * self.scale * wq + self.scale * self.scale * qq;
-        self.error = error.max(0.0);
         self
     }
 }
@@ -369,19 +358,55 @@ mod tests {
         best
     }
 
+    /// Against every row of integers there is: never worse than the nearest ones, and mostly the best of all.
     #[test]
-    fn integers_are_near_the_best_of_all() {
+    fn integers_are_mostly_the_best_of_all() {
         let range = Range::symmetric(2);
+        let mut best = 0;
         for seed in 0..20 {
             let w = weights(1, 6, seed);
-            // The float layer's own inputs: the target is what the weights are.
             let sums = moments(&w, 6, 400, seed + 100);
             let found = solve(&sums, &w, range).expect("finite").expect("it varies");
-            let (scale, q) = (found.scales[0], &found.integers);
+            let scale = found.scales[0];
             let nearest: Vec<i32> = w.iter().map(|w| rounded(w / scale, range) as i32).collect();
-            let (ours, all) = (error(&sums, &w, q, scale), least(&sums, &w, scale, range));
-            assert!(ours <= error(&sums, &w, &nearest, scale) * 1.0001, "{seed}");
-            assert!(ours <= all * 1.6 + 1e-9, "{seed}: {ours} for {all}");
+            let ours = error(&sums, &w, &found.integers, scale);
+            let all = least(&sums, &w, scale, range);
+            let slack = 1e-9 * all;
+            assert!(ours <= error(&sums, &w, &nearest, scale) + slack, "{seed}");
+            assert!(ours >= all - slack, "{seed}: {ours} for {all}");
+            best += usize::from(ours <= all + slack);
+        }
+        assert!(best > 10, "{best} of 20");
+    }
+
+    /// Descent with a scale refitted before every pass only ever goes down.
+    #[test]
+    fn the_error_never_grows() {
+        let range = Range::symmetric(3);
+        for seed in 0..20 {
+            let w = weights(1, 9, seed);
+            let sums = moments(&w, 9, 300, seed + 50);
+            let n = sums.count;
+            let covariance =
+                |i: usize, j: usize| sums.gram[i * 9 + j] / n - sums.x[i] * sums.x[j] / (n * n);
+            let mut h = Mat::from_fn(9, 9, covariance);
+            let spread = (0..9).map(|j| h[(j, j)]).sum::<f64>() / 9.0;
+            add_diagonal(&mut h, DAMPING * spread);
+            let target = Mat::from_fn(9, 1, |j, _| w[j]);
+            let variances: Vec<f64> = (0..9).map(|j| h[(j, j)]).collect();
+            let mut row = Row::new(&target, &target, 0, &variances, SHARES[0], range);
+            // From zeros, the worst start there is.
+            row.q[0] = 1.0;
+            let mut last = f64::INFINITY;
+            for _ in 0..6 {
+                let q = Mat::from_fn(9, 1, |j, _| row.q[j]);
+                let (wh, qh) = (&h * &target, &h * &q);
+                row = row.descended(column(&wh, 0), column(&qh, 0).to_vec(), &h, range);
+                let integers: Vec<i32> = row.q.iter().map(|&q| q as i32).collect();
+                let now = error(&sums, &w, &integers, row.scale);
+                assert!(now <= last * (1.0 + 1e-12), "{seed}: {now} after {last}");
+                last = now;
+            }
         }
     }
 
@@ -398,7 +423,7 @@ mod tests {
             found.bias.iter().all(|b| (b - 0.7).abs() < 1e-9),
             "{found:?}"
         );
-        assert!(found.noise < 1e-12);
+        assert!(found.repaired);
     }
 
     #[test]

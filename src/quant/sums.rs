@@ -1,5 +1,6 @@
 //! Sums over sampled results of a layer, on the device where it is one matrix, on the host group by group.
 
+use super::calibrate::add_up;
 use super::solve::Moments;
 use crate::base::parallel::*;
 use crate::base::{DType, Rng, Tensor};
@@ -7,7 +8,6 @@ use crate::error::Result;
 use crate::graph::ops::{BiasGrad, Custom, LinearGradWeight, Op};
 use crate::graph::{Executor, Graph, ValueId};
 use crate::kernels::Conv;
-use crate::kernels::binary::Accumulate;
 use crate::kernels::movement::Patches;
 
 /// Output pixels that are sampled of one image, at most.
@@ -79,17 +79,16 @@ impl Sums {
             graph.output(y);
             return Ok(sums);
         }
-        let mut add = |name: &str, len: usize, op: Op, of: &[ValueId]| -> Result<()> {
-            let total = graph.param(name, Tensor::zeros(&[len], DType::F32));
-            let part = graph.push(&format!("{name} of a batch"), op, of)?;
-            let kernel = Custom::new(Accumulate { len });
-            let name = format!("{name} so far");
-            graph.push_all(&name, kernel, &[total, part]).map(|_| ())
-        };
-        add(GRAM, k * k, LinearGradWeight.into(), &[x, x])?;
-        add(CROSS, o * k, LinearGradWeight.into(), &[y, x])?;
-        add(SUM_X, k, BiasGrad.into(), &[x])?;
-        add(SUM_Y, o, BiasGrad.into(), &[y])?;
+        let products: [(&str, Op, &[ValueId]); 4] = [
+            (GRAM, LinearGradWeight.into(), &[x, x]),
+            (CROSS, LinearGradWeight.into(), &[y, x]),
+            (SUM_X, BiasGrad.into(), &[x]),
+            (SUM_Y, BiasGrad.into(), &[y]),
+        ];
+        for (name, op, of) in products {
+            let part = graph.push(&format!("{name} of a run"), op, of)?;
+            add_up(graph, name, part)?;
+        }
         Ok(sums)
     }
 

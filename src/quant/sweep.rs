@@ -29,8 +29,8 @@ pub(super) struct Sweep<'g> {
     placement: Placement<'g>,
     /// Floats that become integers.
     quantized: BTreeSet<ValueId>,
-    /// Only weights have fewer bits.
-    floats: bool,
+    /// Activations stay floats.
+    weights_only: bool,
 }
 
 /// A part of a network on its way to a graph of its own.
@@ -57,13 +57,13 @@ impl Segment {
 impl<'g> Sweep<'g> {
     pub fn new(graph: &'g Graph, params: &'g QuantParams) -> Self {
         let placement = Placement::of(graph, params);
-        let floats = params.activations.is_empty();
-        let quantized = match floats {
+        let weights_only = params.activations.is_empty();
+        let quantized = match weights_only {
             true => BTreeSet::new(),
             false => placement.quantized().into_iter().collect(),
         };
         Self {
-            floats,
+            weights_only,
             graph,
             params,
             placement,
@@ -71,7 +71,7 @@ impl<'g> Sweep<'g> {
         }
     }
 
-    /// Nodes with weights of more than one bit that compute with integers.
+    /// Nodes whose weights become integers.
     pub fn layers(&self) -> Vec<usize> {
         let nodes = self.graph.nodes().iter().enumerate();
         let layers = nodes.filter(|(i, node)| has_weights(node) && self.placement.is_integer(*i));
@@ -161,7 +161,7 @@ impl<'g> Sweep<'g> {
     pub fn round(&self, segment: &mut Segment, i: usize, side: Side) -> Result<()> {
         let node = &self.graph.nodes()[i];
         let y = node.outputs[0];
-        if side == Side::Float || self.floats {
+        if side == Side::Float || self.weights_only {
             return Ok(());
         }
         let name = &self.graph.value(y).name;
